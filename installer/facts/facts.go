@@ -1,0 +1,85 @@
+// Package facts says what one host has: Ubuntu release, packages, engine, containers,
+// disks, clock. Gather only reads, mostly from files, so that it costs milliseconds.
+// What follows from the facts is for installer/plan and installer to decide.
+package facts
+
+import "time"
+
+// Facts is one host at one moment.
+type Facts struct {
+	Hostname       string            `json:"hostname"`
+	MachineID      string            `json:"machine_id"`
+	OS             OS                `json:"os"`
+	Arch           string            `json:"arch"`           // as dpkg names it: "amd64"
+	Kernel         string            `json:"kernel"`         // uname -r
+	Virtualization string            `json:"virtualization"` // systemd-detect-virt's word
+	CPUs           int               `json:"cpus"`
+	MemoryBytes    int64             `json:"memory_bytes"`
+	Filesystems    []Filesystem      `json:"filesystems"`
+	Addresses      []string          `json:"addresses"`
+	Packages       map[string]string `json:"packages,omitempty"` // installed: "name:arch" to version
+	Engine         *EngineFacts      `json:"engine,omitempty"`   // nil: no Docker engine answers
+	Clock          Clock             `json:"clock"`
+	BootID         string            `json:"boot_id"` // changes with every boot, containers included
+	UptimeSeconds  float64           `json:"uptime_seconds"`
+	RebootRequired bool              `json:"reboot_required"`
+	USB            []USBDevice       `json:"usb,omitempty"`
+	Installed      *Installed        `json:"installed,omitempty"` // nil: valtctl has installed nothing
+}
+
+// OS is what /etc/os-release says.
+type OS struct {
+	ID        string `json:"id"`
+	VersionID string `json:"version_id"`
+	Codename  string `json:"codename"`
+	Pretty    string `json:"pretty"`
+}
+
+// Filesystem is one mounted file system with space of its own.
+type Filesystem struct {
+	Mount  string `json:"mount"`
+	Device string `json:"device"`
+	Type   string `json:"type"`
+	Size   int64  `json:"size"` // bytes
+	Free   int64  `json:"free"` // bytes an ordinary user may write
+}
+
+// EngineFacts is the Docker engine and what it holds.
+type EngineFacts struct {
+	Version    string      `json:"version"`
+	Root       string      `json:"root"`
+	Containers []Container `json:"containers"`
+}
+
+// Container is one container, running or not.
+type Container struct {
+	Name    string            `json:"name"`
+	Image   string            `json:"image"`
+	ImageID string            `json:"image_id"`
+	State   string            `json:"state"`
+	Health  string            `json:"health,omitempty"`
+	Labels  map[string]string `json:"labels,omitempty"`
+}
+
+// Clock is the host's clock beside its idea of being synchronised.
+type Clock struct {
+	Now          time.Time `json:"now"`
+	Synchronized bool      `json:"synchronized"`
+}
+
+// USBDevice is one device of sysfs's bus/usb.
+type USBDevice struct {
+	Vendor  string `json:"vendor"`
+	Product string `json:"product"`
+	Name    string `json:"name,omitempty"`
+}
+
+// Installed is what a finished transaction left in /var/lib/valtctl/host.json.
+type Installed struct {
+	Site       string   `json:"site"`
+	Host       string   `json:"host"`
+	Roles      []string `json:"roles"`
+	Release    string   `json:"release"`
+	PlanDigest string   `json:"plan_digest"`
+	Time       string   `json:"time"` // RFC 3339, UTC
+}

@@ -1,0 +1,162 @@
+// Package step holds the steps a transaction is made of, one a file. A step is one
+// idempotent change on one host: Inspect says whether and how the host differs from
+// what is wanted, without changing anything; Apply brings it there. Steps know
+// nothing of order, journals or other hosts (installer/txn, installer/plan).
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/client"
+)
+
+// Half is the half of a transaction a step runs in (design.md).
+type Half string
+
+// Fetch may use the network and secrets from outside and changes nothing that
+// serves; Apply uses neither, so that a host finishes it alone.
+const (
+	Fetch Half = "fetch"
+	Apply Half = "apply"
+)
+
+// Disruption is what applying a step interrupts.
+type Disruption string
+
+// From least to most.
+const (
+	Nothing   Disruption = "nothing"
+	Container Disruption = "container"
+	Engine    Disruption = "engine"
+	Host      Disruption = "host"
+)
+
+// Spec is one planned step as it travels from the controller to the host.
+type Spec struct {
+	ID       string          `json:"id"`    // unique in the host's plan: "image/web"
+	Kind     string          `json:"kind"`  // a Kind's name
+	Title    string          `json:"title"` // for people: "image docker.ipivs.com/valt/web"
+	Half     Half            `json:"half"`
+	Disrupts Disruption      `json:"disrupts"`        // at worst
+	Needs    []string        `json:"needs,omitempty"` // not run unless these were done
+	Params   json.RawMessage `json:"params"`
+}
+
+// Kind makes steps of one kind from a Spec's parameters. New rejects parameters
+// that it does not know.
+type Kind struct {
+	Name string
+	New  func(params json.RawMessage) (Step, error)
+}
+
+// Step is one idempotent change on one host.
+type Step interface {
+	// Inspect compares the host with what is wanted. It changes nothing and
+	// must also work where what it needs (an engine, a package) is yet to come.
+	Inspect(ctx context.Context, h *Machine) (Finding, error)
+	// Apply brings the host to what is wanted. After it, Inspect finds no change.
+	Apply(ctx context.Context, h *Machine) error
+}
+
+// Finding is what Inspect saw.
+type Finding struct {
+	Change   bool       `json:"change"`
+	Diff     string     `json:"diff,omitempty"`     // lines with + and -, no secrets
+	Disrupts Disruption `json:"disrupts,omitempty"` // what Apply would interrupt now
+	Notes    []string   `json:"notes,omitempty"`    // what a person should know
+}
+
+// Machine is the host as steps see it.
+type Machine struct {
+	Root     string // "" on a real host; a folder in tests, put before every path
+	Run      Runner
+	Secret   func(name string) ([]byte, error) // a secret of this run; never logged
+	Progress func(Progress)
+	Now      func() time.Time
+	BootID   string
+
+	docker sync.Once
+	engine *client.Client
+	engErr error
+	memo   sync.Map
+}
+
+// Progress is how far a long step is. Total is 0 where it is not known.
+type Progress struct {
+	Step  string `json:"step"`
+	Text  string `json:"text,omitempty"`
+	Done  int64  `json:"done"`  // bytes
+	Total int64  `json:"total"` // bytes
+}
+
+// Runner runs a program on the host. Argv is never text for a shell.
+type Runner interface {
+	Run(ctx context.Context, c Command) (Output, error)
+}
+
+// Command is one program run. Env replaces the environment when not nil; Stdin is
+// empty unless given.
+type Command struct {
+	Argv  []string
+	Env   []string
+	Stdin []byte
+	// Line, if set, gets each line of standard output and error as it comes.
+	Line func(line string)
+}
+
+// Output is what a finished program left. Err of Run is nil only for exit code 0;
+// otherwise it holds the last lines of standard error.
+type Output struct {
+	Stdout []byte
+	Stderr []byte
+	Code   int
+}
+
+// Path is where a path of the host is for this process.
+func (m *Machine) Path(p string) string { return m.Root + p }
+
+// Docker is the client of the host's engine at its default socket. It does not
+// dial: a missing engine shows at the first call.
+func (m *Machine) Docker() (*client.Client, error) {
+	m.docker.Do(func() {
+		m.engine, m.engErr = client.NewClientWithOpts(
+			client.WithHost("unix://"+m.Path("/var/run/docker.sock")), client.WithAPIVersionNegotiation())
+	})
+	return m.engine, m.engErr
+}
+
+// Report passes progress on, if anybody listens.
+func (m *Machine) Report(p Progress) {
+	if m.Progress != nil {
+		m.Progress(p)
+	}
+}
+
+// Registry finds kinds by name.
+type Registry map[string]Kind
+
+// NewRegistry makes a Registry of the kinds given.
+func NewRegistry(kinds []Kind) Registry {
+	r := make(Registry, len(kinds))
+	for _, k := range kinds {
+		r[k.Name] = k
+	}
+	return r
+}
+
+// Make builds the step of a spec. An unknown kind or parameter is an error.
+func (r Registry) Make(s Spec) (Step, error) {
+	k, ok := r[s.Kind]
+	if !ok {
+		return nil, fmt.Errorf("making step %s: this valtctl knows no step kind %q", s.ID, s.Kind)
+	}
+	made, err := k.New(s.Params)
+	if err != nil {
+		return nil, fmt.Errorf("making step %s: %w", s.ID, err)
+	}
+	return made, nil
+}
