@@ -1,0 +1,105 @@
+package step
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// expiryNotice is how long before its end a certificate is spoken of.
+const expiryNotice = 30 * 24 * time.Hour
+
+// CertificateParams is the site's certificate and key. The chain is public and stands
+// in the plan; the key is a secret.
+type CertificateParams struct {
+	Name        string `json:"name"` // what clients type
+	Certificate string `json:"certificate"`
+	KeySecret   string `json:"key_secret"`
+	Path        string `json:"path"`
+	KeyPath     string `json:"key_path"`
+}
+
+// CertificateKind writes the site's certificate and key, as a pair or not at all.
+func CertificateKind() Kind {
+	return kindOf("certificate", func(p CertificateParams) (Step, error) { return newCertificate(p) })
+}
+
+type certificate struct {
+	CertificateParams
+	chain, key *file
+}
+
+func newCertificate(p CertificateParams) (*certificate, error) {
+	chain, err := newFile(FileParams{Path: p.Path, Mode: "0644", Content: p.Certificate})
+	if err != nil {
+		return nil, err
+	}
+	key, err := newFile(FileParams{Path: p.KeyPath, Mode: "0600", Secret: p.KeySecret})
+	if err != nil {
+		return nil, err
+	}
+	return &certificate{p, chain, key}, nil
+}
+
+func (c *certificate) Inspect(ctx context.Context, h *Machine) (Finding, error) {
+	notes, err := c.check(h)
+	if err != nil {
+		return Finding{}, err
+	}
+	found, err := c.chain.Inspect(ctx, h)
+	if err != nil {
+		return Finding{}, err
+	}
+	key, err := c.key.Inspect(ctx, h)
+	if err != nil {
+		return Finding{}, err
+	}
+	return Finding{Change: found.Change || key.Change, Diff: found.Diff + key.Diff, Disrupts: Nothing, Notes: notes}, nil
+}
+
+func (c *certificate) Apply(ctx context.Context, h *Machine) error {
+	if _, err := c.check(h); err != nil {
+		return err
+	}
+	// The key first: a server that reads between the two finds its old chain and a
+	// key that does not match and says so, rather than no key at all.
+	return errors.Join(c.key.Apply(ctx, h), c.chain.Apply(ctx, h))
+}
+
+func (c *certificate) check(h *Machine) ([]string, error) {
+	key, err := h.Secret(c.KeySecret)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate's key: %w", err)
+	}
+	leaf, err := CheckCertificate([]byte(c.Certificate), key, c.Name, h.Now())
+	if err != nil {
+		return nil, err
+	}
+	if left := leaf.NotAfter.Sub(h.Now()); left < expiryNotice {
+		return []string{fmt.Sprintf("the certificate for %s expires on %s", c.Name, leaf.NotAfter.UTC().Format(time.DateOnly))}, nil
+	}
+	return nil, nil
+}
+
+// CheckCertificate proves that a PEM chain and key belong together, are for name and are
+// valid at now, and returns the leaf. It does not judge who issued it: clients do.
+func CheckCertificate(chain, key []byte, name string, now time.Time) (*x509.Certificate, error) {
+	pair, err := tls.X509KeyPair(chain, key)
+	if err != nil {
+		return nil, fmt.Errorf("checking the certificate for %s against its key: %w", name, err)
+	}
+	leaf := pair.Leaf
+	if err := leaf.VerifyHostname(name); err != nil {
+		return nil, fmt.Errorf("checking the certificate for %s: %w", name, err)
+	}
+	if now.After(leaf.NotAfter) {
+		return nil, fmt.Errorf("checking the certificate for %s: it expired on %s", name, leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	if now.Before(leaf.NotBefore) {
+		return nil, fmt.Errorf("checking the certificate for %s: it is valid only from %s; is the clock right?", name, leaf.NotBefore.UTC().Format(time.RFC3339))
+	}
+	return leaf, nil
+}

@@ -1,0 +1,75 @@
+package step
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// selfSigned makes a certificate for name that ends at notAfter, and its key, as PEM.
+func selfSigned(t *testing.T, name string, notBefore, notAfter time.Time) (chain, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: notBefore, NotAfter: notAfter}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+}
+
+func TestCertificateIsCheckedBeforeItIsWritten(t *testing.T) {
+	year := 365 * 24 * time.Hour
+	good, key := selfSigned(t, "valt.example", noted.Add(-year), noted.Add(year))
+	_, otherKey := selfSigned(t, "valt.example", noted.Add(-year), noted.Add(year))
+	expired, expiredKey := selfSigned(t, "valt.example", noted.Add(-2*year), noted.Add(-year))
+	early, earlyKey := selfSigned(t, "valt.example", noted.Add(year), noted.Add(2*year))
+	soon, soonKey := selfSigned(t, "valt.example", noted.Add(-year), noted.Add(9*24*time.Hour))
+	for name, c := range map[string]struct{ site, chain, key, refused, note string }{
+		"good":               {"valt.example", good, key, "", ""},
+		"ends soon":          {"valt.example", soon, soonKey, "", "expires on 2026-12-01"},
+		"another key":        {"valt.example", good, otherKey, "private key does not match", ""},
+		"another name":       {"other.example", good, key, "valid for valt.example", ""},
+		"expired":            {"valt.example", expired, expiredKey, "expired on 2025-11-22", ""},
+		"not yet":            {"valt.example", early, earlyKey, "is the clock right", ""},
+		"not a certificate":  {"valt.example", "hello", key, "failed to find any PEM data", ""},
+		"key in place of it": {"valt.example", key, key, "find", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := rootMachine(t, map[string]string{"tls": c.key})
+			s := makeStep(t, CertificateKind(), CertificateParams{Name: c.site, Certificate: c.chain, KeySecret: "tls",
+				Path: "/etc/valt/tls/cert.pem", KeyPath: "/etc/valt/tls/key.pem"})
+			if c.refused != "" {
+				if err := s.Apply(t.Context(), h); err == nil || !strings.Contains(err.Error(), c.refused) {
+					t.Errorf("got %v, want %q", err, c.refused)
+				}
+				if _, err := os.Stat(h.Path("/etc/valt")); err == nil {
+					t.Error("something was written")
+				}
+				return
+			}
+			found := settles(t, s, h)
+			if strings.Contains(found.Diff, "PRIVATE") || mode(t, h, "/etc/valt/tls/key.pem") != 0o600 {
+				t.Errorf("the key is shown or open: %s", found.Diff)
+			}
+			if got := strings.Join(found.Notes, "\n"); !strings.Contains(got, c.note) {
+				t.Errorf("notes %q, want %q", got, c.note)
+			}
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package step
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/moby/sys/mountinfo"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// recordingsFolder is the folder inside the mounted file system that the engine writes
+// to. It is not there when the disk is not, so that the engine cannot start and fill
+// the root file system instead.
+const recordingsFolder = "recordings"
+
+// RecordingsParams is where a media server keeps its recordings.
+type RecordingsParams struct {
+	Path string `json:"path"` // must be a mounted file system of its own
+}
+
+// RecordingsKind prepares a mounted disk for recordings. It mounts nothing: which disk
+// holds evidence is a person's decision.
+func RecordingsKind() Kind {
+	return kindOf("recordings", func(p RecordingsParams) (Step, error) {
+		folder, err := newDirectory(DirectoryParams{Path: path.Join(p.Path, recordingsFolder), Mode: "0750"})
+		if err != nil {
+			return nil, err
+		}
+		return &recordings{p.Path, folder}, nil
+	})
+}
+
+type recordings struct {
+	path   string
+	folder *directory
+}
+
+func (r *recordings) Inspect(ctx context.Context, h *Machine) (Finding, error) {
+	if err := r.mounted(h); err != nil {
+		return Finding{}, err
+	}
+	return r.folder.Inspect(ctx, h)
+}
+
+func (r *recordings) Apply(ctx context.Context, h *Machine) error {
+	// Looked at again: the disk may have gone since Inspect.
+	if err := r.mounted(h); err != nil {
+		return err
+	}
+	return r.folder.Apply(ctx, h)
+}
+
+// mounted proves that a writable file system of its own is mounted at the path
+// (proc_pid_mountinfo(5)).
+func (r *recordings) mounted(h *Machine) error {
+	table, err := os.Open(h.Path("/proc/self/mountinfo"))
+	if err != nil {
+		return fmt.Errorf("reading the mounts: %w", err)
+	}
+	defer table.Close()
+	mounts, err := mountinfo.GetMountsFromReader(table, mountinfo.SingleEntryFilter(r.path))
+	if err != nil {
+		return fmt.Errorf("reading the mounts: %w", err)
+	}
+	if len(mounts) == 0 {
+		return &problem.Error{Kind: problem.Check, Doing: "preparing recordings at", Object: r.path,
+			Err: fmt.Errorf("no file system is mounted there"),
+			Fix: "mount the recordings disk at " + r.path + " (and list it in /etc/fstab), or name another folder under recordings: in the site file"}
+	}
+	if readOnly(mounts[len(mounts)-1].Options) {
+		return &problem.Error{Kind: problem.Check, Doing: "preparing recordings at", Object: r.path,
+			Err: fmt.Errorf("its file system is mounted read-only"),
+			Fix: "look at the disk (dmesg), then mount it for writing"}
+	}
+	return nil
+}
+
+func readOnly(options string) bool {
+	return slices.Contains(strings.Split(options, ","), "ro")
+}
