@@ -80,27 +80,35 @@ func (k Kind) rank() int {
 }
 
 // All lists every problem in err, joined ones included, in order. A plain error
-// becomes a problem of kind Failed whose cause is that error.
+// becomes a problem of kind Failed; text wrapped around one problem is kept as its cause.
 func All(err error) []*Error {
-	if err == nil {
+	switch e := err.(type) {
+	case nil:
 		return nil
-	}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+	case *Error:
+		return []*Error{e}
+	case interface{ Unwrap() []error }:
 		var all []*Error
-		for _, e := range joined.Unwrap() {
-			all = append(all, All(e)...)
+		for _, part := range e.Unwrap() {
+			all = append(all, All(part)...)
 		}
 		return all
 	}
-	if e, ok := err.(*Error); ok {
-		return []*Error{e}
+	cause := errors.Unwrap(err)
+	inner := All(cause)
+	switch len(inner) {
+	case 0:
+		return []*Error{{Kind: Failed, Err: err}}
+	case 1:
+		return []*Error{{Kind: inner[0].Kind, Err: err, Fix: inner[0].Fix}}
 	}
-	if e := (*Error)(nil); errors.As(err, &e) {
-		wrapped := *e
-		wrapped.Doing, wrapped.Object, wrapped.Err = "", "", err
-		return []*Error{&wrapped}
+	// What was wrapped around several ("host media1: ") belongs to each of them.
+	prefix, _ := strings.CutSuffix(err.Error(), cause.Error())
+	all := make([]*Error, len(inner))
+	for i, e := range inner {
+		all[i] = &Error{Kind: e.Kind, Err: fmt.Errorf("%s%w", prefix, e), Fix: e.Fix}
 	}
-	return []*Error{{Kind: Failed, Err: err}}
+	return all
 }
 
 // KindOf is the strongest kind among the problems in err.
