@@ -1,0 +1,66 @@
+# make demo: a practice site of real hosts, installed and serving.  make test: everything that is checked on every change.
+# Both need root on a Debian or Ubuntu machine with Go, git and apt; the rest is installed.
+
+SHELL       := /bin/bash
+GO          ?= go
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+LAB         := bin/valtlab
+SEED        ?= $(shell date +%s)
+
+.PHONY: all build demo test unit scenarios campaign bench lint fuzz down clean
+
+all: build
+
+build:
+	$(BUILD) -o bin/ ./cmd/...
+
+## demo: the main job on the practice site
+demo: build
+	$(LAB) up
+	bin/valtctl install --site .lab/site.yaml --yes
+	$(LAB) visit
+
+## test: lint, unit tests with the race detector, and a seeded sample of every scenario on one shared lab
+test: build lint
+	$(LAB) prepare
+	$(MAKE) unit
+	$(MAKE) scenarios
+
+unit:
+	$(GO) test -race ./...
+
+scenarios:
+	$(LAB) up
+	$(LAB) scenario run all --sample --seed $(SEED)
+
+## campaign: every scenario whole; goes on where it stopped
+campaign: build
+	$(LAB) up
+	$(LAB) scenario run all --seed $(SEED) --resume
+
+## bench: valtctl beside the tool a user would otherwise take
+bench: build
+	$(LAB) up
+	$(LAB) bench
+	$(GO) test -run '^$$' -bench . -benchtime 1s ./repos/... ./installer/...
+
+lint:
+	@test -z "$$(gofmt -l cmd installer repos updater)" || { gofmt -l cmd installer repos updater; echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+## fuzz: ten seconds for each fuzz target
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz'); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime 10s $$pkg || exit 1; \
+	  done; done
+
+down:
+	$(LAB) down
+
+clean:
+	rm -rf bin dist
