@@ -1,0 +1,88 @@
+package containers
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"sort"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+)
+
+// Container is what is known of one of the lab's containers.
+type Container struct {
+	Name    string
+	Kind    string // Spec.Kind
+	Image   string // as it was named at creation
+	State   string // the engine's word: "running", "exited", "restarting" …
+	Address netip.Addr
+}
+
+// List returns the lab's containers by name, running or not.
+func (e *Engine) List(ctx context.Context, lab string) ([]Container, error) {
+	summaries, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: byLabel(lab)})
+	if err != nil {
+		return nil, fmt.Errorf("listing containers: %w", err)
+	}
+	var found []Container
+	for _, s := range summaries {
+		if len(s.Names) == 0 { // half removed: only its id is left
+			s.Names = []string{s.ID}
+		}
+		c := Container{
+			Name:  strings.TrimPrefix(s.Names[0], "/"),
+			Kind:  s.Labels[KindLabel],
+			Image: s.Image,
+			State: s.State,
+		}
+		if s.NetworkSettings != nil {
+			c.Address = firstAddress(s.NetworkSettings.Networks)
+		}
+		found = append(found, c)
+	}
+	sort.Slice(found, func(i, j int) bool { return found[i].Name < found[j].Name })
+	return found, nil
+}
+
+// firstAddress prefers the address that was asked for over one that is in use,
+// since a stopped container has only the former.
+func firstAddress(networks map[string]*network.EndpointSettings) netip.Addr {
+	for _, n := range networks {
+		text := n.IPAddress
+		if n.IPAMConfig != nil && n.IPAMConfig.IPv4Address != "" {
+			text = n.IPAMConfig.IPv4Address
+		}
+		if a, err := netip.ParseAddr(text); err == nil {
+			return a
+		}
+	}
+	return netip.Addr{}
+}
+
+// PID is the controller's number of the container's first process, 0 when it does
+// not run.
+func (e *Engine) PID(ctx context.Context, name string) (int, error) {
+	info, err := e.api.ContainerInspect(ctx, name)
+	if err != nil {
+		return 0, fmt.Errorf("inspecting container %s: %w", name, err)
+	}
+	if info.State == nil || !info.State.Running {
+		return 0, nil
+	}
+	return info.State.Pid, nil
+}
+
+// HasImage tells whether the engine's store holds the image.
+func (e *Engine) HasImage(ctx context.Context, ref string) (bool, error) {
+	_, err := e.api.ImageInspect(ctx, ref)
+	switch {
+	case err == nil:
+		return true, nil
+	case errdefs.IsNotFound(err):
+		return false, nil
+	}
+	return false, fmt.Errorf("inspecting image %s: %w", ref, err)
+}

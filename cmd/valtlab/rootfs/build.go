@@ -1,0 +1,100 @@
+package rootfs
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"ipivs.com/valtctl/cmd/valtlab/containers"
+)
+
+// DefaultMirror is where Debian's packages come from.
+const DefaultMirror = "http://mirror.example/debian"
+
+// Builder turns recipes into images. It builds at most two at a time, since more
+// only wait for each other on the small machines this is for.
+type Builder struct {
+	engine *containers.Engine
+	mirror string
+	slots  chan struct{}
+}
+
+// NewBuilder returns a builder that downloads from the Debian mirror; an empty
+// mirror is DefaultMirror.
+func NewBuilder(engine *containers.Engine, mirror string) *Builder {
+	if mirror == "" {
+		mirror = DefaultMirror
+	}
+	return &Builder{engine: engine, mirror: mirror, slots: make(chan struct{}, 2)}
+}
+
+// Image returns the image of the recipe, building it only if the engine does not
+// hold it yet.
+func (b *Builder) Image(ctx context.Context, r Recipe) (ref string, err error) {
+	ref = r.Ref()
+	have, err := b.engine.HasImage(ctx, ref)
+	if err != nil || have {
+		return ref, err
+	}
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("waiting to build image %s: %w", ref, ctx.Err())
+	}
+	if err := b.build(ctx, r); err != nil {
+		return "", fmt.Errorf("building image %s: %w", ref, err)
+	}
+	return ref, nil
+}
+
+// build runs mmdebstrap and hands its tar to the engine only once it has ended well,
+// so that a broken build is never found again.
+func (b *Builder) build(ctx context.Context, r Recipe) (err error) {
+	extras, err := writeExtras(r)
+	if err != nil {
+		return err
+	}
+	if extras != "" {
+		defer os.RemoveAll(filepath.Dir(extras))
+	}
+	out, err := os.CreateTemp("", "valtlab-"+r.Name+"-*.tar")
+	if err != nil {
+		return fmt.Errorf("making room for the root: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
+	var said bytes.Buffer
+	build := exec.CommandContext(ctx, "mmdebstrap", r.arguments(b.mirror, extras)...)
+	build.Env = append(os.Environ(), "TMPDIR=/tmp", "SOURCE_DATE_EPOCH=0")
+	build.Stdout, build.Stderr = out, &said
+	if err := build.Run(); err != nil {
+		return fmt.Errorf("running mmdebstrap: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	}
+	if _, err := out.Seek(0, 0); err != nil {
+		return fmt.Errorf("reading the root back: %w", err)
+	}
+	return b.engine.Import(ctx, r.Ref(), out, r.Changes...)
+}
+
+func writeExtras(r Recipe) (string, error) {
+	if len(r.Files) == 0 {
+		return "", nil
+	}
+	archive, err := containers.Archive(r.Files)
+	if err != nil {
+		return "", err
+	}
+	folder, err := os.MkdirTemp("", "valtlab-extras-")
+	if err != nil {
+		return "", fmt.Errorf("making a folder for the recipe's files: %w", err)
+	}
+	path := filepath.Join(folder, "extras.tar")
+	if err := os.WriteFile(path, archive, 0o644); err != nil {
+		return "", fmt.Errorf("writing the recipe's files: %w", err)
+	}
+	return path, nil
+}
