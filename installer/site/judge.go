@@ -1,0 +1,266 @@
+package site
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// camerasPerServer is the vendor's limit for one server that does everything (the
+// vendor's page, Architecture and Terms).
+const camerasPerServer = 50
+
+// judge looks at what several fields say together, and fills in defaults that depend on
+// other fields.
+func (r *reader) judge(s *Site) {
+	if s.Release.Channel != "" && s.Release.Version != "" {
+		r.at("release", "names both a channel and a version", "keep channel to follow it, or version for exactly one release")
+	}
+	if s.Release.Channel == "" && s.Release.Version == "" {
+		s.Release.Channel = "stable"
+	}
+	r.judgeNames(s)
+	r.judgeRoles(s)
+	r.judgeCloud(s)
+	r.judgeCameras(s)
+	r.judgeNetworks(s)
+	r.judgeUpdates(s)
+}
+
+// judgeNames finds host names and addresses that stand twice.
+func (r *reader) judgeNames(s *Site) {
+	names, addresses := map[string]int{}, map[Address]int{}
+	for i, h := range s.Hosts {
+		if first, seen := names[h.Name]; seen && h.Name != "" {
+			r.at(hostField(i, "name"), fmt.Sprintf("%s is also the name of hosts[%d]", h.Name, first), "give every host a name of its own")
+		} else {
+			names[h.Name] = i
+		}
+		if first, seen := addresses[h.Address]; seen && h.Address != "" {
+			r.at(hostField(i, "address"), fmt.Sprintf("%s is also the address of hosts[%d]", h.Address, first), "write this host's own address, or one host with roles: [app, media]")
+		} else {
+			addresses[h.Address] = i
+		}
+	}
+}
+
+// judgeRoles looks at who does what: one application host at most, and media keys on
+// media hosts alone.
+func (r *reader) judgeRoles(s *Site) {
+	app := ""
+	for i, h := range s.Hosts {
+		if _, given := r.lines[hostField(i, "roles")]; given && len(h.Roles) == 0 {
+			r.at(hostField(i, "roles"), "names no role", "write [app], [media] or [app, media]")
+		}
+		if len(h.Roles) != len(slices.Compact(slices.Sorted(slices.Values(h.Roles)))) {
+			r.at(hostField(i, "roles"), "names a role twice", "name each role once")
+		}
+		if h.Has(App) && app != "" {
+			r.at(hostField(i, "roles"), fmt.Sprintf("a site has one application host, and %s is it already", app), "take app from one of the two")
+		}
+		if h.Has(App) && app == "" {
+			app = h.Name
+		}
+		r.judgeMediaKeys(i, h)
+	}
+	if r.lines["hosts"] == 0 {
+		return // said already
+	}
+	switch {
+	case len(s.Hosts) == 0:
+		r.at("hosts", "names no host", "write at least one host with name, address and roles")
+	case app == "" && s.Cloud == nil:
+		r.at("hosts", "no host has the role app", "give one host roles: [app], or write cloud: if the application server is the vendor's")
+	case len(s.Media()) == 0:
+		r.warn("hosts", "no host has the role media, so nothing can be recorded", "give a host roles: [media], or [app, media] to a single server")
+	}
+}
+
+func (r *reader) judgeMediaKeys(i int, h Host) {
+	if h.Has(Media) || len(h.Roles) == 0 {
+		return
+	}
+	for _, key := range []string{"recordings", "wowza", "cameras"} {
+		if _, given := r.lines[hostField(i, key)]; given {
+			r.at(hostField(i, key), "belongs to a media host, and this host has not the role media", "move it to the media host, or add media to this host's roles")
+		}
+	}
+}
+
+// judgeCloud holds a site in VALT Cloud to what the cloud is: encrypted, and with the
+// application server elsewhere.
+func (r *reader) judgeCloud(s *Site) {
+	if s.Cloud == nil {
+		return
+	}
+	if _, given := r.lines["ssl"]; given && !s.SSL {
+		r.at("ssl", "VALT Cloud is reached over SSL alone", "write ssl: true, or remove cloud")
+	}
+	for i, h := range s.Hosts {
+		if h.Has(App) {
+			r.at(hostField(i, "roles"), "the application server of a site with cloud is the cloud's", "write roles: [media], or remove cloud")
+		}
+	}
+	if s.Name == "" {
+		s.Name = string(s.Cloud.App)
+	}
+}
+
+// judgeCameras finds cameras that stand twice, and servers with too many.
+func (r *reader) judgeCameras(s *Site) {
+	type place struct{ host, line int }
+	seen := map[Address]place{}
+	for i, h := range s.Hosts {
+		for _, c := range h.Cameras {
+			first, again := seen[c.Address]
+			switch {
+			case c.Address == "":
+			case !again:
+				seen[c.Address] = place{host: i}
+			case first.host == i:
+				r.at(hostField(i, "cameras"), fmt.Sprintf("the camera %s stands twice", c.Address), "keep it once")
+			default:
+				r.warn(hostField(i, "cameras"), fmt.Sprintf("the camera %s is also a camera of %s", c.Address, s.Hosts[first.host].Name), "keep it at one media host unless both are to record it")
+			}
+		}
+	}
+	r.judgeLoad(s)
+}
+
+// judgeLoad warns where one server is to do everything for more cameras than the vendor
+// says, and proposes how to divide them.
+func (r *reader) judgeLoad(s *Site) {
+	for i, h := range s.Hosts {
+		if !h.Has(App) || !h.Has(Media) || len(s.Media()) > 1 || len(h.Cameras) <= camerasPerServer {
+			continue
+		}
+		r.warn(hostField(i, "cameras"),
+			fmt.Sprintf("%s has %d cameras and is the application server as well; the vendor asks for a separate media server above %d", h.Name, len(h.Cameras), camerasPerServer),
+			fmt.Sprintf("keep roles: [app] on %s and add media hosts, such as %s", h.Name, split(s, h.Cameras)))
+	}
+}
+
+// split divides cameras evenly over as few media servers as hold them.
+func split(s *Site, cameras []Camera) string {
+	var parts []string
+	servers := (len(cameras) + camerasPerServer - 1) / camerasPerServer
+	for n, from := 0, 0; n < servers; n++ {
+		to := (n + 1) * len(cameras) / servers
+		parts = append(parts, fmt.Sprintf("%s with cameras: [%s]", s.freeName(n), ranges(cameras[from:to])))
+		from = to
+	}
+	return strings.Join(parts, " and ")
+}
+
+// freeName is the n-th name media1, media2, … that no host has.
+func (s *Site) freeName(n int) string {
+	for i := 1; ; i++ {
+		name := fmt.Sprintf("media%d", i)
+		if _, taken := s.Host(name); taken {
+			continue
+		}
+		if n == 0 {
+			return name
+		}
+		n--
+	}
+}
+
+// judgeNetworks looks at who is where.
+func (r *reader) judgeNetworks(s *Site) {
+	r.judgePeople(s)
+	if s.Firewall == FirewallManaged && len(s.Admins) == 0 {
+		r.at("firewall", "managed needs to know where administrators are, or it would shut them out", "write admins: and their networks, such as [10.0.99.0/28]")
+	}
+	if len(s.Admins) == 0 {
+		s.Admins = slices.Clone(s.Clients)
+	}
+	if pool := s.Network.DockerPool; pool.IsValid() {
+		r.judgePool(s, pool)
+	}
+}
+
+func (r *reader) judgePeople(s *Site) {
+	type group struct {
+		path     string
+		networks []netip.Prefix
+	}
+	groups := []group{{"clients", s.Clients}, {"admins", s.Admins}}
+	if s.Beam != nil {
+		groups = append(groups, group{"beam.devices", s.Beam.Devices})
+	}
+	for _, g := range groups {
+		if _, given := r.lines[g.path]; given && len(g.networks) == 0 {
+			r.at(g.path, "names no network", "write at least one network, such as [10.0.0.0/16]")
+		}
+		for i, n := range g.networks {
+			if n.Bits() == 0 {
+				r.warn(fmt.Sprintf("%s[%d]", g.path, i), "is every network there is, which no firewall request should ask for", "write the networks that people really are in")
+			}
+		}
+	}
+}
+
+// judgePool keeps Docker's own networks away from the customer's: a host would look for
+// the customer's addresses inside itself.
+func (r *reader) judgePool(s *Site, pool netip.Prefix) {
+	swallowed := func(what string, n netip.Prefix) {
+		if pool.Overlaps(n) && n.Bits() > 0 {
+			r.at("network.docker_pool", fmt.Sprintf("%s overlaps %s, %s", pool, NetworkText(n), what), "write a network that the customer does not use, such as 192.168.240.0/20")
+		}
+	}
+	address := func(what string, a Address) {
+		if ip, ok := a.IP(); ok {
+			swallowed(what, netip.PrefixFrom(ip, 32))
+		}
+	}
+	for _, n := range s.Clients {
+		swallowed("one of clients", n)
+	}
+	if r.lines["admins"] > 0 {
+		for _, n := range s.Admins {
+			swallowed("one of admins", n)
+		}
+	}
+	if s.Beam != nil {
+		for _, n := range s.Beam.Devices {
+			swallowed("one of beam.devices", n)
+		}
+	}
+	for _, ip := range s.Network.DNS {
+		swallowed("one of network.dns", netip.PrefixFrom(ip, 32))
+	}
+	for _, h := range s.Hosts {
+		address("the address of "+h.Name, h.Address)
+		for _, c := range h.Cameras {
+			address("a camera of "+h.Name, c.Address)
+		}
+	}
+}
+
+// judgeUpdates checks that a rollout could happen at all.
+func (r *reader) judgeUpdates(s *Site) {
+	u, media := &s.Updates, len(s.Media())
+	if u.MinMediaServing == unset {
+		u.MinMediaServing = min(1, max(media-1, 0))
+	} else if media > 0 && u.MinMediaServing >= media {
+		r.at("updates.min_media_serving", fmt.Sprintf("with %d to keep serving, none of the %d media hosts could ever be updated", u.MinMediaServing, media), fmt.Sprintf("write a number up to %d", media-1))
+	}
+	if u.Timezone == "" && len(u.Windows)+len(u.Blackouts) > 0 {
+		r.at("updates.timezone", "is missing, and windows and blackouts are read in it", "write timezone: and its name, such as America/Chicago")
+	}
+	if _, ok := s.Host(u.Canary); u.Canary != "" && !ok && len(s.Hosts) > 0 {
+		r.at("updates.canary", fmt.Sprintf("no host is named %q", u.Canary), fmt.Sprintf("did you mean %q?", nearest(u.Canary, s.hostNames())))
+	}
+}
+
+func (s *Site) hostNames() []string {
+	names := make([]string, len(s.Hosts))
+	for i, h := range s.Hosts {
+		names[i] = h.Name
+	}
+	return names
+}
+
+func hostField(i int, key string) string { return fmt.Sprintf("hosts[%d].%s", i, key) }

@@ -1,0 +1,69 @@
+package site
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// NeededForInstall says what the file lacks for an installation, though its form is
+// right: keys that are missing, and files they name that cannot be read here. It joins
+// one *problem.Error of kind Input per thing.
+func (s *Site) NeededForInstall() error {
+	n := needs{site: s}
+	n.key("name", s.Name, "write name: and the name that clients type")
+	if s.SSL && s.Cloud == nil { // the cloud's certificate is the vendor's to issue
+		n.file("tls.certificate", s.TLS.Certificate, "write tls: with certificate: and the PEM file of the chain")
+		n.file("tls.key_file", s.TLS.KeyFile, "write tls: with key_file: and the PEM file of the private key")
+	}
+	if s.Updates.Source == Online {
+		n.key("registry.username", s.Registry.Username, "write registry: with username: and password_file:, as the vendor gave them")
+		n.file("registry.password_file", s.Registry.PasswordFile, "write registry: with password_file: and the file that holds the password")
+	}
+	for i, h := range s.Hosts {
+		if !h.Has(Media) {
+			continue
+		}
+		n.key(hostField(i, "recordings"), h.Recordings, "write recordings: and the folder where the recordings' file system is mounted")
+		if h.Wowza.License == Electronic {
+			n.file(hostField(i, "wowza.key_file"), h.Wowza.KeyFile, "write wowza: with key_file: and the file that holds the licence key, or license: physical for a dongle")
+		}
+	}
+	for i, file := range s.Network.Trust {
+		n.file(fmt.Sprintf("network.trust[%d]", i), file, "")
+	}
+	if s.Release.Root != "" {
+		n.file("release.root", s.Release.Root, "")
+	}
+	return errors.Join(n.missing...)
+}
+
+type needs struct {
+	site    *Site
+	missing []error
+}
+
+func (n *needs) key(field, value, fix string) bool {
+	if value == "" {
+		n.add(field, errors.New("is needed to install, and missing"), fix)
+	}
+	return value != ""
+}
+
+func (n *needs) file(field, path, fix string) {
+	if !n.key(field, path, fix) {
+		return
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		n.add(field, fmt.Errorf("it cannot be read: %w", err), "put the file there, or write where it is")
+		return
+	}
+	f.Close()
+}
+
+func (n *needs) add(field string, cause error, fix string) {
+	n.missing = append(n.missing, &problem.Error{Kind: problem.Input, Doing: "reading", Object: n.site.Position(field), Err: fmt.Errorf("%s: %w", field, cause), Fix: fix})
+}
