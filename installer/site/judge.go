@@ -50,7 +50,7 @@ func (r *reader) judgeNames(s *Site) {
 func (r *reader) judgeRoles(s *Site) {
 	app := ""
 	for i, h := range s.Hosts {
-		if _, given := r.lines[hostField(i, "roles")]; given && len(h.Roles) == 0 {
+		if r.emptied(hostField(i, "roles")) {
 			r.at(hostField(i, "roles"), "names no role", "write [app], [media] or [app, media]")
 		}
 		if len(h.Roles) != len(slices.Compact(slices.Sorted(slices.Values(h.Roles)))) {
@@ -64,8 +64,8 @@ func (r *reader) judgeRoles(s *Site) {
 		}
 		r.judgeMediaKeys(i, h)
 	}
-	if r.lines["hosts"] == 0 {
-		return // said already
+	if !r.sound("hosts") {
+		return // the roles are not known
 	}
 	switch {
 	case len(s.Hosts) == 0:
@@ -82,7 +82,7 @@ func (r *reader) judgeMediaKeys(i int, h Host) {
 		return
 	}
 	for _, key := range []string{"recordings", "wowza", "cameras"} {
-		if _, given := r.lines[hostField(i, key)]; given {
+		if r.given(hostField(i, key)) {
 			r.at(hostField(i, key), "belongs to a media host, and this host has not the role media", "move it to the media host, or add media to this host's roles")
 		}
 	}
@@ -94,7 +94,7 @@ func (r *reader) judgeCloud(s *Site) {
 	if s.Cloud == nil {
 		return
 	}
-	if _, given := r.lines["ssl"]; given && !s.SSL {
+	if r.sound("ssl") && !s.SSL {
 		r.at("ssl", "VALT Cloud is reached over SSL alone", "write ssl: true, or remove cloud")
 	}
 	for i, h := range s.Hosts {
@@ -170,7 +170,7 @@ func (s *Site) freeName(n int) string {
 // judgeNetworks looks at who is where.
 func (r *reader) judgeNetworks(s *Site) {
 	r.judgePeople(s)
-	if s.Firewall == FirewallManaged && len(s.Admins) == 0 {
+	if s.Firewall == FirewallManaged && !r.given("admins") {
 		r.at("firewall", "managed needs to know where administrators are, or it would shut them out", "write admins: and their networks, such as [10.0.99.0/28]")
 	}
 	if len(s.Admins) == 0 {
@@ -191,7 +191,7 @@ func (r *reader) judgePeople(s *Site) {
 		groups = append(groups, group{"beam.devices", s.Beam.Devices})
 	}
 	for _, g := range groups {
-		if _, given := r.lines[g.path]; given && len(g.networks) == 0 {
+		if r.emptied(g.path) {
 			r.at(g.path, "names no network", "write at least one network, such as [10.0.0.0/16]")
 		}
 		for i, n := range g.networks {
@@ -218,7 +218,7 @@ func (r *reader) judgePool(s *Site, pool netip.Prefix) {
 	for _, n := range s.Clients {
 		swallowed("one of clients", n)
 	}
-	if r.lines["admins"] > 0 {
+	if r.given("admins") {
 		for _, n := range s.Admins {
 			swallowed("one of admins", n)
 		}
@@ -244,13 +244,13 @@ func (r *reader) judgeUpdates(s *Site) {
 	u, media := &s.Updates, len(s.Media())
 	if u.MinMediaServing == unset {
 		u.MinMediaServing = min(1, max(media-1, 0))
-	} else if media > 0 && u.MinMediaServing >= media {
+	} else if r.sound("hosts") && media > 0 && u.MinMediaServing >= media {
 		r.at("updates.min_media_serving", fmt.Sprintf("with %d to keep serving, none of the %d media hosts could ever be updated", u.MinMediaServing, media), fmt.Sprintf("write a number up to %d", media-1))
 	}
-	if u.Timezone == "" && len(u.Windows)+len(u.Blackouts) > 0 {
+	if u.Timezone == "" && r.sound("updates.timezone") && (r.given("updates.windows") || r.given("updates.blackouts")) {
 		r.at("updates.timezone", "is missing, and windows and blackouts are read in it", "write timezone: and its name, such as America/Chicago")
 	}
-	if _, ok := s.Host(u.Canary); u.Canary != "" && !ok && len(s.Hosts) > 0 {
+	if _, ok := s.Host(u.Canary); u.Canary != "" && !ok && r.sound("hosts") {
 		r.at("updates.canary", fmt.Sprintf("no host is named %q", u.Canary), fmt.Sprintf("did you mean %q?", nearest(u.Canary, s.hostNames())))
 	}
 }

@@ -30,8 +30,9 @@ type reader struct {
 	warnings []mistake
 }
 
-// mistake is one problem with the line it is ordered by.
+// mistake is one problem, the field it is about, and the line it is ordered by.
 type mistake struct {
+	path string
 	line int
 	err  *problem.Error
 }
@@ -88,7 +89,7 @@ func (r *reader) syntax(err error) {
 
 // report adds a mistake. Path is empty for the file as a whole.
 func (r *reader) report(line int, path, what, fix string) {
-	r.found = append(r.found, mistake{line, r.problem(problem.Input, line, path, what, fix)})
+	r.found = append(r.found, mistake{path, line, r.problem(problem.Input, line, path, what, fix)})
 }
 
 // at adds a mistake at a field, or at the nearest field around it that the file has.
@@ -97,7 +98,21 @@ func (r *reader) at(path, what, fix string) { r.report(nearestLine(r.lines, path
 // warn adds a warning at a field.
 func (r *reader) warn(path, what, fix string) {
 	line := nearestLine(r.lines, path)
-	r.warnings = append(r.warnings, mistake{line, r.problem(problem.Check, line, path, what, fix)})
+	r.warnings = append(r.warnings, mistake{path, line, r.problem(problem.Check, line, path, what, fix)})
+}
+
+// sound says that no mistake was found at a field or below it, so that what follows from
+// its value is worth saying.
+func (r *reader) sound(path string) bool {
+	return !slices.ContainsFunc(r.found, func(m mistake) bool { return strings.HasPrefix(m.path, path) })
+}
+
+// given says that the file has the field.
+func (r *reader) given(path string) bool { return r.lines[path] > 0 }
+
+// emptied says that the file has the field, as a list without items.
+func (r *reader) emptied(path string) bool {
+	return r.given(path) && !r.given(path+"[0]") && r.sound(path)
 }
 
 func (r *reader) problem(kind problem.Kind, line int, path, what, fix string) *problem.Error {

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"valtctl": main})
+}
+
+// TestScript runs the real main on the command scripts: testdata/script, one command or
+// one behaviour a file.
+func TestScript(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "../../testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir+"/home")
+			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCodeCommand},
+	})
+}
+
+// exitCodeCommand runs a program and wants its exit code to be the number given:
+// exitcode 2 valtctl site validate.
+func exitCodeCommand(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exitcode N program [args...]")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	if got := codeOf(err); got != args[0] {
+		ts.Fatalf("%s ended with exit code %s, want %s", args[1], got, args[0])
+	}
+}
+
+func codeOf(err error) string {
+	if err == nil {
+		return "0"
+	}
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return strconv.Itoa(exit.ExitCode())
+	}
+	return err.Error()
+}
