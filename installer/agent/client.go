@@ -1,0 +1,186 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/creachadair/jrpc2"
+	"github.com/hashicorp/yamux"
+)
+
+// Client is the controller's end. Its methods may be called concurrently. Cancelling
+// the context of a call cancels it on the host too.
+type Client struct {
+	host    string
+	mux     *mux
+	rpc     *jrpc2.Client
+	streams atomic.Int64
+	done    chan struct{}
+	endErr  error // valid after done
+}
+
+// NewClient speaks to the agent of host over conn. streams serve what the agent opens
+// by name; nil: nothing.
+func NewClient(conn io.ReadWriteCloser, host string, streams map[string]StreamHandler) (*Client, error) {
+	session, err := yamux.Client(conn, settings())
+	if err != nil {
+		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
+	}
+	calls, err := session.Open()
+	if err != nil {
+		session.Close()
+		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
+	}
+	c := &Client{host: host, mux: newMux(session, streams), done: make(chan struct{})}
+	c.rpc = jrpc2.NewClient(newFrames(calls), &jrpc2.ClientOptions{OnCancel: sendCancel})
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(c.done)
+		defer cancel()
+		c.endErr = c.mux.serve(ctx)
+	}()
+	return c, nil
+}
+
+// sendCancel tells the host of a call that was given up.
+func sendCancel(rpc *jrpc2.Client, r *jrpc2.Response) {
+	// A host that cannot be told has lost the channel, and cancels by itself.
+	_ = rpc.Notify(context.Background(), methodCancel, cancelRequest{ID: r.ID()})
+}
+
+// Close ends the session and with it the agent.
+func (c *Client) Close() error {
+	err := c.mux.session.Close()
+	<-c.done
+	c.rpc.Close()
+	if err != nil {
+		return fmt.Errorf("leaving the agent on %s: %w", c.host, err)
+	}
+	return nil
+}
+
+// Open opens a stream beside the calls for the agent's handler of that name.
+func (c *Client) Open(name string) (net.Conn, error) { return c.mux.open(name) }
+
+// Facts asks what the host has.
+func (c *Client) Facts(ctx context.Context, r FactsRequest) (FactsReply, error) {
+	return call[FactsReply](ctx, c, methodFacts, r)
+}
+
+// Inspect asks how the host differs from what steps want.
+func (c *Client) Inspect(ctx context.Context, r InspectRequest) (InspectReply, error) {
+	return call[InspectReply](ctx, c, methodInspect, r)
+}
+
+// TxnStart hands the host a transaction and returns when it runs by itself.
+func (c *Client) TxnStart(ctx context.Context, r TxnStartRequest) (TxnReply, error) {
+	return call[TxnReply](ctx, c, methodTxnStart, r)
+}
+
+// TxnRestart goes on with a transaction that waits for its secrets.
+func (c *Client) TxnRestart(ctx context.Context, r TxnRestartRequest) (TxnReply, error) {
+	return call[TxnReply](ctx, c, methodTxnRestart, r)
+}
+
+// TxnList asks for the host's transactions.
+func (c *Client) TxnList(ctx context.Context) (TxnListReply, error) {
+	return call[TxnListReply](ctx, c, methodTxnList, TxnListRequest{})
+}
+
+// TxnFollow hands each event of a transaction to event, in order, until the transaction
+// ends, and returns how it ended. An error of event ends the following alone.
+func (c *Client) TxnFollow(ctx context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error) {
+	return callStream[TxnFollowReply](ctx, c, methodTxnFollow, r, func(in io.Reader) error {
+		return eachLine(in, event)
+	})
+}
+
+// Logs copies a log to out.
+func (c *Client) Logs(ctx context.Context, r LogsRequest, out io.Writer) error {
+	_, err := callStream[struct{}](ctx, c, methodLogs, r, func(in io.Reader) error {
+		_, err := io.Copy(out, in)
+		return err
+	})
+	return err
+}
+
+// call makes one typed call.
+func call[Resp any](ctx context.Context, c *Client, method string, req any) (Resp, error) {
+	var resp Resp
+	err := c.rpc.CallResult(ctx, method, req, &resp)
+	return resp, c.explain(ctx, method, err)
+}
+
+// callStream makes one typed call whose bytes come on a stream of its own, read by
+// read. Stream and call go out together, so this too costs one round trip.
+func callStream[Resp, Req any](ctx context.Context, c *Client, method string, req Req, read func(io.Reader) error) (Resp, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	name := "call/" + strconv.FormatInt(c.streams.Add(1), 10)
+	in, err := c.mux.open(name)
+	if err != nil {
+		var none Resp
+		return none, c.explain(ctx, method, err)
+	}
+	defer in.Close()
+	defer context.AfterFunc(ctx, func() { in.Close() })()
+	finished := make(chan error, 1)
+	go func() {
+		err := read(in)
+		if err != nil {
+			cancel()
+		}
+		finished <- err
+	}()
+	resp, err := call[Resp](ctx, c, method, streamed[Req]{Stream: name, Params: req})
+	if err != nil {
+		in.Close()
+	}
+	if readErr := <-finished; err == nil || errors.Is(err, context.Canceled) && readErr != nil {
+		err = readErr
+	}
+	return resp, err
+}
+
+// eachLine hands over lines of JSON.
+func eachLine(in io.Reader, event func(json.RawMessage) error) error {
+	lines := bufio.NewReaderSize(in, 64<<10)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading events: %w", err)
+		}
+		if err := event(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+			return err
+		}
+	}
+}
+
+// explain says why a call failed: the host's own problem as it is, the caller's giving
+// up as such, and a lost channel with what ended it.
+func (c *Client) explain(ctx context.Context, method string, err error) error {
+	var remote *jrpc2.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &remote) && remote.Code == codeProblem:
+		return fromWire(err)
+	case ctx.Err() != nil:
+		return fmt.Errorf("calling %s on %s: %w", method, c.host, ctx.Err())
+	case c.mux.session.IsClosed():
+		<-c.done
+		return fmt.Errorf("calling %s on %s: the agent's channel is closed: %w", method, c.host, c.endErr)
+	}
+	return fmt.Errorf("calling %s on %s: %w", method, c.host, err)
+}

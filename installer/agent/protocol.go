@@ -1,0 +1,119 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/step"
+)
+
+// The methods, by their names on the wire. A method is a name here, one line in
+// Handlers.methods and one in Client.
+const (
+	methodFacts      = "facts"
+	methodInspect    = "inspect"
+	methodTxnStart   = "txn.start"
+	methodTxnRestart = "txn.restart"
+	methodTxnList    = "txn.list"
+	methodTxnFollow  = "txn.follow"
+	methodLogs       = "logs"
+)
+
+// Handlers is what the host does for each method. A nil one is answered with an error.
+// Those with an out stream what they have while the call lasts; their error ends it.
+type Handlers struct {
+	Facts      func(ctx context.Context, r FactsRequest) (FactsReply, error)
+	Inspect    func(ctx context.Context, r InspectRequest) (InspectReply, error)
+	TxnStart   func(ctx context.Context, r TxnStartRequest) (TxnReply, error)
+	TxnRestart func(ctx context.Context, r TxnRestartRequest) (TxnReply, error)
+	TxnList    func(ctx context.Context, r TxnListRequest) (TxnListReply, error)
+	TxnFollow  func(ctx context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error)
+	Logs       func(ctx context.Context, r LogsRequest, out io.Writer) error
+
+	// Streams get what the controller opens by name, beside the calls.
+	Streams map[string]StreamHandler
+}
+
+// FactsRequest asks what the host has. Full adds what costs more than milliseconds.
+type FactsRequest struct {
+	Full bool `json:"full,omitempty"`
+}
+
+// FactsReply is what the host has, and what it remembers.
+type FactsReply struct {
+	Facts        facts.Facts     `json:"facts"`
+	Transactions []Txn           `json:"transactions,omitempty"` // newest first
+	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
+	Fence        int64           `json:"fence,omitempty"` // highest fencing token seen
+}
+
+// Txn is one transaction in short.
+type Txn struct {
+	ID    string          `json:"id"`
+	State string          `json:"state"`
+	More  json.RawMessage `json:"more,omitempty"` // installer/txn's own summary
+}
+
+// InspectRequest asks how the host differs from what the steps want. Secrets are kept
+// in memory while the steps look.
+type InspectRequest struct {
+	Steps   []step.Spec       `json:"steps"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+}
+
+// InspectReply has one finding a step, in their order.
+type InspectReply struct {
+	Findings []StepFinding `json:"findings"`
+}
+
+// StepFinding is what one step found, or why it could not look.
+type StepFinding struct {
+	ID       string       `json:"id"`
+	Finding  step.Finding `json:"finding"`
+	Problems []Problem    `json:"problems,omitempty"`
+}
+
+// TxnStartRequest hands the host its transaction (installer/txn's request).
+type TxnStartRequest struct {
+	Request json.RawMessage   `json:"request"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+}
+
+// TxnRestartRequest gives a waiting transaction its secrets again.
+type TxnRestartRequest struct {
+	ID      string            `json:"id"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+}
+
+// TxnReply names a transaction that runs.
+type TxnReply struct {
+	ID string `json:"id"`
+}
+
+// TxnListRequest asks for the host's transactions.
+type TxnListRequest struct{}
+
+// TxnListReply has them, newest first.
+type TxnListReply struct {
+	Transactions []Txn `json:"transactions"`
+}
+
+// TxnFollowRequest asks for a transaction's events from a sequence number on.
+type TxnFollowRequest struct {
+	ID   string `json:"id"`
+	From uint64 `json:"from"`
+}
+
+// TxnFollowReply is how it ended (installer/txn's result).
+type TxnFollowReply struct {
+	Result json.RawMessage `json:"result"`
+}
+
+// LogsRequest asks for the log of a unit or a container.
+type LogsRequest struct {
+	Name   string `json:"name"`
+	Lines  int    `json:"lines,omitempty"`
+	Follow bool   `json:"follow,omitempty"`
+}

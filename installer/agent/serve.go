@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/creachadair/jrpc2"
+	"github.com/creachadair/jrpc2/handler"
+	"github.com/hashicorp/yamux"
+)
+
+// Serve answers the controller on conn until the controller or ctx ends it. The
+// controller's leaving is no error. Calls still running then are cancelled, and Serve
+// returns when they have ended, so that nothing outlives the channel.
+func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	session, err := yamux.Server(conn, settings())
+	if err != nil {
+		return fmt.Errorf("serving the controller: %w", err)
+	}
+	defer session.Close()
+	defer context.AfterFunc(ctx, func() { session.Close() })()
+	calls, err := session.Accept()
+	if err != nil {
+		return ended(ctx, err)
+	}
+	m := newMux(session, h.Streams)
+	server := jrpc2.NewServer(h.methods(m), &jrpc2.ServerOptions{
+		Concurrency: 64, // a call that follows something must not hold up the others
+		NewContext:  func() context.Context { return ctx },
+	}).Start(newFrames(calls))
+	err = m.serve(ctx)
+	cancel()
+	server.Stop()
+	server.Wait()
+	return ended(ctx, err)
+}
+
+// ended passes over what only says that the other side has left.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
+		return nil
+	}
+	return fmt.Errorf("serving the controller: %w", err)
+}
+
+// methods is the table of what the host answers.
+func (h Handlers) methods(m *mux) handler.Map {
+	return handler.Map{
+		methodFacts:      answer(h.Facts),
+		methodInspect:    answer(h.Inspect),
+		methodTxnStart:   answer(h.TxnStart),
+		methodTxnRestart: answer(h.TxnRestart),
+		methodTxnList:    answer(h.TxnList),
+		methodTxnFollow:  stream(m, h.follow),
+		methodLogs:       stream(m, h.logs),
+		methodCancel:     cancelCall,
+	}
+}
+
+// follow writes each event as one line.
+func (h Handlers) follow(ctx context.Context, r TxnFollowRequest, out io.Writer) (TxnFollowReply, error) {
+	if h.TxnFollow == nil {
+		return TxnFollowReply{}, errNotServed
+	}
+	return h.TxnFollow(ctx, r, func(event json.RawMessage) error {
+		if _, err := out.Write(append(event[:len(event):len(event)], '\n')); err != nil {
+			return fmt.Errorf("sending an event: %w", err)
+		}
+		return nil
+	})
+}
+
+func (h Handlers) logs(ctx context.Context, r LogsRequest, out io.Writer) (struct{}, error) {
+	if h.Logs == nil {
+		return struct{}{}, errNotServed
+	}
+	return struct{}{}, h.Logs(ctx, r, out)
+}
+
+var errNotServed = errors.New("this agent does not serve the method")
+
+// answer makes a typed function a method. Parameters it does not know are an error.
+func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Handler {
+	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
+		if f == nil {
+			return nil, toWire(fmt.Errorf("calling %s: %w", r.Method(), errNotServed))
+		}
+		var req Req
+		if err := r.UnmarshalParams(&req); err != nil {
+			return nil, toWire(fmt.Errorf("calling %s: %w", r.Method(), err))
+		}
+		resp, err := f(ctx, req)
+		if err != nil {
+			return nil, toWire(err)
+		}
+		return resp, nil
+	}
+}
+
+// streamed is the request of a method whose bytes go over a stream of its own.
+type streamed[Req any] struct {
+	Stream string `json:"stream"`
+	Params Req    `json:"params"`
+}
+
+// stream makes a function that writes as it goes a method. The stream is closed before
+// the reply is sent, so that the reply ends what the controller reads.
+func stream[Req, Resp any](m *mux, f func(context.Context, Req, io.Writer) (Resp, error)) jrpc2.Handler {
+	return answer(func(ctx context.Context, r streamed[Req]) (Resp, error) {
+		out, err := m.claim(ctx, r.Stream)
+		if err != nil {
+			var none Resp
+			return none, err
+		}
+		defer out.Close()
+		return f(ctx, r.Params, out)
+	})
+}
+
+// methodCancel is the notification that a caller has given up.
+const methodCancel = "cancel"
+
+type cancelRequest struct {
+	ID string `json:"id"`
+}
+
+func cancelCall(ctx context.Context, r *jrpc2.Request) (any, error) {
+	var req cancelRequest
+	if err := r.UnmarshalParams(&req); err != nil {
+		return nil, toWire(err)
+	}
+	jrpc2.ServerFromContext(ctx).CancelRequest(req.ID)
+	return nil, nil
+}

@@ -1,0 +1,191 @@
+package remote_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/remote"
+)
+
+// The tests use the machine's real sshd, dropbear and sudo (Debian packages
+// openssh-server, dropbear-bin, sudo) and therefore need root. They run in a mount
+// namespace of their own, in which the test's logins, their homes and the agent's
+// folder exist, so that nothing of it is left on the machine, whatever happens.
+
+const inNamespace = "VALTCTL_TEST_NAMESPACE"
+
+func TestMain(m *testing.M) {
+	if len(os.Args) == 3 && os.Args[1] == "agent" {
+		os.Exit(agentMain(os.Args[2]))
+	}
+	if os.Getenv(inNamespace) == "" {
+		os.Exit(reexec())
+	}
+	if err := furnish(os.Getenv(inNamespace)); err != nil {
+		fmt.Fprintln(os.Stderr, "furnishing the namespace:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+// agentMain is the agent of these tests: the test binary itself, uploaded.
+func agentMain(nonce string) int {
+	fmt.Printf("\n%s\n", remote.Ready(nonce))
+	err := agent.Serve(context.Background(), agent.Stdio(os.Stdin, os.Stdout), agent.Handlers{
+		Facts: func(context.Context, agent.FactsRequest) (agent.FactsReply, error) {
+			exe, _ := os.Executable()
+			return agent.FactsReply{Facts: facts.Facts{Hostname: exe, CPUs: os.Getuid()}}, nil
+		},
+		TxnFollow: func(_ context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
+			for i := range r.From {
+				if err := event(fmt.Appendf(nil, `{"seq":%d,"pad":%q}`, i, strings.Repeat("x", 1000))); err != nil {
+					return agent.TxnFollowReply{}, err
+				}
+			}
+			return agent.TxnFollowReply{Result: json.RawMessage(`"done"`)}, nil
+		},
+	})
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// reexec runs the tests again in a mount namespace of their own.
+func reexec() int {
+	dir, err := os.MkdirTemp("", "valtctl-remote-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Env = append(os.Environ(), inNamespace+"="+dir)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+	err = cmd.Run()
+	var exited *exec.ExitError
+	if errors.As(err, &exited) {
+		return exited.ExitCode()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "starting the tests in a mount namespace (they need root):", err)
+		return 1
+	}
+	return 0
+}
+
+// loginPassword is every test login's, loginHash as crypt(5) has it.
+const (
+	loginPassword = "right horse"
+	loginHash     = "$6$valtctl$U0A4epU0DVaOQXNL7Y5VT9z2q56gSca8pCFRzT6xcGo6jdsQOjAC9YvFdbO.5OoZGsRJGgztwEVMyIWn175zr."
+)
+
+// logins are the test's users: name and shell.
+var logins = [][2]string{
+	{"free", "/bin/bash"},    // sudo without a password
+	{"asked", "/bin/bash"},   // sudo with a password and a pty of its own
+	{"barred", "/bin/bash"},  // no sudo
+	{"noisy", "/bin/bash"},   // a .bashrc that prints, and traces what it runs
+	{"plain", "/bin/sh"},     // as free, another shell
+	{"flooded", "/bin/bash"}, // a .bashrc that never stops
+}
+
+// furnish mounts what the tests need over the machine's own.
+func furnish(dir string) error {
+	sudoers := "Defaults secure_path=/usr/sbin:/usr/bin:/sbin:/bin\nDefaults:asked use_pty\nDefaults:asked timestamp_timeout=0\n" +
+		"root ALL=(ALL) ALL\nfree,noisy,plain,flooded ALL=(ALL) NOPASSWD: ALL\nasked ALL=(ALL) ALL\n"
+	files := map[string]string{"/etc/sudoers": sudoers}
+	for path, line := range map[string]string{
+		"/etc/passwd": "NAME:x:ID:ID::/home/NAME:SHELL\n",
+		"/etc/shadow": "NAME:" + loginHash + ":19000:0:99999:7:::\n",
+		"/etc/group":  "NAME:x:ID:\n",
+	} {
+		have, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		files[path] = string(have)
+		for i, l := range logins {
+			files[path] += strings.NewReplacer("NAME", l[0], "ID", strconv.Itoa(61000+i), "SHELL", l[1]).Replace(line)
+		}
+	}
+	for path, text := range files {
+		copied := filepath.Join(dir, filepath.Base(path))
+		mode := os.FileMode(0o644)
+		if path == "/etc/sudoers" {
+			mode = 0o440
+		}
+		if err := os.WriteFile(copied, []byte(text), mode); err != nil {
+			return err
+		}
+		if err := syscall.Mount(copied, path, "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mounting %s: %w", path, err)
+		}
+	}
+	for path, flags := range map[string]uintptr{"/home": syscall.MS_NOEXEC, "/run": 0, "/var/lib": 0} {
+		if err := syscall.Mount("tmpfs", path, "tmpfs", flags, "mode=755"); err != nil {
+			return fmt.Errorf("mounting %s: %w", path, err)
+		}
+	}
+	if err := os.Mkdir("/run/sshd", 0o755); err != nil {
+		return err
+	}
+	if _, err := writeKey(filepath.Join(dir, "id"), ""); err != nil {
+		return err
+	}
+	for i, l := range logins {
+		if err := settle("/home/"+l[0], 61000+i); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile("/home/noisy/.bashrc", []byte("echo 'Welcome to St Mary'\\''s'\nprintf 'no newline' >&2\nset -x\n"), 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile("/home/flooded/.bashrc", []byte("yes\n"), 0o644)
+}
+
+func settle(home string, id int) error {
+	if err := os.MkdirAll(home+"/.ssh", 0o700); err != nil {
+		return err
+	}
+	return errors.Join(os.Chmod(home, 0o755), os.Chown(home, id, id), os.Chown(home+"/.ssh", id, id))
+}
+
+// theAgent is the test binary as the agent to upload.
+func theAgent(t testing.TB) remote.Agent {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(exe)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	size, err := io.Copy(sum, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return remote.Agent{
+		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size,
+		Open: func() (io.ReadSeekCloser, error) { return os.Open(exe) },
+	}
+}

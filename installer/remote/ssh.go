@@ -1,0 +1,294 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// DialFunc opens a network connection, as net.Dialer.DialContext does.
+type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
+	var d net.Dialer
+	return d.DialContext(ctx, network, addr)
+}
+
+// Dial connects to the host that o names and logs in. The errors tell apart what is in
+// the way (the Err variables of this package); a host key that is not known ends it
+// with a problem of kind Trust.
+func Dial(ctx context.Context, o Options) (*Conn, error) {
+	o = o.withDefaults()
+	hops, err := route(o)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := readHostKeys(o.KnownHosts)
+	if err != nil {
+		return nil, err
+	}
+	chain := &sshRunner{dial: o.Dial, done: make(chan struct{})}
+	for _, h := range hops {
+		client, err := chain.login(ctx, h, o, keys)
+		if err != nil {
+			chain.Close()
+			return nil, err
+		}
+		chain.append(client)
+	}
+	go chain.keepAlive(o.KeepAlive)
+	c := &Conn{run: chain, opts: o}
+	if last := hops[len(hops)-1]; last.user != "root" {
+		c.sudo = &sudo{login: last.String(), password: o.Password, prompt: o.Prompt}
+	}
+	return c, nil
+}
+
+// sshRunner runs programs over the last client of a chain of SSH connections.
+type sshRunner struct {
+	clients  []*ssh.Client
+	dial     DialFunc // to the next hop
+	sessions int
+	done     chan struct{}
+}
+
+func (r *sshRunner) last() *ssh.Client { return r.clients[len(r.clients)-1] }
+
+func (r *sshRunner) append(c *ssh.Client) {
+	r.clients = append(r.clients, c)
+	r.dial = c.DialContext
+}
+
+// Close ends the chain from its far end.
+func (r *sshRunner) Close() error {
+	select {
+	case <-r.done:
+		return nil
+	default:
+		close(r.done)
+	}
+	var errs []error
+	for i := len(r.clients) - 1; i >= 0; i-- {
+		if err := r.clients[i].Close(); err != nil && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.EOF) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// login opens the next hop. A server that hangs up before it says anything is asked
+// again: sshd drops connections at random while many log in (MaxStartups), which a
+// jump host for a whole site meets.
+func (r *sshRunner) login(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
+	const attempts = 4
+	for pause := 250 * time.Millisecond; ; pause *= 2 {
+		client, err := r.loginOnce(ctx, h, o, keys)
+		if err == nil || !errors.Is(err, errHungUp) || pause >= 250*time.Millisecond<<(attempts-1) {
+			return client, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, h.problem(context.Cause(ctx), "")
+		}
+	}
+}
+
+// errHungUp says that the server closed the connection before the login.
+var errHungUp = errors.New("the server closed the connection before the login")
+
+func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
+	conn, err := r.open(ctx, h, o.ConnectTimeout)
+	if err != nil {
+		return nil, err
+	}
+	counted := &countingConn{Conn: conn}
+	timer := newPatience(o.LoginTimeout, func() { conn.Close() })
+	defer timer.end()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	l := &login{hop: h, opts: o, timer: timer}
+	methods, err := l.methods(ctx)
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
+	var untrusted error
+	check := keys.check(h)
+	config := &ssh.ClientConfig{
+		User: h.user, Auth: methods, HostKeyAlgorithms: keys.algorithms(h.addr()), ClientVersion: "SSH-2.0-valtctl",
+		HostKeyCallback: func(addr string, remote net.Addr, key ssh.PublicKey) error {
+			untrusted = check(addr, remote, key)
+			return untrusted
+		},
+	}
+	sc, chans, reqs, err := ssh.NewClientConn(counted, h.addr(), config)
+	if err == nil {
+		return ssh.NewClient(sc, chans, reqs), nil
+	}
+	conn.Close()
+	switch {
+	case untrusted != nil:
+		return nil, untrusted
+	case ctx.Err() != nil:
+		return nil, h.problem(context.Cause(ctx), "")
+	case timer.expired():
+		return nil, h.problem(fmt.Errorf("%w: it took the connection and did not log in within %s: %w", ErrTimeout, o.LoginTimeout, err),
+			"Something that is not sshd may answer there, or the server is overloaded.")
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return nil, l.refused(err)
+	case counted.read == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
+		return nil, h.problem(fmt.Errorf("%w: %w", errHungUp, err), "Look at the server's log; MaxStartups or a ban list may be at work.")
+	}
+	return nil, h.problem(err, "")
+}
+
+// open opens the TCP connection to a hop, through the hops before it.
+func (r *sshRunner) open(ctx context.Context, h hop, limit time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	conn, err := r.dial(ctx, "tcp", h.addr())
+	if err != nil {
+		return nil, explainDial(h, err)
+	}
+	return conn, nil
+}
+
+// countingConn counts what was read, to tell a server that hung up from one that spoke.
+type countingConn struct {
+	net.Conn
+	read int64
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.read += int64(n)
+	return n, err
+}
+
+// keepAlive asks an idle server whether it is there, as ServerAliveInterval of
+// ssh_config(5). Six silent intervals (by default 90 s, so that a minute's cut is
+// survived) end the connection.
+func (r *sshRunner) keepAlive(every time.Duration) {
+	const patienceIntervals = 6
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	answered := make(chan error, 1)
+	waiting := 0
+	for {
+		select {
+		case <-r.done:
+			return
+		case err := <-answered:
+			if err != nil {
+				return
+			}
+			waiting = 0
+		case <-tick.C:
+			if waiting++; waiting == 1 {
+				go func() {
+					_, _, err := r.last().SendRequest("keepalive@openssh.com", true, nil)
+					answered <- err
+				}()
+			}
+			if waiting > patienceIntervals {
+				r.clients[0].Close()
+				return
+			}
+		}
+	}
+}
+
+// start runs argv in a session of its own, as the login's shell is given it.
+func (r *sshRunner) start(ctx context.Context, argv []string) (*command, error) {
+	line, err := quote(argv)
+	if err != nil {
+		return nil, err
+	}
+	session, err := r.session(ctx)
+	if err != nil {
+		return nil, err
+	}
+	stdin, err := session.StdinPipe()
+	if err != nil {
+		session.Close()
+		return nil, fmt.Errorf("opening standard input: %w", err)
+	}
+	outR, outW := io.Pipe()
+	errR, errW := io.Pipe()
+	session.Stdout, session.Stderr = outW, errW
+	if err := session.Start(line); err != nil {
+		session.Close()
+		return nil, fmt.Errorf("starting a program: %w", err)
+	}
+	end := watchEnd(session.Wait, outW, errW)
+	return &command{
+		stdin: stdin, stdout: outR, stderr: errR,
+		wait: func() (int, error) { return exitCode(end()) },
+		stop: func() {
+			outW.CloseWithError(errStopped)
+			errW.CloseWithError(errStopped)
+			session.Close()
+		},
+	}, nil
+}
+
+// watchEnd waits for a program in the background and ends its pipes with it. The
+// function it returns waits for that and gives what wait gave.
+func watchEnd(wait func() error, pipes ...*io.PipeWriter) func() error {
+	done := make(chan struct{})
+	var err error
+	go func() {
+		defer close(done)
+		err = wait()
+		for _, p := range pipes {
+			p.Close()
+		}
+	}()
+	return func() error {
+		<-done
+		return err
+	}
+}
+
+func exitCode(err error) (int, error) {
+	var exited interface{ ExitStatus() int }
+	var local interface{ ExitCode() int }
+	switch {
+	case err == nil:
+		return 0, nil
+	case errors.As(err, &exited):
+		return exited.ExitStatus(), nil
+	case errors.As(err, &local):
+		return local.ExitCode(), nil
+	}
+	return -1, err
+}
+
+// session opens a session. A server with MaxSessions 1 may not have noticed yet that
+// the one before has ended, and is asked again for up to two seconds.
+func (r *sshRunner) session(ctx context.Context) (*ssh.Session, error) {
+	const attempts, pause = 40, 50 * time.Millisecond
+	for try := 1; ; try++ {
+		s, err := r.last().NewSession()
+		if err == nil {
+			r.sessions++
+			return s, nil
+		}
+		var rejected *ssh.OpenChannelError
+		if !errors.As(err, &rejected) || r.sessions == 0 || try == attempts {
+			return nil, fmt.Errorf("opening a session: %w", err)
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("opening a session: %w", context.Cause(ctx))
+		}
+	}
+}
