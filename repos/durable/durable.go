@@ -1,0 +1,59 @@
+// Package durable replaces files so that a reader, or a machine that lost its power,
+// finds the old content or the new one and never a piece of either. It does not lock:
+// who may write at the same time is the caller's business.
+package durable
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+)
+
+// WriteFile makes path hold exactly data with the given mode. The content is written
+// beside path, fsynced, renamed over it, and the folder is fsynced (rename(2) alone
+// does not survive a power cut). The folder must exist.
+func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
+	if err != nil {
+		return fmt.Errorf("making a temporary file for %s: %w", path, err)
+	}
+	err = fill(f, data, mode)
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+	}
+	if err := syncDir(dir); err != nil {
+		return fmt.Errorf("syncing the folder of %s: %w", path, err)
+	}
+	return nil
+}
+
+func fill(f *os.File, data []byte, mode fs.FileMode) error {
+	_, err := f.Write(data)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}
+
+// syncDir makes a rename in dir durable (fsync(2) on the folder). Windows has no such
+// call; there the file system journals its folders.
+func syncDir(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

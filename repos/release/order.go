@@ -1,0 +1,85 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-version"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// SortVersions sorts oldest first, as hashicorp/go-version orders them. What is not a
+// version sorts before all that are, by its text.
+func SortVersions(versions []string) {
+	slices.SortStableFunc(versions, compareVersions)
+}
+
+// Newest is the newest of the given versions, or "" for none.
+func Newest(versions []string) string {
+	if len(versions) == 0 {
+		return ""
+	}
+	return slices.MaxFunc(versions, compareVersions)
+}
+
+func compareVersions(a, b string) int {
+	va, errA := version.NewVersion(a)
+	vb, errB := version.NewVersion(b)
+	switch {
+	case errA != nil && errB != nil:
+		return strings.Compare(a, b)
+	case errA != nil:
+		return -1
+	case errB != nil:
+		return 1
+	}
+	return va.Compare(vb)
+}
+
+// nearest lists at most five known versions around the wanted one, oldest first.
+func nearest(wanted string, known []string) []string {
+	at, _ := slices.BinarySearchFunc(known, wanted, compareVersions)
+	from := max(0, min(at-2, len(known)-5))
+	return known[from:min(len(known), from+5)]
+}
+
+// AllowsFrom says whether an update to this release may start from the installed
+// version. Nothing installed ("") is always allowed.
+func (m *Manifest) AllowsFrom(installed string) error {
+	if installed == "" {
+		return nil
+	}
+	return allows(m.From, installed, fmt.Sprintf("release %s can be reached from", m.Version),
+		"update to a release in between first")
+}
+
+// AllowsBeside says whether a host of that role may serve that version while others
+// serve this release.
+func (m *Manifest) AllowsBeside(role, serving string) error {
+	constraint := map[string]string{RoleApp: m.Beside.App, RoleMedia: m.Beside.Media}[role]
+	return allows(constraint, serving, fmt.Sprintf("release %s works beside %s servers of", m.Version, role),
+		"update the "+role+" servers to a release in that range first")
+}
+
+// allows checks one constraint; an empty one allows every version. A pre-release is
+// held to a constraint by its core version: 6.4.0-rc1 satisfies ">= 6.2".
+func allows(constraint, have, doing, fix string) error {
+	v, err := version.NewVersion(have)
+	if err != nil {
+		return fmt.Errorf("comparing version %q: %w", have, err)
+	}
+	if constraint == "" {
+		return nil
+	}
+	c, err := version.NewConstraint(constraint)
+	if err != nil {
+		return fmt.Errorf("comparing with %q: %w", constraint, err)
+	}
+	if c.Check(v.Core()) {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Check, Doing: doing, Object: constraint, Err: errors.New("this is " + have), Fix: fix}
+}

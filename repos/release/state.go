@@ -1,0 +1,112 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// The roles of the repository: four of The Update Framework and two delegations.
+const (
+	roleRoot      = "root"
+	roleTimestamp = "timestamp"
+	roleSnapshot  = "snapshot"
+	roleTargets   = "targets"
+	roleReleases  = "releases" // releases/<version>/* and agent/<version>/*
+	roleChannels  = "channels" // channels/<name>.json
+)
+
+// allRoles is in the order in which a reader trusts them.
+func allRoles() []string {
+	return []string{roleRoot, roleTimestamp, roleSnapshot, roleTargets, roleReleases, roleChannels}
+}
+
+// How long before its end an expiry is announced. The timestamp lives for days only
+// and is signed again by a machine, so it is announced when that machine must have
+// stopped.
+const (
+	announceBefore          = 90 * 24 * time.Hour
+	announceTimestampBefore = 48 * time.Hour
+)
+
+// RoleState is one role's metadata as it was last trusted.
+type RoleState struct {
+	Version int64     `json:"version"`
+	Expires time.Time `json:"expires"`
+}
+
+// State says what a reader has seen: the versions that no later answer may fall
+// behind. It is small, so every host keeps one and sends it with its facts. The zero
+// State has seen nothing.
+type State struct {
+	Refreshed time.Time            `json:"refreshed"` // last good refresh, UTC
+	Roles     map[string]RoleState `json:"roles"`
+}
+
+// Compare is -1 where s has seen less than other, 1 where it has seen more, and 0
+// where they are equal. A newer root decides alone: it may replace a timestamp or
+// snapshot key, and then those versions may start again (TUF specification 5.3.11).
+func (s State) Compare(other State) int {
+	for _, role := range allRoles() {
+		if c := int(s.Roles[role].Version - other.Roles[role].Version); c != 0 {
+			return c / max(c, -c)
+		}
+	}
+	return 0
+}
+
+// NotOlder refuses an offered state that falls behind what holder has seen, with a
+// problem of kind Trust that names every role that went back.
+func NotOlder(offered, seen State, holder string) error {
+	root := offered.Roles[roleRoot].Version
+	if root > seen.Roles[roleRoot].Version {
+		return nil
+	}
+	var back []string
+	for _, role := range allRoles() {
+		if o, s := offered.Roles[role].Version, seen.Roles[role].Version; o < s {
+			back = append(back, fmt.Sprintf("%s version %d after %d", role, o, s))
+		}
+	}
+	if len(back) == 0 {
+		return nil
+	}
+	return &problem.Error{
+		Kind: problem.Trust, Doing: "comparing the release repository with what was seen by", Object: holder,
+		Err: errors.New("the repository went back: " + strings.Join(back, ", ")),
+		Fix: "somebody may be replaying an old repository: compare release.url with the vendor's, and ask the vendor before going on",
+	}
+}
+
+// Expiry is a role whose metadata ends soon or has ended.
+type Expiry struct {
+	Role    string    `json:"role"`
+	Expires time.Time `json:"expires"`
+}
+
+// String says what ends when, and what that means for the reader.
+func (e Expiry) String() string {
+	return fmt.Sprintf("the release repository's %s metadata expires on %s; from then on no new release can be installed until the vendor signs it again",
+		e.Role, e.Expires.UTC().Format("2006-01-02 15:04 UTC"))
+}
+
+// Expiring lists what must be announced at now: everything within 90 days of its end,
+// and the short-lived timestamp within two days. Soonest first.
+func (s State) Expiring(now time.Time) []Expiry {
+	var ending []Expiry
+	for _, role := range allRoles() {
+		before := announceBefore
+		if role == roleTimestamp {
+			before = announceTimestampBefore
+		}
+		if r, ok := s.Roles[role]; ok && r.Expires.Sub(now) < before {
+			ending = append(ending, Expiry{Role: role, Expires: r.Expires})
+		}
+	}
+	slices.SortStableFunc(ending, func(a, b Expiry) int { return a.Expires.Compare(b.Expires) })
+	return ending
+}
