@@ -1,0 +1,212 @@
+package step
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/docker/docker/client"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// ImageParams is one image the engine must hold.
+type ImageParams struct {
+	Name       string       `json:"name"`       // the manifest's name: "web"
+	Repository string       `json:"repository"` // with the site's endpoint put in
+	Digests    ImageDigests `json:"digests"`
+	Size       int64        `json:"size"` // bytes, compressed
+	Username   string       `json:"username,omitempty"`
+	// PasswordSecret names the registry's password; empty: none is asked for.
+	PasswordSecret string `json:"password_secret,omitempty"`
+}
+
+// ImageKind pulls images by the digest of their manifest. They get no local tag: an image
+// pulled by digest is not dangling, so `docker image prune` leaves it, and a tag would not
+// save it from `prune --all` either.
+func ImageKind() Kind {
+	return kindOf("image", func(p ImageParams) (Step, error) {
+		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
+			return nil, fmt.Errorf("checking image %q: a repository, a manifest and a config digest are needed", p.Name)
+		}
+		return &imageStep{p}, nil
+	})
+}
+
+type imageStep struct{ ImageParams }
+
+// reference is what is pulled: the manifest of one platform, which no registry can answer
+// with another platform's image.
+func (i *imageStep) reference() string { return i.Repository + "@" + i.Digests.Manifest }
+
+func (i *imageStep) Inspect(ctx context.Context, h *Machine) (Finding, error) {
+	engine, err := h.Docker()
+	if err != nil {
+		return Finding{}, fmt.Errorf("inspecting image %s: %w", i.Name, err)
+	}
+	_, err = findImage(ctx, engine, i.Digests)
+	switch {
+	case errors.Is(err, errNoImage) || noEngine(err):
+		return Finding{Change: true, Diff: fmt.Sprintf("+ image %s (%d bytes)\n", i.reference(), i.Size), Disrupts: Nothing}, nil
+	case err != nil:
+		return Finding{}, err
+	}
+	return Finding{Disrupts: Nothing}, nil
+}
+
+// Apply pulls the image, going on after a broken connection: the engine keeps the layers
+// that arrived whole.
+func (i *imageStep) Apply(ctx context.Context, h *Machine) error {
+	engine, err := h.Docker()
+	if err != nil {
+		return fmt.Errorf("pulling %s: %w", i.reference(), err)
+	}
+	if err := i.checkSpace(ctx, h, engine); err != nil {
+		return err
+	}
+	auth, err := i.auth(h)
+	if err != nil {
+		return err
+	}
+	for attempt := 1; ; attempt++ {
+		err = i.pull(ctx, h, engine, auth)
+		if err == nil || attempt == pullAttempts || !worthRetrying(err) {
+			break
+		}
+		h.Report(Progress{Text: fmt.Sprintf("trying again: %v", err), Total: i.Size})
+		if err := sleep(ctx, time.Duration(attempt)*pullPause); err != nil {
+			return fmt.Errorf("pulling %s: %w", i.reference(), err)
+		}
+	}
+	if err != nil {
+		return i.explain(err)
+	}
+	if _, err := findImage(ctx, engine, i.Digests); err != nil {
+		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: i.reference(), Err: err,
+			Fix: "the registry's image is not the one the release was signed with; tell the vendor"}
+	}
+	return nil
+}
+
+// A pull is tried so often, with pauses of one, two, … times pullPause between.
+const (
+	pullAttempts = 5
+	pullPause    = 3 * time.Second
+)
+
+// sleep waits unless ctx ends first.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// auth is the login as the engine's API wants it: base64 of JSON in a header.
+func (i *imageStep) auth(h *Machine) (string, error) {
+	if i.PasswordSecret == "" {
+		return "", nil
+	}
+	password, err := h.Secret(i.PasswordSecret)
+	if err != nil {
+		return "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+	}
+	auth, err := registry.EncodeAuthConfig(registry.AuthConfig{
+		Username: i.Username, Password: strings.TrimRight(string(password), "\r\n"), ServerAddress: registryHost(i.Repository),
+	})
+	if err != nil {
+		return "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+	}
+	return auth, nil
+}
+
+// registryHost is the first part of a repository: "docker.ipivs.com".
+func registryHost(repository string) string {
+	host, _, _ := strings.Cut(repository, "/")
+	return host
+}
+
+// pull asks the engine for the image and follows it to the end.
+func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client, auth string) error {
+	stream, err := engine.ImagePull(ctx, i.reference(), image.PullOptions{RegistryAuth: auth})
+	if err != nil {
+		return fmt.Errorf("asking the engine: %w", err)
+	}
+	defer stream.Close()
+	return i.follow(stream, h.Report)
+}
+
+// pullMessage is one line of the engine's answer to a pull.
+type pullMessage struct {
+	ID       string `json:"id"`
+	Status   string `json:"status"`
+	Progress struct {
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
+	} `json:"progressDetail"`
+	Error string `json:"error"`
+}
+
+// follow reports the bytes of all layers together and returns the error the engine sent.
+func (i *imageStep) follow(stream io.Reader, report func(Progress)) error {
+	layers := map[string]int64{}
+	var done int64
+	for d := json.NewDecoder(stream); ; {
+		var m pullMessage
+		if err := d.Decode(&m); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("reading the engine's answer: %w", err)
+		}
+		if m.Error != "" {
+			return errors.New(m.Error)
+		}
+		if now := layerBytes(m, layers[m.ID]); now > layers[m.ID] {
+			done += now - layers[m.ID]
+			layers[m.ID] = now
+			report(Progress{Text: i.Name, Done: min(done, i.Size), Total: i.Size})
+		}
+	}
+}
+
+// layerBytes is how much of a layer has arrived after a message; extracting counts nothing.
+func layerBytes(m pullMessage, before int64) int64 {
+	if m.Status == "Downloading" {
+		return max(before, m.Progress.Current)
+	}
+	return before
+}
+
+// unpacked is how many times its compressed size an image needs on the disk: the layers
+// as they come, and three times that unpacked, a common ratio for text and programs.
+const unpacked = 4
+
+// checkSpace refuses to begin what would fill the engine's disk.
+func (i *imageStep) checkSpace(ctx context.Context, h *Machine, engine *client.Client) error {
+	info, err := engine.Info(ctx)
+	if err != nil {
+		return fmt.Errorf("asking the engine where it stores images: %w", err)
+	}
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(h.Path(info.DockerRootDir), &fs); err != nil {
+		return fmt.Errorf("looking at the space of %s: %w", info.DockerRootDir, err)
+	}
+	free := int64(fs.Bavail) * fs.Bsize
+	if need := i.Size * unpacked; free < need {
+		return &problem.Error{Kind: problem.Check, Doing: "pulling", Object: i.reference(),
+			Err: fmt.Errorf("%s has %d bytes free and the image needs about %d", info.DockerRootDir, free, need),
+			Fix: "free space there or enlarge the file system, then run the command again"}
+	}
+	return nil
+}
