@@ -38,6 +38,7 @@ type flags struct {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.siteCommand(),
+		a.networkCommand(),
 		a.versionCommand(),
 		a.completionCommand(),
 	}

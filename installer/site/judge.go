@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // camerasPerServer is the vendor's limit for one server that does everything (the
@@ -251,7 +253,7 @@ func (r *reader) judgeUpdates(s *Site) {
 		r.at("updates.timezone", "is missing, and windows and blackouts are read in it", "write timezone: and its name, such as America/Chicago")
 	}
 	if _, ok := s.Host(u.Canary); u.Canary != "" && !ok && r.sound("hosts") {
-		r.at("updates.canary", fmt.Sprintf("no host is named %q", u.Canary), fmt.Sprintf("did you mean %q?", nearest(u.Canary, s.hostNames())))
+		r.at("updates.canary", fmt.Sprintf("no host is named %q", u.Canary), fmt.Sprintf("did you mean %q?", problem.Nearest(u.Canary, s.hostNames())))
 	}
 }
 

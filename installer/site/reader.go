@@ -216,7 +216,7 @@ func (r *reader) unknown(e entry, in string, known []string) {
 		return
 	}
 	r.report(e.line, e.value.path, fmt.Sprintf("%s has no key %q", where, e.key),
-		fmt.Sprintf("did you mean %q? Its keys are %s", nearest(e.key, known), strings.Join(known, ", ")))
+		fmt.Sprintf("did you mean %q? Its keys are %s", problem.Nearest(e.key, known), strings.Join(known, ", ")))
 }
 
 // items lists a sequence's values.

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/hashicorp/go-version"
+
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // parseID accepts the short names of sites, hosts and channels.
@@ -60,7 +62,7 @@ func choice[T ~string](s string, words ...T) (T, error) {
 		}
 		known[i] = string(w)
 	}
-	return "", &wrong{fmt.Sprintf("%q is not known here", s), fmt.Sprintf("did you mean %q? Write one of %s", nearest(s, known), strings.Join(known, ", "))}
+	return "", &wrong{fmt.Sprintf("%q is not known here", s), fmt.Sprintf("did you mean %q? Write one of %s", problem.Nearest(s, known), strings.Join(known, ", "))}
 }
 
 func parseRole(s string) (Role, error)       { return choice(s, Roles()...) }

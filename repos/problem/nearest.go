@@ -1,7 +1,8 @@
-package site
+package problem
 
-// nearest is the word of the list with the fewest edits from s; the first one of equals.
-func nearest(s string, words []string) string {
+// Nearest is the word of the list with the fewest edits from s; the first one of equals,
+// and empty without words. It is for "did you mean" in a Fix.
+func Nearest(s string, words []string) string {
 	best, least := "", -1
 	for _, w := range words {
 		if d := edits(s, w); least < 0 || d < least {
