@@ -1,0 +1,182 @@
+package journal
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// How often and how far apart Open tries for a lock that somebody else has.
+const (
+	lockTries = 30
+	lockPause = 10 * time.Millisecond
+)
+
+// storage is what a Writer needs of its file once it is open.
+type storage interface {
+	WriteAt(p []byte, offset int64) (int, error)
+	Sync() error
+	Truncate(size int64) error
+}
+
+// Writer appends to a journal. One at a time has a journal open; it is not for several
+// goroutines.
+type Writer struct {
+	store  storage
+	close  func() error
+	now    func() time.Time
+	path   string
+	chain  chain
+	size   int64
+	broken error // why nothing more can be appended
+}
+
+// Open opens a journal for appending, made with mode 0600 where there is none. It
+// holds the journal's lock until Close or the death of the process; while another
+// process has it the error is a problem.Locked. It returns the records that are there
+// and, if the last line was torn, what was dropped; the file no longer holds it then.
+func Open(path string, now func() time.Time) (*Writer, []Record, *Torn, error) {
+	f, err := openLocked(path)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	w, got, err := start(f, path, now)
+	if err != nil {
+		return nil, got.records, got.torn, errors.Join(err, f.Close())
+	}
+	return w, got.records, got.torn, nil
+}
+
+// start reads what is in f and makes a Writer that goes on after it.
+func start(f *os.File, path string, now func() time.Time) (*Writer, read, error) {
+	got, err := readAll(f, path)
+	if err != nil {
+		return nil, got, err
+	}
+	if got.torn != nil {
+		if err := errors.Join(f.Truncate(got.size), f.Sync()); err != nil {
+			return nil, got, fmt.Errorf("dropping the torn last line of %s: %w", path, err)
+		}
+	}
+	return &Writer{store: f, close: f.Close, now: now, path: path, chain: got.chain, size: got.size}, got, nil
+}
+
+// openLocked opens or makes the file and takes its lock.
+func openLocked(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("opening the journal: %w", err)
+	}
+	held, err := lock(f)
+	for range lockTries { // Busy holds the lock for an instant
+		if held || err != nil {
+			break
+		}
+		time.Sleep(lockPause)
+		held, err = lock(f)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("locking the journal %s: %w", path, err), f.Close())
+	}
+	if !held {
+		return nil, errors.Join(&problem.Error{
+			Kind: problem.Locked, Doing: "opening the journal", Object: path,
+			Err: errors.New("another process is writing it"),
+		}, f.Close())
+	}
+	// A file whose name is not on the disk would lose what is appended to it.
+	if err := SyncDir(filepath.Dir(path)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// Busy says whether some process has the journal open for appending. A journal that
+// does not exist is not busy.
+func Busy(path string) (bool, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("opening the journal: %w", err)
+	}
+	defer f.Close()
+	held, err := lock(f)
+	if err != nil {
+		return false, fmt.Errorf("trying the lock of the journal %s: %w", path, err)
+	}
+	return !held, nil
+}
+
+// Append adds a record and returns it once it is on the disk. Data is any JSON value.
+// When the disk is full nothing is added and a later Append may succeed; when the disk
+// does not keep what it was given, no later one does.
+func (w *Writer) Append(kind Kind, step string, data any) (Record, error) {
+	if w.broken != nil {
+		return Record{}, fmt.Errorf("appending to the journal %s: %w", w.path, w.broken)
+	}
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, step, err)
+	}
+	r := Record{Seq: w.chain.seq + 1, Time: w.now().UTC().Round(0), Prev: w.chain.prev, Kind: kind, Step: step, Data: encoded}
+	line, err := json.Marshal(r)
+	if err != nil {
+		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, step, err)
+	}
+	if len(line) > MaxLine {
+		return Record{}, fmt.Errorf("appending to the journal %s: a record (%s %s) of %d bytes, at most %d are taken",
+			w.path, kind, step, len(line), MaxLine)
+	}
+	if err := w.put(line); err != nil {
+		return Record{}, fmt.Errorf("appending to the journal %s: %w", w.path, err)
+	}
+	return r, nil
+}
+
+// put writes a line and waits until it is on the disk.
+func (w *Writer) put(line []byte) error {
+	if _, err := w.store.WriteAt(append(line, '\n'), w.size); err != nil {
+		if undo := w.store.Truncate(w.size); undo != nil {
+			w.broken = fmt.Errorf("removing what was half written: %w", undo)
+			return errors.Join(err, w.broken)
+		}
+		return err
+	}
+	if err := w.store.Sync(); err != nil {
+		// After a failed fsync(2) the kernel may call the same pages clean: a
+		// second try would succeed without the line being on the disk.
+		w.broken = fmt.Errorf("syncing it: %w", err)
+		return w.broken
+	}
+	w.chain.next(line)
+	w.size += int64(len(line)) + 1
+	return nil
+}
+
+// Close gives the journal back.
+func (w *Writer) Close() error {
+	if err := w.close(); err != nil {
+		return fmt.Errorf("closing the journal %s: %w", w.path, err)
+	}
+	return nil
+}
+
+// SyncDir makes names made, renamed or removed in a folder durable (fsync(2)).
+func SyncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("opening %s to sync it: %w", dir, err)
+	}
+	defer d.Close()
+	if err := syncDir(d); err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
