@@ -1,0 +1,212 @@
+package main
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+const module = "ipivs.com/valtctl/"
+
+// goFile is one Go file of the repository, parsed.
+type goFile struct {
+	path string // from the repository's root
+	dir  string
+	test bool
+	tree *ast.File
+	set  *token.FileSet
+}
+
+// goFiles lists every Go file of the module. Folders named testdata hold none of it.
+func goFiles(t *testing.T) []goFile {
+	t.Helper()
+	var all []goFile
+	root := filepath.Join("..", "..")
+	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2) {
+			return fs.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(p) != ".go" {
+			return nil
+		}
+		set := token.NewFileSet()
+		tree, err := parser.ParseFile(set, p, nil, parser.ParseComments)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, p)
+		rel = filepath.ToSlash(rel)
+		all = append(all, goFile{path: rel, dir: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"), tree: tree, set: set})
+		return err
+	})
+	if err != nil {
+		t.Fatalf("reading the module: %v", err)
+	}
+	return all
+}
+
+// imports lists what a file imports; our own packages without the module's name.
+func (f goFile) imports(t *testing.T) (ours, others []string) {
+	t.Helper()
+	for _, spec := range f.tree.Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatalf("%s: reading an import: %v", f.path, err)
+		}
+		if own, ok := strings.CutPrefix(name, module); ok {
+			ours = append(ours, own)
+		} else {
+			others = append(others, name)
+		}
+	}
+	return ours, others
+}
+
+// within says that dir is the folder or below it.
+func within(dir, folder string) bool { return dir == folder || strings.HasPrefix(dir, folder+"/") }
+
+// Imports run one way: cmd, updater, installer, repos.
+func TestImportsRunOneWay(t *testing.T) {
+	order := []string{"repos", "installer", "updater", "cmd"}
+	layer := func(dir string) int {
+		top, _, _ := strings.Cut(dir, "/")
+		return slices.Index(order, top)
+	}
+	for _, f := range goFiles(t) {
+		if layer(f.dir) < 0 {
+			t.Errorf("%s: Go code belongs below %s", f.path, strings.Join(order, ", "))
+		}
+		ours, _ := f.imports(t)
+		for _, imported := range ours {
+			if layer(imported) > layer(f.dir) {
+				t.Errorf("%s imports %s, against cmd → updater → installer → repos", f.path, imported)
+			}
+		}
+	}
+}
+
+// Some packages promise more than their layer does.
+func TestPackagesKeepTheirPromises(t *testing.T) {
+	ioPackages := []string{"os", "os/exec", "net", "net/http", "syscall"}
+	for _, f := range goFiles(t) {
+		if f.test {
+			continue
+		}
+		ours, others := f.imports(t)
+		for _, imported := range ours {
+			switch {
+			case imported == "repos/publish" && !within(f.dir, "cmd/valtrelease") && !within(f.dir, "cmd/valtlab") && !within(f.dir, "repos/publish"):
+				t.Errorf("%s imports repos/publish: no signing code is on a host", f.path)
+			case f.dir == "repos/problem":
+				t.Errorf("%s imports %s: it lies below everything", f.path, imported)
+			case within(f.dir, "installer/remote") && within(imported, "installer") && !within(imported, "installer/remote"):
+				t.Errorf("%s imports %s: it gives a connection, and knows no protocol", f.path, imported)
+			case f.dir == "installer/site" && within(imported, "installer"):
+				t.Errorf("%s imports %s: the site file stands below the rest", f.path, imported)
+			}
+		}
+		if f.dir == "installer/network" || f.dir == "installer/plan" || f.dir == "updater/window" {
+			for _, imported := range others {
+				if slices.Contains(ioPackages, imported) {
+					t.Errorf("%s imports %s: %s is pure", f.path, imported, f.dir)
+				}
+			}
+		}
+	}
+}
+
+// A package comment says what, why and what not: that takes two sentences at least.
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	sentence := regexp.MustCompile(`[.?!](\s|$)`)
+	comments := map[string]string{}
+	for _, f := range goFiles(t) {
+		if f.test {
+			continue
+		}
+		comments[f.dir] += f.tree.Doc.Text()
+	}
+	for dir, comment := range comments {
+		if n := len(sentence.FindAllString(comment, -1)); n < 2 {
+			t.Errorf("%s: its package comment has %d sentences; say what it is for, why, and what it leaves to others", dir, n)
+		}
+		if want := path.Base(dir); !strings.Contains(comment, want) {
+			t.Errorf("%s: its package comment does not name it", dir)
+		}
+	}
+}
+
+// ownContexts are files that begin a context outside cmd, each with its reason.
+func ownContexts() map[string]string {
+	return map[string]string{
+		"installer/agent/client.go": "a session lives until Close, beyond the call that opened it",
+	}
+}
+
+// The clock, standard output, the exit and the root of all contexts are cmd's.
+func TestOnlyCommandsTouchTheProcess(t *testing.T) {
+	excused := ownContexts()
+	forbidden := map[string]string{
+		"time.Now": "take a now func() time.Time", "time.Since": "take a now func() time.Time", "time.Until": "take a now func() time.Time",
+		"fmt.Print": "hand out events or errors", "fmt.Printf": "hand out events or errors", "fmt.Println": "hand out events or errors",
+		"os.Exit": "return an error", "log.Fatal": "return an error", "log.Fatalf": "return an error",
+		"context.Background": "take a ctx", "context.TODO": "take a ctx",
+	}
+	for _, f := range goFiles(t) {
+		if f.test || within(f.dir, "cmd") {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			pkg, ok := sel.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			instead, bad := forbidden[pkg.Name+"."+sel.Sel.Name]
+			if bad && pkg.Name == "context" && ownContexts()[f.path] != "" {
+				delete(excused, f.path)
+				return true
+			}
+			if bad {
+				t.Errorf("%s: %s.%s outside cmd: %s", f.set.Position(sel.Pos()), pkg.Name, sel.Sel.Name, instead)
+			}
+			return true
+		})
+	}
+	for file := range excused {
+		t.Errorf("%s begins no context any more: take it from ownContexts", file)
+	}
+}
+
+// Every command has a script that runs it.
+func TestEveryCommandHasAScript(t *testing.T) {
+	scripts := readScripts(t)
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, sub := range c.Commands() {
+			visit(sub)
+		}
+		if c.HasSubCommands() || c.Hidden {
+			return
+		}
+		if !strings.Contains(scripts, c.CommandPath()) {
+			t.Errorf("no script in testdata/script runs %q", c.CommandPath())
+		}
+	}
+	visit((&app{}).root())
+}
