@@ -7,6 +7,7 @@ package step
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -70,6 +71,10 @@ type Finding struct {
 	Notes    []string   `json:"notes,omitempty"`    // what a person should know
 }
 
+// ErrSecretGone is why a secret cannot be had: it came with the run, and the run's
+// folder did not survive (a reboot) or its fetch half is over.
+var ErrSecretGone = errors.New("this secret is no longer on the host")
+
 // Machine is the host as steps see it.
 type Machine struct {
 	Root     string // "" on a real host; a folder in tests, put before every path
@@ -106,6 +111,9 @@ type Command struct {
 	Stdin []byte
 	// Line, if set, gets each line of standard output and error as it comes.
 	Line func(line string)
+	// Uninterruptible programs are let finish when ctx ends: a package manager
+	// that is killed in its middle leaves a host that needs repair.
+	Uninterruptible bool
 }
 
 // Output is what a finished program left. Err of Run is nil only for exit code 0;

@@ -1,0 +1,110 @@
+package step
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+const (
+	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	maxStdout  = 16 << 20 // bytes kept; more is an error
+	maxStderr  = 64 << 10 // bytes kept, the last ones
+	errorLines = 5        // of standard error, in an error
+	// afterEnd is how long a finished program's pipes are still read. A service
+	// that it started may hold them for good.
+	afterEnd = 3 * time.Second
+)
+
+// Exec runs programs for real: an environment with nothing of ours in it, standard
+// input empty unless given, the program in a process group of its own. When ctx ends,
+// the group gets SIGTERM and, afterEnd later, SIGKILL, unless it is uninterruptible.
+type Exec struct{}
+
+// Run runs c. A program that cannot be found wraps fs.ErrNotExist; one that fails
+// wraps *exec.ExitError and says its exit status and its last lines of standard error.
+func (Exec) Run(ctx context.Context, c Command) (Output, error) {
+	if len(c.Argv) == 0 {
+		return Output{}, errors.New("running a program: none is named")
+	}
+	path, err := find(c.Argv[0])
+	if err != nil {
+		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
+	}
+	if err := ctx.Err(); err != nil {
+		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
+	}
+	if c.Uninterruptible {
+		ctx = context.WithoutCancel(ctx)
+	}
+	cmd := exec.CommandContext(ctx, path, c.Argv[1:]...)
+	cmd.Env = c.Env
+	if cmd.Env == nil {
+		cmd.Env = []string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "HOME=/root"}
+	}
+	cmd.Dir = "/"
+	cmd.Stdin = bytes.NewReader(c.Stdin)
+	lines := newLines(c.Line)
+	stdout := &capture{limit: maxStdout, lines: lines.stream()}
+	stderr := &capture{limit: maxStderr, last: true, lines: lines.stream()}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	cmd.WaitDelay = afterEnd
+	ownGroup(cmd)
+	err = cmd.Run()
+	if ctx.Err() != nil {
+		killGroup(cmd)
+	}
+	stdout.lines.flush()
+	stderr.lines.flush()
+	return result(ctx, c, cmd, stdout, stderr, err)
+}
+
+// result puts together what Run returns.
+func result(ctx context.Context, c Command, cmd *exec.Cmd, stdout, stderr *capture, err error) (Output, error) {
+	out := Output{Stdout: stdout.bytes(), Stderr: stderr.bytes(), Code: -1}
+	if cmd.ProcessState != nil {
+		out.Code = cmd.ProcessState.ExitCode()
+	}
+	switch {
+	case ctx.Err() != nil:
+		return out, fmt.Errorf("running %s: stopped: %w", c.Argv[0], ctx.Err())
+	case errors.Is(err, exec.ErrWaitDelay) && out.Code == 0: // a service it started has its pipes
+	case err != nil:
+		return out, fmt.Errorf("running %s: %w%s", c.Argv[0], err, lastLines(out.Stderr))
+	}
+	if stdout.dropped {
+		return out, fmt.Errorf("running %s: it printed more than %d bytes", c.Argv[0], maxStdout)
+	}
+	return out, nil
+}
+
+// find is the path of a program: as given if it has a slash, else in searchPath,
+// whatever the PATH of this process is.
+func find(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, dir := range filepath.SplitList(searchPath) {
+		path, err := exec.LookPath(filepath.Join(dir, name))
+		if err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("no such program in %s: %w", searchPath, fs.ErrNotExist)
+}
+
+// lastLines is the end of standard error as the tail of an error message.
+func lastLines(stderr []byte) string {
+	text := strings.TrimSpace(strings.ToValidUTF8(string(stderr), "?"))
+	if text == "" {
+		return ""
+	}
+	lines := strings.Split(text, "\n")
+	return ": " + strings.Join(lines[max(0, len(lines)-errorLines):], "\n")
+}
