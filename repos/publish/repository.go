@@ -183,7 +183,8 @@ func (r *Repository) delegate() error {
 }
 
 // Open reads a repository to change it. It reads what the timestamp leads to, so what
-// an interrupted change left behind does not count.
+// an interrupted change left behind does not count. What the folder's own keys do not
+// vouch for is a problem of kind Trust: it must never be signed again.
 func Open(opts Options) (*Repository, error) {
 	r := &Repository{opts: opts, targets: map[string]*metadata.Metadata[metadata.TargetsType]{}}
 	version, err := r.newestRoot()
@@ -206,7 +207,7 @@ func Open(opts Options) (*Repository, error) {
 			return nil, fmt.Errorf("reading the %s role: %w", role, err)
 		}
 	}
-	return r, nil
+	return r, r.verify()
 }
 
 func (r *Repository) newestRoot() (int64, error) {

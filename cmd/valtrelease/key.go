@@ -1,0 +1,34 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"ipivs.com/valtctl/repos/publish"
+)
+
+func (a *app) keyCommand() *cobra.Command {
+	key := &cobra.Command{Use: "key", Short: "Make private keys"}
+	roots := 3
+	create := &cobra.Command{
+		Use: "new [NAME...]", Short: "Make the keys that are missing, or the ones named",
+		Long: "Make the keys that are missing, or the ones named: root-1, root-2, ..., targets, releases, channels, snapshot, timestamp.\n" +
+			"Keep root, targets, releases and channels offline; snapshot and timestamp are for the machine that signs the timestamp again.",
+		RunE: func(_ *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				if err := publish.NewKeys(a.keyring(), roots); err != nil {
+					return err
+				}
+				return a.say("made the missing keys in %s", a.keys[0])
+			}
+			for _, name := range names {
+				if err := a.keyring().New(name); err != nil {
+					return err
+				}
+			}
+			return a.say("made %v in %s", names, a.keys[0])
+		},
+	}
+	create.Flags().IntVar(&roots, "roots", roots, "how many root keys")
+	key.AddCommand(create)
+	return key
+}
