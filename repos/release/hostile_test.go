@@ -274,6 +274,10 @@ func TestRevocationIsKeptWhenTheRefreshFails(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dir, "root", "2.root.json")); err != nil {
 		t.Error(err)
 	}
+	// What was good before is signed by the revoked key, and still serves status.
+	if err := repo.Reader(t, dir).LoadLast(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestUnknownRootIsRefused(t *testing.T) {

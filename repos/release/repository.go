@@ -206,20 +206,28 @@ func (r *Repository) LoadLast() error {
 			Fix: "run the command once where the release repository can be reached",
 		}
 	}
-	start, err := startRoot(c, r.opts.Root, r.opts.Dir)
+	newest, err := startRoot(c, r.opts.Root, r.opts.Dir)
 	if err != nil {
 		return err
 	}
 	files, dropped := r.store.cached()
 	r.dropped = append(r.dropped, dropped...)
-	got, err := r.verify(verification{start: start, files: files, at: seen.Refreshed})
+	got, err := r.verify(verification{start: lastRoot(c, seen, newest), files: files, at: seen.Refreshed})
+	if err != nil {
+		got, err = r.verify(verification{start: newest, files: files, at: seen.Refreshed})
+	}
 	if err != nil {
 		return r.explain(err, r.opts.Dir)
 	}
-	st := got.state(seen.Refreshed)
-	if err := NotOlder(st, seen, r.opts.Dir); err != nil {
-		return err
-	}
-	r.set, r.state, r.offline = &got.set, st, true
+	r.set, r.state, r.offline = &got.set, got.state(seen.Refreshed), true
 	return nil
+}
+
+// lastRoot is the root of the last good refresh. A newer one may have been kept since by
+// a refresh that failed after it, and what is kept here need not be signed by its keys.
+func lastRoot(c chain, seen State, newest root) root {
+	if last, ok := c.version(seen.Roles[roleRoot].Version); ok {
+		return last
+	}
+	return newest
 }

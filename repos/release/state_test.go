@@ -1,0 +1,92 @@
+package release_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/publish/publishtest"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// seen is a state of root, timestamp, snapshot, targets, releases, channels versions.
+func seen(versions ...int64) release.State {
+	roles := map[string]release.RoleState{}
+	for i, name := range []string{"root", "timestamp", "snapshot", "targets", "releases", "channels"} {
+		if i < len(versions) {
+			roles[name] = release.RoleState{Version: versions[i]}
+		}
+	}
+	return release.State{Roles: roles}
+}
+
+func TestComparingStates(t *testing.T) {
+	tests := map[string]struct {
+		offered, seen release.State
+		compare       int
+		back          string // what went back; empty: acceptable
+	}{
+		"nothing seen":                         {seen(1, 1, 1, 1, 1, 1), seen(), 1, ""},
+		"equal":                                {seen(1, 5, 4, 1, 2, 3), seen(1, 5, 4, 1, 2, 3), 0, ""},
+		"newer timestamp":                      {seen(1, 6, 4, 1, 2, 3), seen(1, 5, 4, 1, 2, 3), 1, ""},
+		"older timestamp":                      {seen(1, 4, 4, 1, 2, 3), seen(1, 5, 4, 1, 2, 3), -1, "timestamp version 4 after 5"},
+		"newer timestamp, older releases":      {seen(1, 9, 9, 1, 1, 3), seen(1, 5, 4, 1, 2, 3), 1, "releases version 1 after 2"},
+		"role gone":                            {seen(1, 9, 9, 1), seen(1, 5, 4, 1, 2, 3), 1, "releases version 0 after 2, channels version 0 after 3"},
+		"older root":                           {seen(1, 9, 9, 9, 9, 9), seen(2, 5, 4, 1, 2, 3), -1, "root version 1 after 2"},
+		"newer root may restart what it signs": {seen(2, 1, 1, 1, 1, 1), seen(1, 5, 4, 1, 2, 3), 1, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := test.offered.Compare(test.seen); got != test.compare {
+				t.Errorf("Compare is %d, want %d", got, test.compare)
+			}
+			if got := test.seen.Compare(test.offered); got != -test.compare {
+				t.Errorf("the other way round Compare is %d, want %d", got, -test.compare)
+			}
+			err := release.NotOlder(test.offered, test.seen, "host app1")
+			if test.back == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			wantProblem(t, err, problem.Trust, test.back)
+			if !strings.Contains(err.Error(), "app1") {
+				t.Errorf("%v does not say who has seen more", err)
+			}
+		})
+	}
+}
+
+func TestExpiriesAreAnnounced(t *testing.T) {
+	repo := publishtest.Published(t)
+	reader := repo.Reader(t, t.TempDir())
+	refresh(t, reader)
+	const day = 24 * time.Hour
+	tests := map[string]struct {
+		after time.Duration
+		want  []string
+	}{
+		"fresh":                        {0, nil},
+		"timestamp two days from end":  {13 * day, []string{"timestamp"}},
+		"91 days before the year ends": {274*day - time.Hour, []string{"timestamp"}},
+		"89 days before the year ends": {276 * day, []string{"timestamp", "snapshot", "targets", "releases", "channels"}},
+		"all over":                     {800 * day, []string{"timestamp", "snapshot", "targets", "releases", "channels", "root"}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got []string
+			for _, e := range reader.State().Expiring(repo.Now().Add(test.after)) {
+				got = append(got, e.Role)
+				if !strings.Contains(e.String(), e.Role) || !strings.Contains(e.String(), e.Expires.Format("2006-01-02")) {
+					t.Errorf("%q does not say what ends when", e)
+				}
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("announced are %v, want %v", got, test.want)
+			}
+		})
+	}
+}
