@@ -83,10 +83,10 @@ func (f File) header() *tar.Header {
 }
 
 // Import makes an image of a root file system tar. changes are Dockerfile
-// instructions such as `CMD ["/sbin/init"]`.
+// instructions such as `CMD ["/sbin/init"]`. The tar stays the caller's to close.
 func (e *Engine) Import(ctx context.Context, ref string, rootTar io.Reader, changes ...string) error {
 	answer, err := e.api.ImageImport(ctx,
-		image.ImportSource{Source: rootTar, SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
+		image.ImportSource{Source: io.NopCloser(rootTar), SourceName: "-"}, ref, image.ImportOptions{Changes: changes})
 	if err != nil {
 		return fmt.Errorf("importing image %s: %w", ref, err)
 	}

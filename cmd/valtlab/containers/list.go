@@ -19,6 +19,7 @@ type Container struct {
 	Image   string // as it was named at creation
 	State   string // the engine's word: "running", "exited", "restarting" …
 	Address netip.Addr
+	Labels  map[string]string
 }
 
 // List returns the lab's containers by name, running or not.
@@ -36,7 +37,7 @@ func (e *Engine) List(ctx context.Context, lab string) ([]Container, error) {
 			Name:  strings.TrimPrefix(s.Names[0], "/"),
 			Kind:  s.Labels[KindLabel],
 			Image: s.Image,
-			State: s.State,
+			State: s.State, Labels: s.Labels,
 		}
 		if s.NetworkSettings != nil {
 			c.Address = firstAddress(s.NetworkSettings.Networks)
@@ -60,6 +61,21 @@ func firstAddress(networks map[string]*network.EndpointSettings) netip.Addr {
 		}
 	}
 	return netip.Addr{}
+}
+
+// Find is one container by its name; its Name is empty when there is none.
+func (e *Engine) Find(ctx context.Context, name string) (Container, error) {
+	info, err := e.api.ContainerInspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return Container{}, nil
+	}
+	if err != nil {
+		return Container{}, fmt.Errorf("inspecting container %s: %w", name, err)
+	}
+	return Container{
+		Name: name, Kind: info.Config.Labels[KindLabel], Image: info.Config.Image,
+		State: info.State.Status, Labels: info.Config.Labels,
+	}, nil
 }
 
 // PID is the controller's number of the container's first process, 0 when it does

@@ -3,6 +3,7 @@ package containers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/docker/docker/api/types/container"
@@ -28,6 +29,8 @@ type Spec struct {
 	// Machine asks for a whole machine: systemd as process 1, the capabilities a
 	// server needs, and a restart after it powers itself off (a reboot).
 	Machine bool
+	Init    bool              // a process 1 that reaps, before Command
+	Labels  map[string]string // besides Lab's and Kind's
 }
 
 // Bind is a file or folder of the controller seen inside.
@@ -58,7 +61,9 @@ func machineCapabilities() []string {
 
 // labels are the labels of everything made for the container.
 func (s Spec) labels() map[string]string {
-	return map[string]string{Label: s.Lab, KindLabel: s.Kind}
+	labels := map[string]string{Label: s.Lab, KindLabel: s.Kind}
+	maps.Copy(labels, s.Labels)
+	return labels
 }
 
 // config is the part of a container that its image could also say.
@@ -86,6 +91,9 @@ func (s Spec) hostConfig() *container.HostConfig {
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(s.Network),
 		Tmpfs:       map[string]string{},
+	}
+	if s.Init {
+		h.Init = &s.Init
 	}
 	for path, options := range s.Tmpfs {
 		h.Tmpfs[path] = options

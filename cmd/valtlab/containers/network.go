@@ -49,8 +49,16 @@ func (n Network) fits(found network.Inspect) error {
 	return fmt.Errorf("network %s exists and is not this lab's sealed %s: remove it, or give the lab another --name", n.Name, n.Subnet)
 }
 
-// Join adds a container to one more network at the given address.
+// Join adds a container to one more network at the given address; one that is there
+// already stays.
 func (e *Engine) Join(ctx context.Context, networkName, containerName string, address netip.Addr) error {
+	info, err := e.api.ContainerInspect(ctx, containerName)
+	if err != nil {
+		return fmt.Errorf("inspecting container %s: %w", containerName, err)
+	}
+	if info.NetworkSettings != nil && info.NetworkSettings.Networks[networkName] != nil {
+		return nil
+	}
 	settings := &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address.String()}}
 	if err := e.api.NetworkConnect(ctx, networkName, containerName, settings); err != nil {
 		return fmt.Errorf("joining %s to network %s: %w", containerName, networkName, err)

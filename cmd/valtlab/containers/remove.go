@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"golang.org/x/sync/errgroup"
@@ -99,4 +100,19 @@ func sleep(ctx context.Context, d time.Duration) error {
 	case <-timer.C:
 		return nil
 	}
+}
+
+// RemoveImages removes images by a pattern of their names ("valtlab/*").
+func (e *Engine) RemoveImages(ctx context.Context, pattern string) error {
+	images, err := e.api.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", pattern))})
+	if err != nil {
+		return fmt.Errorf("listing images: %w", err)
+	}
+	var errs []error
+	for _, i := range images {
+		if _, err := e.api.ImageRemove(ctx, i.ID, image.RemoveOptions{Force: true}); err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("removing image %s: %w", i.ID, err))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -6,8 +6,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/google/renameio/v2"
+	"ipivs.com/valtctl/cmd/valtlab/containers"
 )
 
 // writeFile writes a file of the state folder in one step, its folder made first.
@@ -60,4 +63,10 @@ func linkOrCopy(from, to string, link bool) (err error) {
 		return fmt.Errorf("copying %s: %w", from, err)
 	}
 	return nil
+}
+
+// sortFiles puts files in the order of their paths, so that the same files are
+// described alike every time.
+func sortFiles(files []containers.File) {
+	slices.SortFunc(files, func(a, b containers.File) int { return strings.Compare(a.Path, b.Path) })
 }

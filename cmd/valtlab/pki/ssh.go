@@ -46,3 +46,21 @@ func NewPassword() (string, error) {
 	}
 	return string(password), nil
 }
+
+// DropbearKey is an ed25519 host key in dropbear's own format: the SSH wire form of
+// the public key's name, then both halves of the key as one string (dropbear's
+// ed25519.c, buf_put_ed25519_priv_key).
+func DropbearKey(private []byte) ([]byte, error) {
+	raw, err := ssh.ParseRawPrivateKey(private)
+	if err != nil {
+		return nil, fmt.Errorf("reading a host key: %w", err)
+	}
+	key, ok := raw.(*ed25519.PrivateKey)
+	if !ok {
+		return nil, fmt.Errorf("reading a host key: %T is not ed25519", raw)
+	}
+	return ssh.Marshal(struct {
+		Name string
+		Key  []byte
+	}{ssh.KeyAlgoED25519, *key}), nil
+}

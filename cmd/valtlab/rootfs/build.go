@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 )
 
@@ -62,14 +63,15 @@ func (b *Builder) build(ctx context.Context, r Recipe) (err error) {
 	if extras != "" {
 		defer os.RemoveAll(filepath.Dir(extras))
 	}
-	out, err := os.CreateTemp("", "valtlab-"+r.Name+"-*.tar")
+	scratch := scratchFolder()
+	out, err := os.CreateTemp(scratch, "valtlab-"+r.Name+"-*.tar")
 	if err != nil {
 		return fmt.Errorf("making room for the root: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
 	var said bytes.Buffer
 	build := exec.CommandContext(ctx, "mmdebstrap", r.arguments(b.mirror, extras)...)
-	build.Env = append(os.Environ(), "TMPDIR=/tmp", "SOURCE_DATE_EPOCH=0")
+	build.Env = append(os.Environ(), "TMPDIR="+scratch, "SOURCE_DATE_EPOCH=0")
 	build.Stdout, build.Stderr = out, &said
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("running mmdebstrap: %w: %s", err, bytes.TrimSpace(said.Bytes()))
@@ -78,6 +80,20 @@ func (b *Builder) build(ctx context.Context, r Recipe) (err error) {
 		return fmt.Errorf("reading the root back: %w", err)
 	}
 	return b.engine.Import(ctx, r.Ref(), out, r.Changes...)
+}
+
+// scratchRoom is what two builds at a time need, in bytes.
+const scratchRoom = 6 << 30
+
+// scratchFolder is where roots are put together: in memory where there is plenty,
+// since unpacking thousands of small files is what a slow disk is worst at.
+func scratchFolder() string {
+	const memory = "/dev/shm"
+	var fs unix.Statfs_t
+	if unix.Statfs(memory, &fs) == nil && fs.Flags&unix.ST_NOEXEC == 0 && fs.Bavail*uint64(fs.Bsize) > scratchRoom {
+		return memory
+	}
+	return os.TempDir()
 }
 
 func writeExtras(r Recipe) (string, error) {

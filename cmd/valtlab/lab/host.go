@@ -1,0 +1,100 @@
+package lab
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+)
+
+// Roles of a host, as in the site file.
+const (
+	RoleApp   = "app"
+	RoleMedia = "media"
+)
+
+// Host is one bare server of the lab, as it is asked for. The zero value of every
+// field but Name and Address is an ordinary server.
+type Host struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"`
+	Roles   []string   `json:"roles,omitempty"`
+	// SSHD is "openssh" (default) or "dropbear", which has no sftp-server.
+	SSHD string `json:"sshd,omitempty"`
+	Port int    `json:"port,omitempty"` // of sshd; 0: 22
+	User string `json:"user,omitempty"` // who logs in; empty: valt
+	// Sudo is what the user may do: "nopasswd" (default), "password" (the one in the
+	// state folder's sudo_password) or "none".
+	Sudo string `json:"sudo,omitempty"`
+	// Hardened refuses TCP forwarding, allows one session a connection, runs sudo on a
+	// pseudo-terminal and takes keyboard-interactive logins beside keys.
+	Hardened bool `json:"hardened,omitempty"`
+	// Noexec mounts /tmp, /home and /dev/shm so that nothing runs from there.
+	Noexec bool `json:"noexec,omitempty"`
+	// NoisyShell makes every login shell print to both of its outputs.
+	NoisyShell bool `json:"noisy_shell,omitempty"`
+	// Behind names the host that is the only way in: this one is on a network of its own.
+	Behind string `json:"behind,omitempty"`
+}
+
+// Names of the sshd's a host may have and of what sudo may ask.
+const (
+	OpenSSH      = "openssh"
+	Dropbear     = "dropbear"
+	SudoNopasswd = "nopasswd"
+	SudoPassword = "password"
+	SudoNone     = "none"
+)
+
+// DefaultUser is who logs in on a host.
+const DefaultUser = "valt"
+
+// withDefaults fills the empty fields.
+func (h Host) withDefaults() Host {
+	if h.SSHD == "" {
+		h.SSHD = OpenSSH
+	}
+	if h.Port == 0 {
+		h.Port = 22
+	}
+	if h.User == "" {
+		h.User = DefaultUser
+	}
+	if h.Sudo == "" {
+		h.Sudo = SudoNopasswd
+	}
+	return h
+}
+
+// HasRole tells whether the host is to have the role.
+func (h Host) HasRole(role string) bool { return slices.Contains(h.Roles, role) }
+
+// validate checks what was asked for, all of it at once.
+func (h Host) validate() error {
+	var errs []error
+	if !regexp.MustCompile(`^[a-z][a-z0-9-]{0,30}$`).MatchString(h.Name) {
+		errs = append(errs, fmt.Errorf("host name %q: use a letter, then letters, digits and hyphens", h.Name))
+	}
+	if h.Name == worldName || h.Name == clientName {
+		errs = append(errs, fmt.Errorf("host name %q is the lab's own", h.Name))
+	}
+	for _, role := range h.Roles {
+		if role != RoleApp && role != RoleMedia {
+			errs = append(errs, fmt.Errorf("role %q of %s: use app or media", role, h.Name))
+		}
+	}
+	if !slices.Contains([]string{OpenSSH, Dropbear}, h.SSHD) {
+		errs = append(errs, fmt.Errorf("sshd %q of %s: use openssh or dropbear", h.SSHD, h.Name))
+	}
+	if !slices.Contains([]string{SudoNopasswd, SudoPassword, SudoNone}, h.Sudo) {
+		errs = append(errs, fmt.Errorf("sudo %q of %s: use none, password or nopasswd", h.Sudo, h.Name))
+	}
+	if h.Port < 1 || h.Port > 65535 {
+		errs = append(errs, fmt.Errorf("port %d of %s: use 1 to 65535", h.Port, h.Name))
+	}
+	if h.SSHD == Dropbear && h.Hardened {
+		errs = append(errs, fmt.Errorf("%s: what --hardened sets is openssh's, which --sshd dropbear replaces", h.Name))
+	}
+	return errors.Join(errs...)
+}

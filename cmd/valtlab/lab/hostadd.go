@@ -1,0 +1,127 @@
+package lab
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// AddHost makes a further bare host. Its Address is chosen here. Adding a host that
+// is there already with the same options leaves it alone.
+func (l *Lab) AddHost(ctx context.Context, h Host) (Host, error) {
+	h = h.withDefaults()
+	if err := h.validate(); err != nil {
+		return h, err
+	}
+	unlock, err := l.lock()
+	if err != nil {
+		return h, err
+	}
+	defer unlock()
+	s, err := l.load()
+	if err != nil {
+		return h, err
+	}
+	if h, err = l.place(s, h); err != nil {
+		return h, err
+	}
+	s.Hosts = append(slices.DeleteFunc(s.Hosts, func(o Host) bool { return o.Name == h.Name }), h)
+	for _, write := range []func() error{
+		func() error { return l.save(s) },
+		func() error { return l.writeNames(s) },
+		func() error { return l.writeKnownHosts(s) },
+		func() error { return l.writeLicence(h) },
+	} {
+		if err := write(); err != nil {
+			return h, err
+		}
+	}
+	image, err := l.Image(ctx, hostRecipe())
+	if err != nil {
+		return h, err
+	}
+	return h, l.raiseHost(ctx, h, image)
+}
+
+// place checks that the host fits into the lab and gives it an address, the one it
+// had if it was there.
+func (l *Lab) place(s state, h Host) (Host, error) {
+	if len(s.Hosts) == 0 {
+		return h, fmt.Errorf("adding host %s: the lab is not up (valtlab up)", h.Name)
+	}
+	if isStandard(h.Name) {
+		return h, fmt.Errorf("adding host %s: that name is one of valtlab up's own", h.Name)
+	}
+	network := l.Subnet()
+	if h.Behind != "" {
+		at := slices.IndexFunc(s.Hosts, func(o Host) bool { return o.Name == h.Behind && o.Behind == "" })
+		if at < 0 {
+			return h, fmt.Errorf("adding host %s: there is no host %s on the lab's network to be behind of", h.Name, h.Behind)
+		}
+		var err error
+		if network, err = l.behindSubnet(s, h.Behind); err != nil {
+			return h, err
+		}
+	}
+	used := map[netip.Addr]bool{}
+	for _, o := range s.Hosts {
+		if o.Name == h.Name && o.Behind == h.Behind {
+			h.Address = o.Address
+			return h, nil
+		}
+		used[o.Address] = true
+	}
+	for last := numFurther; last < 255; last++ {
+		if address := withLast(network.Addr(), last); !used[address] {
+			h.Address = address
+			return h, nil
+		}
+	}
+	return h, fmt.Errorf("adding host %s: no address is left on %s", h.Name, network)
+}
+
+// RemoveHosts removes hosts that AddHost made.
+func (l *Lab) RemoveHosts(ctx context.Context, names ...string) error {
+	unlock, err := l.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	for _, name := range names {
+		if err := l.removeAdded(ctx, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Lab) removeAdded(ctx context.Context, name string) error {
+	h, err := l.Host(name)
+	if err != nil {
+		return err
+	}
+	if isStandard(name) {
+		return fmt.Errorf("removing host %s: it is one of valtlab up's own", name)
+	}
+	s, err := l.load()
+	if err != nil {
+		return err
+	}
+	for _, o := range s.Hosts {
+		if o.Behind == name {
+			return fmt.Errorf("removing host %s: %s is behind it; remove that first", name, o.Name)
+		}
+	}
+	if err := l.removeHost(ctx, h); err != nil {
+		return err
+	}
+	s.Hosts = slices.DeleteFunc(s.Hosts, func(o Host) bool { return o.Name == name })
+	if err := l.save(s); err != nil {
+		return err
+	}
+	if err := l.writeNames(s); err != nil {
+		return err
+	}
+	return l.writeKnownHosts(s)
+}

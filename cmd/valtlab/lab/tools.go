@@ -1,0 +1,87 @@
+package lab
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// tool is a program the lab runs on this machine and the Debian package that has it.
+type tool struct{ program, pkg string }
+
+func tools() []tool {
+	return []tool{
+		{"mmdebstrap", "mmdebstrap"}, {"apt-ftparchive", "apt-utils"}, {"dpkg-deb", "dpkg"},
+		{"dockerd", "docker.io"}, {"iptables", "iptables"}, {"nft", "nftables"}, {"tc", "iproute2"},
+		{"nsenter", "util-linux"}, {"openssl", "openssl"}, {"gpgv", "gpgv"},
+	}
+}
+
+// missingTools are the packages to install on this machine.
+func missingTools(lookup func(string) (string, error)) []string {
+	var missing []string
+	for _, t := range tools() {
+		if _, err := lookup(t.program); err != nil {
+			missing = append(missing, t.pkg)
+		}
+	}
+	return missing
+}
+
+// lookup finds a program where root's PATH has it, whatever this process's is.
+func lookup(program string) (string, error) {
+	for _, folder := range []string{"/usr/sbin/", "/sbin/", "/usr/bin/", "/bin/", "/usr/local/bin/", "/usr/local/sbin/"} {
+		if info, err := os.Stat(folder + program); err == nil && !info.IsDir() {
+			return folder + program, nil
+		}
+	}
+	path, err := exec.LookPath(program)
+	if err != nil {
+		return "", fmt.Errorf("finding %s: %w", program, err)
+	}
+	return path, nil
+}
+
+// installTools installs what is missing with apt-get, and nothing if nothing is.
+func (l *Lab) installTools(ctx context.Context) error {
+	missing := missingTools(lookup)
+	if len(missing) == 0 {
+		return nil
+	}
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("installing %s needs root: run as root, or install them first", strings.Join(missing, " "))
+	}
+	l.Note(stageTools, "installing %s with apt-get", strings.Join(missing, " "))
+	if err := aptGet(ctx, "update"); err != nil {
+		return err
+	}
+	return aptGet(ctx, append([]string{"install", "--yes", "--no-install-recommends"}, missing...)...)
+}
+
+// aptGet waits ten minutes for somebody else's lock.
+func aptGet(ctx context.Context, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	defer cancel()
+	command := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=600"}, args...)...)
+	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
+	said, err := command.CombinedOutput()
+	if err != nil {
+		lines := bytes.Split(bytes.TrimSpace(said), []byte("\n"))
+		return fmt.Errorf("running apt-get %s: %w: %s", args[0], err, bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
+	}
+	return nil
+}
+
+// startEngine sees that a Docker engine answers, and says so when it starts one.
+func (l *Lab) startEngine(ctx context.Context) error {
+	if l.engine.Ping(ctx) == nil {
+		return nil
+	}
+	log := "/var/log/valtlab-dockerd.log"
+	l.Note(stageEngine, "no Docker engine answers: starting dockerd, which stays (log: %s)", log)
+	return l.engine.Start(ctx, log)
+}

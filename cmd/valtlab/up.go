@@ -1,0 +1,36 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+	"ipivs.com/valtctl/cmd/valtlab/lab"
+)
+
+func newUp(g *globals) *cobra.Command {
+	options := lab.UpOptions{Hooks: hooks()}
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Bring the practice site up, from whatever is there",
+		Long: "Bring the practice site up: install what is missing on this machine with apt, start the Docker\n" +
+			"engine if none answers, build or find the images, and start the hosts, the world, the client and the cameras.\n" +
+			"What is up already is left alone.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := g.open()
+			if err != nil {
+				return err
+			}
+			if err := l.Up(cmd.Context(), options); err != nil {
+				return err
+			}
+			return printStatus(cmd.Context(), l, cmd.OutOrStdout(), "text")
+		},
+	}
+	cmd.Flags().IntVar(&options.Media, "media", 2, "media hosts")
+	cmd.Flags().IntVar(&options.Cameras, "cameras", 4, "cameras")
+	return cmd
+}
+
+// hooks are the parts of up that know what VALT is.
+func hooks() lab.Hooks {
+	return lab.Hooks{}
+}
