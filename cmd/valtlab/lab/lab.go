@@ -13,6 +13,7 @@ package lab
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -104,6 +105,12 @@ func (l *Lab) Subnet() netip.Prefix { return l.options.Subnet }
 // Image builds the recipe's image, or finds it.
 func (l *Lab) Image(ctx context.Context, r rootfs.Recipe) (string, error) {
 	return l.builder.Image(ctx, r)
+}
+
+// RootTar builds the recipe's root anew and writes it to out, for images that are not
+// for the lab's own engine.
+func (l *Lab) RootTar(ctx context.Context, r rootfs.Recipe, out io.Writer) error {
+	return l.builder.Tar(ctx, r, out)
 }
 
 // Last numbers of the lab's fixed addresses.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,21 +42,37 @@ func (b *Builder) Image(ctx context.Context, r Recipe) (ref string, err error) {
 	if err != nil || have {
 		return ref, err
 	}
-	select {
-	case b.slots <- struct{}{}:
-		defer func() { <-b.slots }()
-	case <-ctx.Done():
-		return "", fmt.Errorf("waiting to build image %s: %w", ref, ctx.Err())
-	}
 	if err := b.build(ctx, r); err != nil {
 		return "", fmt.Errorf("building image %s: %w", ref, err)
 	}
 	return ref, nil
 }
 
-// build runs mmdebstrap and hands its tar to the engine only once it has ended well,
-// so that a broken build is never found again.
+// build hands the tar to the engine only once mmdebstrap has ended well, so that a
+// broken build is never found again.
 func (b *Builder) build(ctx context.Context, r Recipe) (err error) {
+	out, err := os.CreateTemp(scratchFolder(), "valtlab-"+r.Name+"-*.tar")
+	if err != nil {
+		return fmt.Errorf("making room for the root: %w", err)
+	}
+	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
+	if err := b.Tar(ctx, r, out); err != nil {
+		return err
+	}
+	if _, err := out.Seek(0, 0); err != nil {
+		return fmt.Errorf("reading the root back: %w", err)
+	}
+	return b.engine.Import(ctx, r.Ref(), out, r.Changes...)
+}
+
+// Tar runs mmdebstrap and writes the root to out. After an error out holds a part.
+func (b *Builder) Tar(ctx context.Context, r Recipe, out io.Writer) (err error) {
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	case <-ctx.Done():
+		return fmt.Errorf("waiting to build the root %s: %w", r.Name, ctx.Err())
+	}
 	extras, err := writeExtras(r)
 	if err != nil {
 		return err
@@ -63,23 +80,14 @@ func (b *Builder) build(ctx context.Context, r Recipe) (err error) {
 	if extras != "" {
 		defer os.RemoveAll(filepath.Dir(extras))
 	}
-	scratch := scratchFolder()
-	out, err := os.CreateTemp(scratch, "valtlab-"+r.Name+"-*.tar")
-	if err != nil {
-		return fmt.Errorf("making room for the root: %w", err)
-	}
-	defer func() { err = errors.Join(err, out.Close(), os.Remove(out.Name())) }()
 	var said bytes.Buffer
 	build := exec.CommandContext(ctx, "mmdebstrap", r.arguments(b.mirror, extras)...)
-	build.Env = append(os.Environ(), "TMPDIR="+scratch, "SOURCE_DATE_EPOCH=0")
+	build.Env = append(os.Environ(), "TMPDIR="+scratchFolder(), "SOURCE_DATE_EPOCH=0")
 	build.Stdout, build.Stderr = out, &said
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("running mmdebstrap: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
-	if _, err := out.Seek(0, 0); err != nil {
-		return fmt.Errorf("reading the root back: %w", err)
-	}
-	return b.engine.Import(ctx, r.Ref(), out, r.Changes...)
+	return nil
 }
 
 // scratchRoom is what two builds at a time need, in bytes.

@@ -1,0 +1,36 @@
+// Command entry is the first process of the practice site's application images: it
+// hands out the passwords that Compose mounts for root alone, prepares what the
+// component needs and becomes it, or stays as its supervisor where there are two. No
+// shell is involved. It knows nothing of the media engine, which is its own first process.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "entry:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	switch {
+	case len(args) == 1 && args[0] == "web":
+		return web(ctx, os.Getenv)
+	case len(args) == 1 && args[0] == "db":
+		return database(ctx)
+	case len(args) == 1 && args[0] == "messaging":
+		return messaging()
+	case len(args) == 2 && args[0] == "health":
+		return health(ctx, args[1])
+	}
+	return fmt.Errorf("reading the command line: want web, db, messaging or health URL, not %q", args)
+}

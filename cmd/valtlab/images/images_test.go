@@ -1,0 +1,239 @@
+package images
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/registry"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/cmd/valtlab/rootfs"
+)
+
+// roots is a RootWriter that needs no Debian and counts.
+type roots struct {
+	made int
+	err  error
+}
+
+func (r *roots) write(_ context.Context, _ rootfs.Recipe, out io.Writer) error {
+	r.made++
+	archive, err := containers.Archive([]containers.File{{Path: "/usr/sbin/nginx", Mode: 0o755, Content: []byte("nginx")}})
+	if err == nil {
+		_, err = out.Write(archive)
+	}
+	return errors.Join(err, r.err)
+}
+
+// testSet is a set whose programs are a word each.
+func testSet(t *testing.T, versions ...string) *Set {
+	t.Helper()
+	shared, err := base(t.Context(), t.TempDir(), (&roots{}).write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := assemble(shared, programs{entry: []byte("entry"), engine: []byte("engine"), camera: []byte("camera")}, versions)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func digests(t *testing.T, images []Image) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, image := range images {
+		digest, err := image.Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[strings.TrimPrefix(image.Repository, Prefix)] = digest.String()
+	}
+	return all
+}
+
+func TestSameSourcesGiveSameDigests(t *testing.T) {
+	one, two := digests(t, testSet(t, "6.4.1").Of("6.4.1")), digests(t, testSet(t, "6.4.1").Of("6.4.1"))
+	for name, digest := range one {
+		if two[name] != digest {
+			t.Errorf("%s: %s, then %s", name, digest, two[name])
+		}
+	}
+	if len(one) != 4 {
+		t.Errorf("images: %v", one)
+	}
+}
+
+func TestAnUpdateChangesOnlyWhatShowsTheVersion(t *testing.T) {
+	s := testSet(t, "6.4.1", "6.4.2")
+	older, newer := digests(t, s.Of("6.4.1")), digests(t, s.Of("6.4.2"))
+	for name, changes := range map[string]bool{"web": true, "messaging": true, "db": false, "engine": false} {
+		if (older[name] != newer[name]) != changes {
+			t.Errorf("%s: %s, then %s", name, older[name], newer[name])
+		}
+	}
+	if got := s.Versions(); !slices.Equal(got, []string{"6.4.1", "6.4.2"}) {
+		t.Errorf("versions: %v", got)
+	}
+}
+
+func TestImagesHoldWhatTheyStart(t *testing.T) {
+	for _, image := range testSet(t, "6.4.1").Of("6.4.1") {
+		if err := validate.Image(image); err != nil {
+			t.Errorf("%s: %v", image.Repository, err)
+		}
+		config, err := image.ConfigFile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		inside := list(t, image)
+		if start := config.Config.Entrypoint[0]; !slices.Contains(inside, strings.TrimPrefix(start, "/")) {
+			t.Errorf("%s starts %s and holds only %q", image.Repository, start, inside)
+		}
+		if config.Config.Labels["com.ipivs.practice"] != "stand-in" {
+			t.Errorf("%s does not say that it is a stand-in: %v", image.Repository, config.Config.Labels)
+		}
+	}
+}
+
+// list is the paths in an image.
+func list(t *testing.T, image v1.Image) []string {
+	t.Helper()
+	flat := mutate.Extract(image)
+	defer flat.Close()
+	var paths []string
+	for archive := tar.NewReader(flat); ; {
+		header, err := archive.Next()
+		if err == io.EOF {
+			return paths
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, header.Name)
+	}
+}
+
+func TestBaseLayerIsMadeOnce(t *testing.T) {
+	cache, r := t.TempDir(), &roots{}
+	first, err := base(t.Context(), cache, r.write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := base(t.Context(), cache, r.write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _ := first.Digest()
+	if got, err := again.Digest(); err != nil || got != want || r.made != 1 {
+		t.Errorf("made %d times; %v, then %v, %v", r.made, want, got, err)
+	}
+	kept, err := filepath.Glob(filepath.Join(cache, "*.tar.gz"))
+	if err != nil || len(kept) != 1 {
+		t.Fatalf("the cache holds %q, %v", kept, err)
+	}
+	if err := os.Truncate(kept[0], 1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := base(t.Context(), cache, r.write); err != nil || r.made != 2 {
+		t.Errorf("a damaged layer was taken: made %d times, %v", r.made, err)
+	}
+}
+
+func TestUnfinishedBaseLayerIsNotKept(t *testing.T) {
+	cache, broken := t.TempDir(), errors.New("no more packages")
+	if _, err := base(t.Context(), cache, (&roots{err: broken}).write); !errors.Is(err, broken) {
+		t.Errorf("error: %v", err)
+	}
+	if left, _ := os.ReadDir(cache); len(left) != 0 {
+		t.Errorf("left in the cache: %v", left)
+	}
+}
+
+// passwordRegistry is a real registry in this process that asks for a password.
+func passwordRegistry(t *testing.T) *httptest.Server {
+	t.Helper()
+	next := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "practice" || password != "secret" {
+			w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+// toServer sends every request to one server, whatever host it names.
+type toServer struct{ host string }
+
+func (t toServer) RoundTrip(r *http.Request) (*http.Response, error) {
+	sent := r.Clone(r.Context())
+	sent.URL.Scheme, sent.URL.Host = "http", t.host
+	answer, err := http.DefaultTransport.RoundTrip(sent)
+	if answer != nil {
+		answer.Request = r // relative locations are meant under the registry's name
+	}
+	return answer, err
+}
+
+func TestPushedImagesArePulledByDigest(t *testing.T) {
+	server := passwordRegistry(t)
+	transport := toServer{strings.TrimPrefix(server.URL, "http://")}
+	s := testSet(t, "6.4.1", "6.4.2")
+	if err := s.Push(t.Context(), Registry{transport, "practice", "wrong"}); err == nil {
+		t.Fatal("pushed with a wrong password")
+	}
+	for range 2 { // the second has nothing to send
+		if err := s.Push(t.Context(), Registry{transport, "practice", "secret"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, version := range s.Versions() {
+		for short, digest := range digests(t, s.Of(version)) {
+			ref, err := name.NewDigest(Prefix + short + "@" + digest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			image, err := remote.Image(ref, remote.WithTransport(transport), remote.WithAuth(&authn.Basic{Username: "practice", Password: "secret"}))
+			if err != nil {
+				t.Errorf("%s of %s: %v", short, version, err)
+				continue
+			}
+			if err := validate.Image(image); err != nil {
+				t.Errorf("%s of %s: %v", short, version, err)
+			}
+		}
+	}
+}
+
+func TestCompressingNamesBothHashes(t *testing.T) {
+	var packed bytes.Buffer
+	b, err := compress(strings.NewReader(""), &packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// SHA-256 of nothing (FIPS 180-4's well-known value).
+	if b.Diffed.Hex != "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" || b.Length != int64(packed.Len()) {
+		t.Errorf("%+v of %d bytes", b, packed.Len())
+	}
+}

@@ -1,0 +1,58 @@
+package images
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// programs are the practice site's own programs that run in containers, each built
+// from cmd/valtlab/<name>.
+type programs struct {
+	entry, engine, camera []byte
+}
+
+// buildPrograms compiles them for the containers: static, and without anything of this
+// machine or of the commit in them, so that unchanged sources give unchanged images.
+func buildPrograms(ctx context.Context) (p programs, err error) {
+	dir, err := os.MkdirTemp("", "valtlab-programs-")
+	if err != nil {
+		return p, fmt.Errorf("making room for programs: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	root, err := moduleRoot(ctx)
+	if err != nil {
+		return p, err
+	}
+	const in = "./cmd/valtlab/"
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir, in+"entry", in+"engine", in+"camera")
+	build.Dir = root
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
+	if output, err := build.CombinedOutput(); err != nil {
+		return p, fmt.Errorf("building the programs for the images: %w: %s", err, bytes.TrimSpace(output))
+	}
+	for name, content := range map[string]*[]byte{"entry": &p.entry, "engine": &p.engine, "camera": &p.camera} {
+		if *content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {
+			return p, fmt.Errorf("reading a program for the images: %w", err)
+		}
+	}
+	return p, nil
+}
+
+// moduleRoot is the repository's folder, found from the working folder.
+func moduleRoot(ctx context.Context) (string, error) {
+	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", fmt.Errorf("looking for the sources: %w", err)
+	}
+	mod := strings.TrimSpace(string(output))
+	if filepath.Base(mod) != "go.mod" {
+		return "", errors.New("looking for the sources: run this inside the repository")
+	}
+	return filepath.Dir(mod), nil
+}
