@@ -29,6 +29,24 @@ func (a *app) keyCommand() *cobra.Command {
 		},
 	}
 	create.Flags().IntVar(&roots, "roots", roots, "how many root keys")
-	key.AddCommand(create)
+	key.AddCommand(create, a.keyListCommand())
 	return key
+}
+
+func (a *app) keyListCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List the keys at hand with their ids", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			for _, name := range a.keyring().Names() {
+				id, err := a.keyring().ID(name)
+				if err != nil {
+					return err
+				}
+				if err := a.say("%.8s  %s", id, name); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
 }

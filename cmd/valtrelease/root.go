@@ -41,6 +41,6 @@ func (a *app) rootRotateCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&lost, "lost", "", "the `id` of a root key whose file is lost")
+	cmd.Flags().StringVar(&lost, "lost", "", "the `id` (or its start) of a root key whose file is lost")
 	return cmd
 }

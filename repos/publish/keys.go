@@ -116,11 +116,16 @@ func (k Keyring) key(name string) (ed25519.PrivateKey, error) {
 	return private, nil
 }
 
+// Names lists the keys at hand, retired ones included, sorted.
+func (k Keyring) Names() []string { return k.names("*") }
+
 // rootNames lists the root keys that are at hand, in order.
-func (k Keyring) rootNames() []string {
+func (k Keyring) rootNames() []string { return k.names(roleRoot + "-*") }
+
+func (k Keyring) names(pattern string) []string {
 	var names []string
 	for _, dir := range k.Dirs {
-		paths, _ := filepath.Glob(filepath.Join(dir, roleRoot+"-*"+keySuffix))
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern+keySuffix))
 		for _, p := range paths {
 			names = append(names, strings.TrimSuffix(filepath.Base(p), keySuffix))
 		}

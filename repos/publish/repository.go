@@ -197,17 +197,37 @@ func Open(opts Options) (*Repository, error) {
 	if r.timestamp, err = metadata.Timestamp().FromFile(r.metadataPath("timestamp.json")); err != nil {
 		return nil, fmt.Errorf("reading the timestamp: %w", err)
 	}
-	name := fmt.Sprintf("%d.snapshot.json", r.timestamp.Signed.Meta["snapshot.json"].Version)
-	if r.snapshot, err = metadata.Snapshot().FromFile(r.metadataPath(name)); err != nil {
-		return nil, fmt.Errorf("reading the snapshot: %w", err)
+	meta := r.timestamp.Signed.Meta["snapshot.json"]
+	if r.snapshot, err = readNamed(r, roleSnapshot, meta, metadata.Snapshot()); err != nil {
+		return nil, err
 	}
 	for _, role := range []string{roleTargets, roleReleases, roleChannels} {
-		name := fmt.Sprintf("%d.%s.json", r.snapshot.Signed.Meta[role+".json"].Version, role)
-		if r.targets[role], err = metadata.Targets().FromFile(r.metadataPath(name)); err != nil {
-			return nil, fmt.Errorf("reading the %s role: %w", role, err)
+		meta := r.snapshot.Signed.Meta[role+".json"]
+		if r.targets[role], err = readNamed(r, role, meta, metadata.Targets()); err != nil {
+			return nil, err
 		}
 	}
 	return r, r.verify()
+}
+
+// readNamed reads a role's metadata as the metadata above it names it, by version, length
+// and hash.
+func readNamed[T metadata.Roles](r *Repository, role string, meta *metadata.MetaFiles, into *metadata.Metadata[T]) (*metadata.Metadata[T], error) {
+	if meta == nil {
+		return nil, distrust(role, errors.New("nothing names its version"))
+	}
+	data, err := os.ReadFile(r.metadataPath(fmt.Sprintf("%d.%s.json", meta.Version, role)))
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s role: %w", role, err)
+	}
+	if err := meta.VerifyLengthHashes(data); err != nil {
+		return nil, distrust(role, err)
+	}
+	m, err := into.FromBytes(data)
+	if err != nil {
+		return nil, fmt.Errorf("reading the %s role: %w", role, err)
+	}
+	return m, nil
 }
 
 func (r *Repository) newestRoot() (int64, error) {

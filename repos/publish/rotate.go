@@ -28,8 +28,8 @@ func (r *Repository) Renew() error {
 }
 
 // Rotate replaces one key by a new one and revokes the old. name is a role or one root
-// key ("root-2"); oldID names the key to revoke where its file is lost, and is else
-// empty. The old file stays beside the new one as "retired-…". Readers in the middle of
+// key ("root-2"); oldID names the root key to revoke by the start of its id where its file is
+// lost, and is else empty. The old file stays beside the new one as "retired-…". Readers in the middle of
 // it keep working: what they may see is signed by both keys until the next change.
 func (r *Repository) Rotate(name, oldID string) error {
 	switch {
@@ -66,9 +66,12 @@ func (r *Repository) rotateRootKey(name, oldID string) error {
 		return err
 	}
 	if oldID == "" {
-		if oldID, err = r.opts.Keys.id(name); err != nil {
-			return err
-		}
+		oldID, err = r.opts.Keys.ID(name)
+	} else {
+		oldID, err = r.rootKeyID(oldID)
+	}
+	if err != nil {
+		return err
 	}
 	before, err := r.nextRoot()
 	if err != nil {
@@ -85,6 +88,23 @@ func (r *Repository) rotateRootKey(name, oldID string) error {
 		return err
 	}
 	return r.writeRoot(before, append(keys, private))
+}
+
+// rootKeyID is the full id of the one root key whose id starts so.
+func (r *Repository) rootKeyID(prefix string) (string, error) {
+	var ids []string
+	for _, id := range r.root.Signed.Roles[roleRoot].KeyIDs {
+		if strings.HasPrefix(id, prefix) {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) != 1 {
+		return "", &problem.Error{
+			Kind: problem.Input, Doing: "looking for the root key", Object: prefix, Err: fmt.Errorf("%d root keys have an id that starts so", len(ids)),
+			Fix: "show lists the ids of the root's keys, key list those at hand",
+		}
+	}
+	return ids[0], nil
 }
 
 // rotateTop changes the key of a role that the root lists. A reader asks for the next
@@ -173,7 +193,7 @@ func (k Keyring) replace(name string) (ed25519.PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, err := k.id(name)
+	id, err := k.ID(name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,8 +204,8 @@ func (k Keyring) replace(name string) (ed25519.PrivateKey, error) {
 	return k.make(name)
 }
 
-// id is the key id of the key of that name.
-func (k Keyring) id(name string) (string, error) {
+// ID is the key id of the key of that name.
+func (k Keyring) ID(name string) (string, error) {
 	private, err := k.key(name)
 	if err != nil {
 		return "", err
@@ -198,16 +218,12 @@ func (k Keyring) id(name string) (string, error) {
 // ones included. Those that are not at hand are left out.
 func (k Keyring) byID(ids []string) []ed25519.PrivateKey {
 	var found []ed25519.PrivateKey
-	for _, dir := range k.Dirs {
-		paths, _ := filepath.Glob(filepath.Join(dir, "*"+keySuffix))
-		for _, p := range paths {
-			name := strings.TrimSuffix(filepath.Base(p), keySuffix)
-			if id, err := k.id(name); err != nil || !slices.Contains(ids, id) {
-				continue
-			}
-			if private, err := k.key(name); err == nil {
-				found = append(found, private)
-			}
+	for _, name := range k.Names() {
+		if id, err := k.ID(name); err != nil || !slices.Contains(ids, id) {
+			continue
+		}
+		if private, err := k.key(name); err == nil {
+			found = append(found, private)
 		}
 	}
 	return found

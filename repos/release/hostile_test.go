@@ -153,6 +153,7 @@ func TestAttacks(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			repo := publishtest.Published(t)
 			dir := t.TempDir()
 			reader := repo.Reader(t, dir)
@@ -197,6 +198,7 @@ func assertGoesOn(t *testing.T, repo *publishtest.Repository, dir string, before
 
 // A server that replays a complete older repository is refused, as a rollback.
 func TestRollback(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	older := filepath.Join(t.TempDir(), "older")
 	if err := os.CopyFS(older, os.DirFS(repo.Dir)); err != nil {
@@ -220,6 +222,7 @@ func TestRollback(t *testing.T) {
 // go-tuf's first trap: started from the built-in root, it overwrites the newer cached
 // one, and with 2.root.json hidden a timestamp by the revoked key passes.
 func TestRevokedKeyStaysRevoked(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	stolen := filepath.Join(t.TempDir(), "stolen")
@@ -259,6 +262,7 @@ func TestRevokedKeyStaysRevoked(t *testing.T) {
 
 // The root that revokes a key is kept even where the rest of that refresh fails.
 func TestRevocationIsKeptWhenTheRefreshFails(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))
@@ -281,6 +285,7 @@ func TestRevocationIsKeptWhenTheRefreshFails(t *testing.T) {
 }
 
 func TestUnknownRootIsRefused(t *testing.T) {
+	t.Parallel()
 	repo, other := publishtest.Published(t), publishtest.Published(t)
 	opts := repo.Options(t.TempDir())
 	opts.Root = other.Root
@@ -301,6 +306,7 @@ func TestUnknownRootIsRefused(t *testing.T) {
 }
 
 func TestBrokenOrMissingRoot(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.New(t)
 	opts := repo.Options(t.TempDir())
 	opts.Root = nil
@@ -316,6 +322,7 @@ func TestBrokenOrMissingRoot(t *testing.T) {
 
 // A root newer than everything the repository shows proves that it hides something.
 func TestGivenRootNewerThanTheRepository(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))
@@ -329,6 +336,7 @@ func TestGivenRootNewerThanTheRepository(t *testing.T) {
 
 // Expiry blocks new releases and nothing else.
 func TestExpiryBlocksOnlyNewReleases(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	if err := readStable(repo.Reader(t, dir)); err != nil {
@@ -351,6 +359,7 @@ func TestExpiryBlocksOnlyNewReleases(t *testing.T) {
 }
 
 func TestUnreachableRepository(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))
@@ -364,6 +373,7 @@ func TestUnreachableRepository(t *testing.T) {
 }
 
 func TestUntrustedCertificateNamesTheSetting(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	opts := repo.Options(t.TempDir())
 	var err error
@@ -383,6 +393,7 @@ func TestUntrustedCertificateNamesTheSetting(t *testing.T) {
 
 // A server that answers nothing holds a run only as long as its person wants.
 func TestCancelledRefresh(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	asked := make(chan struct{})
 	repo.Rewire(func(w http.ResponseWriter, req *http.Request) bool {
@@ -399,6 +410,7 @@ func TestCancelledRefresh(t *testing.T) {
 }
 
 func TestUnknownNamesAreAnsweredWithKnownOnes(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	reader := repo.Reader(t, t.TempDir())
 	refresh(t, reader)

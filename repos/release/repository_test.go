@@ -19,6 +19,7 @@ func refresh(t testing.TB, r *release.Repository) {
 }
 
 func TestReadingAPublishedRelease(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	reader := repo.Reader(t, t.TempDir())
 	refresh(t, reader)
@@ -47,6 +48,7 @@ func TestReadingAPublishedRelease(t *testing.T) {
 // A second run that finds nothing new asks twice and reads everything else from its
 // folder: installs that change nothing stay fast.
 func TestUnchangedRepositoryCostsTwoRequests(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	readAll := func() {
@@ -73,6 +75,7 @@ func TestUnchangedRepositoryCostsTwoRequests(t *testing.T) {
 }
 
 func TestNewReleaseIsSeenByTheNextRefresh(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))

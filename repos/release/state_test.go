@@ -61,6 +61,7 @@ func TestComparingStates(t *testing.T) {
 }
 
 func TestExpiriesAreAnnounced(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	reader := repo.Reader(t, t.TempDir())
 	refresh(t, reader)

@@ -32,6 +32,7 @@ func kept(t *testing.T, dir string) []string {
 // Every kept file may be torn, emptied or filled with rubbish: the next refresh works,
 // and mends it. (go-tuf alone fails every refresh over an empty timestamp.json.)
 func TestTornFilesAreDroppedReportedAndMended(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	damage := map[string]func(string, []byte) error{
 		"empty":   func(name string, _ []byte) error { return os.WriteFile(name, nil, 0o644) },
@@ -88,6 +89,7 @@ func assertMended(t *testing.T, repo *publishtest.Repository, dir, name string, 
 // A reader killed between two of its writes has, with every prefix of them, either the
 // old release or the new one without the network, and refreshes as if nothing happened.
 func TestKilledBetweenWrites(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	older := t.TempDir()
 	if err := readStable(repo.Reader(t, older)); err != nil {
@@ -143,6 +145,7 @@ func one(t *testing.T, pattern string) string {
 
 // A run that finds nothing new writes nothing.
 func TestUnchangedRefreshWritesNothing(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	if err := readStable(repo.Reader(t, dir)); err != nil {
@@ -164,11 +167,13 @@ func TestUnchangedRefreshWritesNothing(t *testing.T) {
 }
 
 func TestLoadLastBeforeAnyRefresh(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	wantProblem(t, repo.Reader(t, t.TempDir()).LoadLast(), 0, "no good refresh yet")
 }
 
 func TestOldMetadataIsRemoved(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))

@@ -32,6 +32,7 @@ func export(t *testing.T, r *release.Repository) release.Trusted {
 // What one host has seen protects the next: with it taken over, a controller that was
 // never here refuses the old repository that it would else have believed.
 func TestNewestTrustedStateWins(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	behind, ahead := t.TempDir(), t.TempDir()
 	refresh(t, repo.Reader(t, behind))
@@ -59,6 +60,7 @@ func TestNewestTrustedStateWins(t *testing.T) {
 }
 
 func TestImportOfSomethingOlderChangesNothing(t *testing.T) {
+	t.Parallel()
 	repo := publishtest.Published(t)
 	dir := t.TempDir()
 	refresh(t, repo.Reader(t, dir))
@@ -80,6 +82,7 @@ func TestImportOfSomethingOlderChangesNothing(t *testing.T) {
 
 // The sender is not believed, its signatures are.
 func TestImportOfForgedState(t *testing.T) {
+	t.Parallel()
 	repo, other := publishtest.Published(t), publishtest.Published(t)
 	other.Change(t, (*publish.Repository).Renew)
 	addRelease(t, other, "9.0.0")
