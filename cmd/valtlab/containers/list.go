@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -101,4 +102,20 @@ func (e *Engine) HasImage(ctx context.Context, ref string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("inspecting image %s: %w", ref, err)
+}
+
+// StartedAt is when the container's first process started, zero when it does not run.
+func (e *Engine) StartedAt(ctx context.Context, name string) (time.Time, error) {
+	info, err := e.api.ContainerInspect(ctx, name)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("inspecting container %s: %w", name, err)
+	}
+	if info.State == nil || !info.State.Running || info.State.Restarting {
+		return time.Time{}, nil
+	}
+	started, err := time.Parse(time.RFC3339Nano, info.State.StartedAt)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("reading when %s started: %w", name, err)
+	}
+	return started, nil
 }

@@ -1,0 +1,84 @@
+// Package scenario holds the acceptance cases as runnable scenarios: each does to the
+// practice site what its name says, measures, and passes or says why not. Scenarios use
+// the product only as its users do, by its command line. The list is in list.go.
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/lab"
+)
+
+// Scenario is one acceptance case. Its Name is in the product's words, as on a command
+// line: lower case, hyphens.
+type Scenario struct {
+	Name    string
+	Summary string // one line
+	// Run returns nil when the case holds. The lab is up when it is called; it leaves
+	// the lab usable, not necessarily bare.
+	Run func(context.Context, *Env) error
+}
+
+// Env is what a scenario works with.
+type Env struct {
+	Lab *lab.Lab
+	// Random decides everything that varies, so that a seed repeats a run.
+	Random *rand.Rand
+	// Count is how many times a case with variants is to be tried, at least 1.
+	Count int
+	// Valtctl is the path of the product's binary.
+	Valtctl string
+	Now     func() time.Time
+	out     io.Writer
+}
+
+// Options say how scenarios are run.
+type Options struct {
+	Seed    uint64
+	Count   int
+	Valtctl string
+	Now     func() time.Time
+	Out     io.Writer
+}
+
+// NewEnv is the environment of one run.
+func NewEnv(l *lab.Lab, o Options) *Env {
+	return &Env{
+		Lab: l, Count: max(o.Count, 1), Valtctl: o.Valtctl, Now: o.Now, out: o.Out,
+		Random: rand.New(rand.NewPCG(o.Seed, 0x76616c74)),
+	}
+}
+
+// Measure prints one thing that was measured, such as Measure("reboot", "3.2 s").
+func (e *Env) Measure(name, format string, args ...any) {
+	fmt.Fprintf(e.out, "  %s: %s\n", name, fmt.Sprintf(format, args...))
+}
+
+// Timed runs a part of the scenario and prints how long it took.
+func (e *Env) Timed(name string, run func() error) error {
+	start := e.Now()
+	if err := run(); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	e.Measure(name, "%.2f s", e.Now().Sub(start).Seconds())
+	return nil
+}
+
+// Run runs one scenario and prints its verdict as the last line. It tells whether the
+// scenario passed.
+func Run(ctx context.Context, s Scenario, l *lab.Lab, o Options) bool {
+	fmt.Fprintf(o.Out, "%s: %s (seed %d, count %d)\n", s.Name, s.Summary, o.Seed, max(o.Count, 1))
+	start := o.Now()
+	err := s.Run(ctx, NewEnv(l, o))
+	fmt.Fprintf(o.Out, "  took: %.1f s\n", o.Now().Sub(start).Seconds())
+	if err != nil {
+		fmt.Fprintf(o.Out, "FAIL %s: %v\n", s.Name, oneLine(err))
+		return false
+	}
+	fmt.Fprintf(o.Out, "PASS %s\n", s.Name)
+	return true
+}
