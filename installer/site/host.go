@@ -57,7 +57,7 @@ type SSH struct {
 	User             string `json:"user,omitempty" jsonschema_description:"The login's name. The default is the person's own, or what their ssh_config says."`
 	Port             uint16 `json:"port" jsonschema_description:"TCP port. The default is 22."`
 	Identity         string `json:"identity,omitempty" jsonschema_description:"File of the private key. Keys of a running SSH agent are tried as well."`
-	Jump             []Jump `json:"jump,omitempty" jsonschema_description:"Hosts to go through, in order, each as user@host:port."`
+	Jump             []Jump `json:"jump,omitzero" jsonschema_description:"Hosts to go through, in order, each as user@host:port."`
 	SudoPasswordFile string `json:"sudo_password_file,omitempty" jsonschema_description:"File that holds the password that sudo asks for."`
 	KnownHosts       string `json:"known_hosts,omitempty" jsonschema_description:"File of the host keys to trust. The default is in the controller's state folder."`
 }

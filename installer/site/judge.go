@@ -66,7 +66,7 @@ func (r *reader) judgeRoles(s *Site) {
 		}
 		r.judgeMediaKeys(i, h)
 	}
-	if !r.sound("hosts") {
+	if !r.given("hosts") || !r.sound("hosts") {
 		return // the roles are not known
 	}
 	switch {

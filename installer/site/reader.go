@@ -251,6 +251,9 @@ func (r *reader) text(v value) (string, bool) {
 	case *ast.NullNode:
 		r.at(v.path, "has no value", "write one, or leave the key out")
 	default:
+		if text, ok := colonText(n); ok {
+			return text, true
+		}
 		r.at(v.path, "is "+kindOf(n)+", not one value", "write one value after the colon")
 	}
 	return "", false
