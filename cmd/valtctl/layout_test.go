@@ -152,6 +152,7 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 func ownContexts() map[string]string {
 	return map[string]string{
 		"installer/agent/client.go": "a session lives until Close, beyond the call that opened it",
+		"installer/plan/compose.go": "the Compose reader asks for one, and reads from memory alone",
 	}
 }
 
