@@ -319,7 +319,7 @@ func TestTamperedRepositoryIsNotSignedAgain(t *testing.T) {
 		},
 		"the timestamp": func(t *testing.T, repo *publishtest.Repository) {
 			name := "metadata/timestamp.json"
-			repo.Write(t, name, bytes.Replace(repo.Read(t, name), []byte(`"version": 4,`), []byte(`"version": 44,`), -1))
+			repo.Write(t, name, bytes.Replace(repo.Read(t, name), []byte(`"version": 4`), []byte(`"version": 44`), -1))
 		},
 		"an older version under the current name": func(t *testing.T, repo *publishtest.Repository) {
 			repo.Write(t, "metadata/3.releases.json", repo.Read(t, "metadata/2.releases.json"))

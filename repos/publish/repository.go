@@ -194,8 +194,14 @@ func Open(opts Options) (*Repository, error) {
 	if r.root, err = metadata.Root().FromFile(r.metadataPath(fmt.Sprintf("%d.root.json", version))); err != nil {
 		return nil, fmt.Errorf("reading the root: %w", err)
 	}
+	if err := r.root.VerifyDelegate(roleRoot, r.root); err != nil {
+		return nil, distrust(roleRoot, err)
+	}
 	if r.timestamp, err = metadata.Timestamp().FromFile(r.metadataPath("timestamp.json")); err != nil {
 		return nil, fmt.Errorf("reading the timestamp: %w", err)
+	}
+	if err := verifyRole(r, roleTimestamp, r.timestamp); err != nil {
+		return nil, err
 	}
 	meta := r.timestamp.Signed.Meta["snapshot.json"]
 	if r.snapshot, err = readNamed(r, roleSnapshot, meta, metadata.Snapshot()); err != nil {
@@ -207,11 +213,11 @@ func Open(opts Options) (*Repository, error) {
 			return nil, err
 		}
 	}
-	return r, r.verify()
+	return r, nil
 }
 
-// readNamed reads a role's metadata as the metadata above it names it, by version, length
-// and hash.
+// readNamed reads and verifies a role's metadata as the metadata above it names it, by
+// version, length and hash.
 func readNamed[T metadata.Roles](r *Repository, role string, meta *metadata.MetaFiles, into *metadata.Metadata[T]) (*metadata.Metadata[T], error) {
 	if meta == nil {
 		return nil, distrust(role, errors.New("nothing names its version"))
@@ -227,7 +233,7 @@ func readNamed[T metadata.Roles](r *Repository, role string, meta *metadata.Meta
 	if err != nil {
 		return nil, fmt.Errorf("reading the %s role: %w", role, err)
 	}
-	return m, nil
+	return m, verifyRole(r, role, m)
 }
 
 func (r *Repository) newestRoot() (int64, error) {

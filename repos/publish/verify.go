@@ -11,28 +11,10 @@ import (
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// verify refuses a repository that somebody else has changed, before a key signs it
+// verifyRole refuses metadata that somebody else has changed, before a key signs it
 // again: whoever holds the web server could else slip a release into the next signature.
-// Each role must be signed as the repository says, and, since a stranger could have
-// replaced that too, by a key of this keyring wherever the keyring holds the role's key.
-func (r *Repository) verify() error {
-	if err := r.root.VerifyDelegate(roleRoot, r.root); err != nil {
-		return distrust(roleRoot, err)
-	}
-	if err := verifyRole(r, roleTimestamp, r.timestamp); err != nil {
-		return err
-	}
-	if err := verifyRole(r, roleSnapshot, r.snapshot); err != nil {
-		return err
-	}
-	for _, role := range []string{roleTargets, roleReleases, roleChannels} {
-		if err := verifyRole(r, role, r.targets[role]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
+// It must be signed as the repository says and, since a stranger could have replaced
+// that too, by a key of this keyring wherever the keyring holds the role's key.
 func verifyRole[T metadata.Roles](r *Repository, role string, m *metadata.Metadata[T]) error {
 	var err error
 	if role == roleReleases || role == roleChannels {
