@@ -14,7 +14,7 @@ func (l *Lab) AddHost(ctx context.Context, h Host) (Host, error) {
 	if err := h.validate(); err != nil {
 		return h, err
 	}
-	unlock, err := l.lock()
+	unlock, err := l.lock(ctx)
 	if err != nil {
 		return h, err
 	}
@@ -83,7 +83,7 @@ func (l *Lab) place(s state, h Host) (Host, error) {
 
 // RemoveHosts removes hosts that AddHost made.
 func (l *Lab) RemoveHosts(ctx context.Context, names ...string) error {
-	unlock, err := l.lock()
+	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,7 @@ func Open(o Options) (*Lab, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Lab{options: o, engine: engine, builder: rootfs.NewBuilder(engine, o.Mirror)}, nil
+	return &Lab{options: o, engine: engine, builder: rootfs.NewBuilder(engine, o.Mirror, filepath.Join(o.Cache, "locks"))}, nil
 }
 
 func (o Options) validate() error {

@@ -10,7 +10,7 @@ import (
 // Reset makes hosts bare again: the container and its volumes made new, with the same
 // address and host keys. Without names it resets all hosts.
 func (l *Lab) Reset(ctx context.Context, names ...string) error {
-	unlock, err := l.lock()
+	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}

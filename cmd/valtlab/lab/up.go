@@ -63,7 +63,7 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	unlock, err := l.lock()
+	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}

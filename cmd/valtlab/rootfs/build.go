@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/cmd/valtlab/flock"
 )
 
 // DefaultMirror is where Debian's packages come from.
@@ -22,16 +23,18 @@ const DefaultMirror = "http://mirror.example/debian"
 type Builder struct {
 	engine *containers.Engine
 	mirror string
+	locks  string
 	slots  chan struct{}
 }
 
 // NewBuilder returns a builder that downloads from the Debian mirror; an empty
-// mirror is DefaultMirror.
-func NewBuilder(engine *containers.Engine, mirror string) *Builder {
+// mirror is DefaultMirror. Builders of several processes that share the folder locks
+// do not build one image twice.
+func NewBuilder(engine *containers.Engine, mirror, locks string) *Builder {
 	if mirror == "" {
 		mirror = DefaultMirror
 	}
-	return &Builder{engine: engine, mirror: mirror, slots: make(chan struct{}, 2)}
+	return &Builder{engine: engine, mirror: mirror, locks: locks, slots: make(chan struct{}, 2)}
 }
 
 // Image returns the image of the recipe, building it only if the engine does not
@@ -40,6 +43,14 @@ func (b *Builder) Image(ctx context.Context, r Recipe) (ref string, err error) {
 	ref = r.Ref()
 	have, err := b.engine.HasImage(ctx, ref)
 	if err != nil || have {
+		return ref, err
+	}
+	unlock, err := flock.Acquire(ctx, filepath.Join(b.locks, r.Name+"-"+r.Hash()+".lock"), func() {})
+	if err != nil {
+		return "", fmt.Errorf("building image %s: %w", ref, err)
+	}
+	defer unlock()
+	if have, err = b.engine.HasImage(ctx, ref); err != nil || have { // another process has built it meanwhile
 		return ref, err
 	}
 	if err := b.build(ctx, r); err != nil {
