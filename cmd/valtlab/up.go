@@ -2,11 +2,13 @@ package main
 
 import (
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/cmd/valtlab/releases"
 )
 
 func newUp(g *globals) *cobra.Command {
-	options := lab.UpOptions{Hooks: hooks()}
+	options := lab.UpOptions{Hooks: releases.Hooks()}
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Bring the practice site up, from whatever is there",
@@ -28,9 +30,4 @@ func newUp(g *globals) *cobra.Command {
 	cmd.Flags().IntVar(&options.Media, "media", 2, "media hosts")
 	cmd.Flags().IntVar(&options.Cameras, "cameras", 4, "cameras")
 	return cmd
-}
-
-// hooks are the parts of up that know what VALT is.
-func hooks() lab.Hooks {
-	return lab.Hooks{}
 }

@@ -66,6 +66,11 @@ func readOptions(env func(string) string) (options, error) {
 	}
 	o.allow, err = readAddresses(env("ENGINE_ALLOW"))
 	note(err)
+	if text := env("ENGINE_POLL"); text != "" {
+		if o.poll, err = time.ParseDuration(text); err != nil || o.poll <= 0 {
+			note(fmt.Errorf("reading ENGINE_POLL: %q is not a duration such as 5s", text))
+		}
+	}
 	o.cameras, err = readCameras(env("VALT_CAMERAS"))
 	note(err)
 	return o, errors.Join(errs...)

@@ -37,12 +37,12 @@ func TestLicenceIsAKeyOrADongle(t *testing.T) {
 }
 
 func TestEnvironmentSaysEverythingThatIsWrong(t *testing.T) {
-	env := map[string]string{"VALT_LICENCE": "/nowhere", "VALT_SSL": "true", "VALT_CERTIFICATE": "/nowhere", "ENGINE_ALLOW": "next door", "VALT_CAMERAS": "10.0.9.11"}
+	env := map[string]string{"VALT_LICENCE": "/nowhere", "VALT_SSL": "true", "VALT_CERTIFICATE": "/nowhere", "ENGINE_ALLOW": "next door", "VALT_CAMERAS": "10.0.9.11", "ENGINE_POLL": "now"}
 	_, err := readOptions(func(name string) string { return env[name] })
 	if err == nil {
 		t.Fatal("it starts")
 	}
-	for _, want := range []string{passwordFile, "no licence key", "reading the certificate", "ENGINE_ALLOW", "VALT_CAMERAS"} {
+	for _, want := range []string{passwordFile, "no licence key", "reading the certificate", "ENGINE_ALLOW", "VALT_CAMERAS", "ENGINE_POLL"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in: %v", want, err)
 		}

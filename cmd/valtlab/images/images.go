@@ -40,6 +40,9 @@ func (s *Set) Versions() []string { return slices.Sorted(maps.Keys(s.releases)) 
 // Of lists a release's images by name.
 func (s *Set) Of(version string) []Image { return s.releases[version] }
 
+// Releases are the images of every release, by its version.
+func (s *Set) Releases() map[string][]Image { return maps.Clone(s.releases) }
+
 // Build makes the images of the versions. cache is a folder that outlives the lab; root
 // is asked only for what it does not hold.
 func Build(ctx context.Context, cache string, root RootWriter, versions ...string) (*Set, error) {

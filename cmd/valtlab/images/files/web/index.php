@@ -2,7 +2,7 @@
 // The application's page, as far as the practice site has one.
 $version = trim(file_get_contents('/srv/valt/version'));
 $name = htmlspecialchars(getenv('VALT_NAME') ?: 'VALT');
-$banner = htmlspecialchars(getenv('VALT_BANNER') ?: '');
+$banner = htmlspecialchars(trim(@file_get_contents('/srv/valt/banner.txt') ?: ''));
 $media = array_filter(explode(',', getenv('VALT_MEDIA_ADDRESSES') ?: ''));
 header('Content-Type: text/html; charset=utf-8');
 ?>
