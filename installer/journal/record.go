@@ -38,6 +38,7 @@ const (
 	Failed      Kind = "failed"      // a step went wrong
 	HalfDone    Kind = "half"        // all steps of a half are done
 	Waiting     Kind = "waiting"     // the work cannot go on without a person
+	Supplied    Kind = "supplied"    // a person gave what it waited for
 	Interrupted Kind = "interrupted" // the host was told to stop; the work goes on later
 	End         Kind = "end"         // the work is over; data says how it ended
 )

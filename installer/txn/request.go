@@ -1,0 +1,103 @@
+// Package txn runs one host's steps on that host: it keeps the request and the journal
+// of every transaction in files, runs the steps in order, and goes on after a cut at any
+// point to the same end. It runs in a systemd unit of its own, so that nothing depends
+// on whoever started it. The journal is evidence of what was done; what the host is, only
+// a step's inspection says, so every execution inspects every step first. What the steps
+// are is for installer/plan to say, and how one changes a host for installer/step.
+package txn
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Schema marks a Request.
+const Schema = "valtctl/txn/v1"
+
+// Policy says what becomes of a step that would disrupt what the host serves.
+type Policy string
+
+// The policies. The zero value is Defer, the careful one.
+const (
+	Defer Policy = "defer" // it is left, told, and everything that needs it is skipped
+	Allow Policy = "allow" // it is done: the host does not serve yet
+)
+
+// Request is what a transaction is to do. It holds names of secrets, never secrets.
+type Request struct {
+	Schema     string      `json:"schema"`
+	Site       string      `json:"site"`
+	Host       string      `json:"host"`
+	Roles      []string    `json:"roles"`
+	Release    string      `json:"release"`
+	PlanDigest string      `json:"plan_digest"`
+	RunID      string      `json:"run_id"` // the controller's run, of which this is one host's part
+	Who        string      `json:"who"`    // who ran it, as the controller knows them
+	Policy     Policy      `json:"policy"`
+	Steps      []step.Spec `json:"steps"`
+	Secrets    []string    `json:"secrets,omitempty"` // filled by Create
+}
+
+// validate reports everything that is wrong with a request, before anything is written.
+func (r Request) validate(kinds step.Registry) error {
+	var all []error
+	add := func(object, format string, args ...any) {
+		all = append(all, &problem.Error{Kind: problem.Input, Doing: "checking the transaction for " + r.Host, Object: object, Err: fmt.Errorf(format, args...)})
+	}
+	if r.Schema != Schema {
+		add("schema", "it is %q, and this valtctl understands %q", r.Schema, Schema)
+	}
+	if r.Policy != Defer && r.Policy != Allow {
+		add("policy", "it is %q, not %q or %q", r.Policy, Defer, Allow)
+	}
+	if len(r.Steps) == 0 {
+		add("steps", "there are none")
+	}
+	halves := map[string]step.Half{}
+	for _, s := range r.Steps {
+		for _, err := range checkSpec(s, halves) {
+			add(s.ID, "%w", err)
+		}
+		if _, err := kinds.Make(s); err != nil {
+			add(s.ID, "%w", err)
+		}
+		halves[s.ID] = s.Half
+	}
+	return errors.Join(all...)
+}
+
+// checkSpec checks one step against those before it.
+func checkSpec(s step.Spec, before map[string]step.Half) []error {
+	var all []error
+	if s.ID == "" {
+		all = append(all, errors.New("a step has no id"))
+	}
+	if _, twice := before[s.ID]; twice {
+		all = append(all, errors.New("two steps have this id"))
+	}
+	if s.Half != step.Fetch && s.Half != step.Apply {
+		all = append(all, fmt.Errorf("its half is %q, not %q or %q", s.Half, step.Fetch, step.Apply))
+	}
+	for _, need := range s.Needs {
+		half, known := before[need]
+		switch {
+		case !known:
+			all = append(all, fmt.Errorf("it needs %q, which no step before it is", need))
+		case half == step.Apply && s.Half == step.Fetch:
+			all = append(all, fmt.Errorf("it fetches, but needs %q, which runs only after everything is fetched", need))
+		}
+	}
+	return all
+}
+
+// checkSecretName refuses names that make no file.
+func checkSecretName(name string) error {
+	if name == "" || name == "." || name == ".." || len(url.PathEscape(name)) > 200 {
+		return &problem.Error{Kind: problem.Input, Doing: "keeping the secrets of a run", Err: fmt.Errorf("%q is no name for one", name)}
+	}
+	return nil
+}

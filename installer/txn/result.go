@@ -1,0 +1,93 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Outcome is how an execution of a transaction ended.
+type Outcome string
+
+// The outcomes. After Done and Failed the transaction is over.
+const (
+	Done        Outcome = "done"        // every step that could be run is as wanted
+	Failed      Outcome = "failed"      // a step went wrong, and nothing after it was run
+	Waiting     Outcome = "waiting"     // a person has to give its secrets again
+	Interrupted Outcome = "interrupted" // the host was told to stop in its middle
+)
+
+// Result is how an execution ended and what it did.
+type Result struct {
+	Outcome   Outcome   `json:"outcome"`
+	Changed   int       `json:"changed"`   // steps that changed the host
+	Unchanged int       `json:"unchanged"` // steps that found nothing to do
+	Deferred  []string  `json:"deferred,omitempty"`
+	Skipped   []string  `json:"skipped,omitempty"`
+	Step      string    `json:"step,omitempty"` // where it failed or waits
+	Problems  []Problem `json:"problems,omitempty"`
+}
+
+// Complete says whether the host is all of what was asked: done, nothing left out.
+func (r Result) Complete() bool {
+	return r.Outcome == Done && len(r.Deferred)+len(r.Skipped) == 0
+}
+
+// Err is what a person should be told; nil when it is done.
+func (r Result) Err() error {
+	if r.Outcome == Done {
+		return nil
+	}
+	var all []error
+	for _, p := range r.Problems {
+		all = append(all, p.Err())
+	}
+	if len(all) == 0 {
+		all = append(all, &problem.Error{Kind: problem.Failed, Doing: "running the transaction",
+			Err: fmt.Errorf("it is %s", r.Outcome), Fix: "valtctl resume goes on with it."})
+	}
+	return errors.Join(all...)
+}
+
+// Problem is a problem.Error as journals and results keep it.
+type Problem struct {
+	Kind   problem.Kind `json:"kind"`
+	Doing  string       `json:"doing,omitempty"`
+	Object string       `json:"object,omitempty"`
+	Cause  string       `json:"cause,omitempty"`
+	Fix    string       `json:"fix,omitempty"`
+}
+
+// Err is the problem as an error.
+func (p Problem) Err() error {
+	e := &problem.Error{Kind: p.Kind, Doing: p.Doing, Object: p.Object, Fix: p.Fix}
+	if p.Cause != "" {
+		e.Err = errors.New(p.Cause)
+	}
+	return e
+}
+
+// problems is every problem in err.
+func problems(err error) []Problem {
+	var all []Problem
+	for _, e := range problem.All(err) {
+		p := Problem{Kind: e.Kind, Doing: e.Doing, Object: e.Object, Fix: e.Fix}
+		if e.Err != nil {
+			p.Cause = cut(e.Err.Error())
+		}
+		all = append(all, p)
+	}
+	return all
+}
+
+// maxText caps a text in a journal, in bytes, far below journal.MaxLine.
+const maxText = 128 << 10
+
+// cut shortens a text that is longer than a journal should hold.
+func cut(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return text[:maxText] + "\n… cut here"
+}

@@ -1,0 +1,188 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Store is the transactions of one host: a folder each under /var/lib/valtctl/txn, and
+// while they run one each under /run/valtctl/txn.
+type Store struct {
+	dir      string
+	run      string
+	hostFile string
+	now      func() time.Time
+}
+
+// NewStore is the store of the host whose files are below root ("" on a real host).
+func NewStore(root string, now func() time.Time) *Store {
+	return &Store{
+		dir:      filepath.Join(root, "/var/lib/valtctl/txn"),
+		run:      filepath.Join(root, "/run/valtctl/txn"),
+		hostFile: filepath.Join(root, "/var/lib/valtctl/host.json"),
+		now:      now,
+	}
+}
+
+func (s *Store) journalFile(id string) string { return filepath.Join(s.dir, id, "journal.jsonl") }
+func (s *Store) requestFile(id string) string { return filepath.Join(s.dir, id, "request.json") }
+
+// Create writes a transaction for Execute to run, and its secrets, and returns its id.
+// Nothing is written unless all of it can be understood. While another transaction of
+// the host is unfinished the error is a problem.Locked that names it.
+func (s *Store) Create(r Request, secrets map[string][]byte, kinds step.Registry) (string, error) {
+	r.Secrets = names(secrets)
+	if err := r.validate(kinds); err != nil {
+		return "", err
+	}
+	for name := range secrets {
+		if err := checkSecretName(name); err != nil {
+			return "", err
+		}
+	}
+	guard, err := s.guard()
+	if err != nil {
+		return "", err
+	}
+	defer guard.Close()
+	if err := s.checkNoneUnfinished(); err != nil {
+		return "", err
+	}
+	id := newID(s.now())
+	if err := s.write(id, r, secrets); err != nil {
+		return "", errors.Join(err, s.forget(id, true))
+	}
+	return id, nil
+}
+
+// guard lets one at a time decide by what transactions there are. Its lock is that of a
+// journal which nobody writes to.
+func (s *Store) guard() (io.Closer, error) {
+	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the folder of transactions: %w", err)
+	}
+	w, _, _, err := journal.Open(filepath.Join(s.dir, ".guard"), s.now)
+	if err != nil {
+		return nil, fmt.Errorf("guarding the transactions: %w", err)
+	}
+	return w, nil
+}
+
+// checkNoneUnfinished refuses a second transaction, and clears what the finished ones
+// left in memory if they were killed at their very end.
+func (s *Store) checkNoneUnfinished() error {
+	all, err := s.List(0)
+	if err != nil {
+		return err
+	}
+	for _, t := range all {
+		if t.State.Finished() {
+			if err := s.forget(t.ID, true); err != nil {
+				return err
+			}
+			continue
+		}
+		return &problem.Error{Kind: problem.Locked, Doing: "beginning a transaction on", Object: t.Host,
+			Err: fmt.Errorf("transaction %s of release %s, begun by %s, is %s", t.ID, t.Release, t.Who, t.State),
+			Fix: "valtctl resume follows it or finishes it."}
+	}
+	return nil
+}
+
+// write puts a transaction in place by one rename, after everything it needs is there.
+func (s *Store) write(id string, r Request, secrets map[string][]byte) error {
+	if err := s.keepSecrets(id, secrets); err != nil {
+		return err
+	}
+	pending, err := os.MkdirTemp(s.dir, ".new-*")
+	if err != nil {
+		return fmt.Errorf("making the folder of transaction %s: %w", id, err)
+	}
+	if err := writeJSON(filepath.Join(pending, "request.json"), r, 0o600); err != nil {
+		return errors.Join(err, os.RemoveAll(pending))
+	}
+	if err := os.Rename(pending, filepath.Join(s.dir, id)); err != nil {
+		return fmt.Errorf("putting transaction %s in place: %w", id, errors.Join(err, os.RemoveAll(pending)))
+	}
+	return journal.SyncDir(s.dir)
+}
+
+// Restart gives an unfinished transaction what it needs to go on; Launcher.Start runs it
+// then. Its fetch half needs every secret again, its apply half none. A transaction that
+// runs already is left alone, which is no error: following it is all there is to do.
+func (s *Store) Restart(id string, secrets map[string][]byte) error {
+	r, err := s.request(id)
+	if err != nil {
+		return err
+	}
+	w, records, torn, err := journal.Open(s.journalFile(id), s.now)
+	if problem.KindOf(err) == problem.Locked {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("resuming transaction %s: %w", id, err)
+	}
+	defer w.Close()
+	past := readPast(records)
+	if past.end != nil {
+		return &problem.Error{Kind: problem.Input, Doing: "resuming transaction", Object: id,
+			Err: fmt.Errorf("it is over: %s", past.end.Outcome), Fix: "valtctl install begins a new one."}
+	}
+	if _, gone := s.missing(id, r); gone && !past.fetched {
+		if err := checkSupplied(r, secrets); err != nil {
+			return err
+		}
+	}
+	if err := s.keepSecrets(id, secrets); err != nil {
+		return err
+	}
+	if err := noteTorn(w, torn); err != nil {
+		return err
+	}
+	_, err = w.Append(journal.Supplied, "", suppliedData{Secrets: names(secrets)})
+	return err
+}
+
+// request reads a transaction's request.
+func (s *Store) request(id string) (Request, error) {
+	if err := checkID(id); err != nil {
+		return Request{}, err
+	}
+	var r Request
+	err := readJSON(s.requestFile(id), &r)
+	if errors.Is(err, fs.ErrNotExist) {
+		return Request{}, &problem.Error{Kind: problem.Input, Doing: "finding transaction", Object: id,
+			Err: errors.New("this host has none of that id"), Fix: "valtctl history lists them."}
+	}
+	return r, err
+}
+
+// ids lists the transactions' ids, newest first.
+func (s *Store) ids() ([]string, error) {
+	entries, err := os.ReadDir(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listing transactions: %w", err)
+	}
+	var ids []string
+	for _, e := range entries {
+		if isID(e.Name()) {
+			ids = append(ids, e.Name())
+		}
+	}
+	slices.Sort(ids)
+	slices.Reverse(ids)
+	return ids, nil
+}
