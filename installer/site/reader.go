@@ -66,7 +66,7 @@ func (r *reader) root(data []byte) (value, bool) {
 	docs := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
 	switch len(docs) {
 	case 0:
-		r.report(1, "", "the file is empty", "write a site file: docs/site-file.md describes it")
+		r.report(1, "", "the file is empty", "write a site file; valtctl site schema lists its keys")
 		return value{}, false
 	case 1:
 		return value{node: docs[0].Body}, true

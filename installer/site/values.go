@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/hashicorp/go-version"
 
@@ -20,9 +21,13 @@ func parseID(s string) (string, error) {
 	return s, nil
 }
 
+// parseText accepts one line of text.
 func parseText(s string) (string, error) {
 	if s == "" {
 		return "", &wrong{"has no value", "write one, or leave the key out"}
+	}
+	if strings.ContainsFunc(s, unicode.IsControl) {
+		return "", &wrong{fmt.Sprintf("%q has control characters", s), "write one line of plain text"}
 	}
 	return s, nil
 }
