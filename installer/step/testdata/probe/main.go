@@ -1,0 +1,29 @@
+// Command probe is what the test images run: it stays until it is told to end, listens, or
+// answers as a health check would.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "listen":
+		if _, err := net.Listen("tcp", os.Args[2]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	case "fail":
+		fmt.Println(os.Args[2])
+		os.Exit(1)
+	case "ok":
+		return
+	}
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	<-end
+}
