@@ -252,3 +252,6 @@ func cutEngine(t *testing.T, changes int) *Machine {
 	t.Cleanup(func() { server.Close() })
 	return h
 }
+
+// danglingImages asks for what `docker image prune` would remove.
+func danglingImages() filters.Args { return filters.NewArgs(filters.Arg("dangling", "true")) }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -28,9 +29,8 @@ type ImageParams struct {
 	PasswordSecret string `json:"password_secret,omitempty"`
 }
 
-// ImageKind pulls images by the digest of their manifest. They get no local tag: an image
-// pulled by digest is not dangling, so `docker image prune` leaves it, and a tag would not
-// save it from `prune --all` either.
+// ImageKind pulls images by the digest of their manifest and gives each a local tag: without
+// one `docker image prune` between fetch and apply takes them away (seen with 20.10).
 func ImageKind() Kind {
 	return kindOf("image", func(p ImageParams) (Step, error) {
 		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
@@ -51,23 +51,53 @@ func (i *imageStep) Inspect(ctx context.Context, h *Machine) (Finding, error) {
 	if err != nil {
 		return Finding{}, fmt.Errorf("inspecting image %s: %w", i.Name, err)
 	}
-	_, err = findImage(ctx, engine, i.Digests)
+	found, err := findImage(ctx, engine, i.Digests)
 	switch {
 	case errors.Is(err, errNoImage) || noEngine(err):
 		return Finding{Change: true, Diff: fmt.Sprintf("+ image %s (%d bytes)\n", i.reference(), i.Size), Disrupts: Nothing}, nil
 	case err != nil:
 		return Finding{}, err
+	case !slices.Contains(found.RepoTags, i.tag()):
+		return Finding{Change: true, Diff: fmt.Sprintf("+ tag %s of image %s\n", i.tag(), found.ID), Disrupts: Nothing}, nil
 	}
 	return Finding{Disrupts: Nothing}, nil
 }
 
-// Apply pulls the image, going on after a broken connection: the engine keeps the layers
-// that arrived whole.
+// tag is the local name that keeps the image. It names the content, so it never moves.
+func (i *imageStep) tag() string {
+	_, hex, _ := strings.Cut(i.Digests.Config, ":")
+	return i.Repository + ":valt-" + hex[:min(12, len(hex))]
+}
+
+// Apply pulls the image where it is missing, and tags it.
 func (i *imageStep) Apply(ctx context.Context, h *Machine) error {
 	engine, err := h.Docker()
 	if err != nil {
 		return fmt.Errorf("pulling %s: %w", i.reference(), err)
 	}
+	found, err := findImage(ctx, engine, i.Digests)
+	if errors.Is(err, errNoImage) {
+		if err := i.fetch(ctx, h, engine); err != nil {
+			return err
+		}
+		found, err = findImage(ctx, engine, i.Digests)
+	}
+	if errors.Is(err, errNoImage) {
+		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: i.reference(), Err: err,
+			Fix: "the registry's image is not the one the release was signed with; tell the vendor"}
+	}
+	if err != nil {
+		return err
+	}
+	if err := engine.ImageTag(ctx, found.ID, i.tag()); err != nil {
+		return fmt.Errorf("tagging %s: %w", i.tag(), err)
+	}
+	return nil
+}
+
+// fetch pulls, going on after a broken connection: the engine keeps the layers that
+// arrived whole.
+func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client) error {
 	if err := i.checkSpace(ctx, h, engine); err != nil {
 		return err
 	}
@@ -87,10 +117,6 @@ func (i *imageStep) Apply(ctx context.Context, h *Machine) error {
 	}
 	if err != nil {
 		return i.explain(err)
-	}
-	if _, err := findImage(ctx, engine, i.Digests); err != nil {
-		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: i.reference(), Err: err,
-			Fix: "the registry's image is not the one the release was signed with; tell the vendor"}
 	}
 	return nil
 }
