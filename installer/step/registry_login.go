@@ -45,8 +45,11 @@ func (r *registryLogin) Inspect(_ context.Context, h *Machine) (Finding, error) 
 	if text != "" {
 		text += fmt.Sprintf("+ login of %s at %s\n", r.Username, r.Registry)
 	}
-	for path, mode := range map[string]os.FileMode{loginDir: 0o700, loginFile: 0o600} {
-		attrs, err := ownerDiff(h, path, mode, 0, 0)
+	for _, f := range []struct {
+		path string
+		mode os.FileMode
+	}{{loginDir, 0o700}, {loginFile, 0o600}} {
+		attrs, err := ownerDiff(h, f.path, f.mode, 0, 0)
 		if err != nil {
 			return Finding{}, err
 		}
