@@ -98,8 +98,9 @@ func build(ctx context.Context, work string, r Request) error {
 	if err := download(ctx, work, r); err != nil {
 		return err
 	}
+	debian := filepath.Join(work, "ubuntu", "pool", Codename)
 	for _, own := range ownPackages() {
-		if err := own.build(ctx, filepath.Join(work, own.Vendor, "pool", Codename)); err != nil {
+		if err := own.build(ctx, debian, filepath.Join(work, own.Vendor, "pool", Codename)); err != nil {
 			return err
 		}
 	}

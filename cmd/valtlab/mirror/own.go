@@ -4,37 +4,51 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
 
-// ownPackage is a small package made for the practice site.
+// ownPackage is a package made for the practice site: out of Files, or out of parts of
+// one of Debian's.
 type ownPackage struct {
 	Vendor      string
 	Name        string
 	Version     string
 	Depends     string
+	Conflicts   string
 	Description string
 	Files       map[string]string // path → content
 	Conffiles   []string
+	// From is the Debian package whose files below Keep, and scripts if Scripts is set, go
+	// into this one.
+	From    string
+	Keep    []string
+	Scripts bool
 }
 
 // dockerVersion is of the lab's docker-ce and friends, written as Docker does.
 const dockerVersion = "5:26.1.4-1~ubuntu.24.04~noble"
 
-// ownPackages are Docker's packages, as shells around Debian's, and the vendor's
-// host package in two versions whose configuration file differs.
+// ownPackages are Docker's packages and the vendor's host package in two versions
+// whose configuration file differs. Docker's are cut out of Debian's: Debian's
+// docker.io conflicts with docker-ce by name, so they cannot merely depend on it.
 func ownPackages() []ownPackage {
 	packages := []ownPackage{
-		{Vendor: "docker", Name: "docker-ce-cli", Version: dockerVersion, Depends: "docker.io",
-			Description: "Docker's client, in the practice site a shell around Debian's docker.io"},
-		{Vendor: "docker", Name: "docker-ce", Version: dockerVersion, Depends: "docker.io, docker-ce-cli, containerd.io, iptables",
-			Description: "Docker's engine, in the practice site a shell around Debian's docker.io"},
-		{Vendor: "docker", Name: "containerd.io", Version: "1.6.33-1", Depends: "containerd, runc",
-			Description: "Docker's containerd, in the practice site a shell around Debian's containerd"},
+		{Vendor: "docker", Name: "docker-ce", Version: dockerVersion, Conflicts: "docker.io",
+			Depends:     "adduser, containerd.io, docker-ce-cli, iptables, libc6, libdevmapper1.02.1, libsystemd0, tini",
+			Description: "Docker's engine, in the practice site Debian's under Docker's name",
+			From:        "docker.io", Keep: []string{"etc", "lib", "usr/sbin/dockerd", "usr/sbin/docker-proxy"}, Scripts: true},
+		{Vendor: "docker", Name: "docker-ce-cli", Version: dockerVersion, Conflicts: "docker.io", Depends: "libc6",
+			Description: "Docker's client, in the practice site Debian's under Docker's name",
+			From:        "docker.io", Keep: []string{"usr/bin/docker"}},
+		{Vendor: "docker", Name: "containerd.io", Version: "1.6.33-1", Conflicts: "containerd", Depends: "libc6, runc",
+			Description: "Docker's containerd, in the practice site Debian's under Docker's name",
+			From:        "containerd", Keep: []string{"etc", "lib", "usr/bin"}, Scripts: true},
 	}
 	for _, version := range []string{"6.4.1", "6.4.2"} {
 		packages = append(packages, ownPackage{
@@ -64,6 +78,9 @@ func (p ownPackage) control() string {
 	if p.Depends != "" {
 		lines = append(lines, "Depends: "+p.Depends)
 	}
+	if p.Conflicts != "" {
+		lines = append(lines, "Conflicts: "+p.Conflicts, "Replaces: "+p.Conflicts)
+	}
 	return strings.Join(append(lines, "Description: "+p.Description, ""), "\n")
 }
 
@@ -76,8 +93,9 @@ func (p ownPackage) file() string {
 	return p.Name + "_" + version + "_amd64.deb"
 }
 
-// build makes the package in folder with dpkg-deb.
-func (p ownPackage) build(ctx context.Context, folder string) error {
+// build makes the package in folder with dpkg-deb. Packages it is cut out of are in
+// the folder debian.
+func (p ownPackage) build(ctx context.Context, debian, folder string) error {
 	tree, err := os.MkdirTemp("", "valtlab-deb-")
 	if err != nil {
 		return fmt.Errorf("building package %s: %w", p.Name, err)
@@ -86,23 +104,68 @@ func (p ownPackage) build(ctx context.Context, folder string) error {
 	if err := os.Chmod(tree, 0o755); err != nil {
 		return fmt.Errorf("building package %s: %w", p.Name, err)
 	}
+	if p.From != "" {
+		if err := p.cut(ctx, debian, tree); err != nil {
+			return fmt.Errorf("building package %s: %w", p.Name, err)
+		}
+	}
 	files := map[string]string{"/DEBIAN/control": p.control()}
 	if len(p.Conffiles) > 0 {
 		sort.Strings(p.Conffiles)
 		files["/DEBIAN/conffiles"] = strings.Join(p.Conffiles, "\n") + "\n"
 	}
-	for path, content := range p.Files {
-		files[path] = content
-	}
+	maps.Copy(files, p.Files)
 	for path, content := range files {
 		if err := replaceFile(filepath.Join(tree, path), []byte(content)); err != nil {
 			return err
 		}
 	}
-	pack := exec.CommandContext(ctx, "dpkg-deb", "--root-owner-group", "-Zgzip", "--build", tree, filepath.Join(folder, p.file()))
-	pack.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=0")
-	if said, err := pack.CombinedOutput(); err != nil {
-		return fmt.Errorf("building package %s: %w: %s", p.Name, err, bytes.TrimSpace(said))
+	// The lightest compression: these are read on the machine that made them.
+	err = runTool(ctx, "dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, filepath.Join(folder, p.file()))
+	if err != nil {
+		return fmt.Errorf("building package %s: %w", p.Name, err)
+	}
+	return nil
+}
+
+// cut puts the parts of the Debian package into tree.
+func (p ownPackage) cut(ctx context.Context, debian, tree string) error {
+	found, err := filepath.Glob(filepath.Join(debian, p.From+"_*.deb"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("finding Debian's %s: %d packages (%v)", p.From, len(found), err)
+	}
+	whole, err := os.MkdirTemp("", "valtlab-whole-")
+	if err != nil {
+		return fmt.Errorf("unpacking Debian's %s: %w", p.From, err)
+	}
+	defer os.RemoveAll(whole)
+	if err := runTool(ctx, "dpkg-deb", "--raw-extract", found[0], whole); err != nil {
+		return fmt.Errorf("unpacking Debian's %s: %w", p.From, err)
+	}
+	keep := p.Keep
+	if p.Scripts {
+		keep = append(slices.Clone(keep), "DEBIAN")
+	}
+	for _, part := range keep {
+		target := filepath.Join(tree, part)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			return fmt.Errorf("cutting %s out of Debian's %s: %w", part, p.From, err)
+		}
+		if err := os.Rename(filepath.Join(whole, part), target); err != nil {
+			return fmt.Errorf("cutting %s out of Debian's %s: %w", part, p.From, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(tree, "DEBIAN", "md5sums")); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("cutting up Debian's %s: %w", p.From, err)
+	}
+	return nil
+}
+
+func runTool(ctx context.Context, program string, args ...string) error {
+	command := exec.CommandContext(ctx, program, args...)
+	command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=0")
+	if said, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running %s: %w: %s", program, err, bytes.TrimSpace(said))
 	}
 	return nil
 }
