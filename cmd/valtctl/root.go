@@ -40,6 +40,8 @@ func (a *app) commands() []*cobra.Command {
 		a.siteCommand(),
 		a.networkCommand(),
 		a.versionCommand(),
+		a.trustCommand(),
+		a.agentCommand(),
 		a.completionCommand(),
 	}
 }

@@ -28,7 +28,10 @@ func TestScript(t *testing.T) {
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exitcode": exitCodeCommand},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exitcode":  exitCodeCommand,
+			"sshserver": sshServerCommand,
+		},
 	})
 }
 

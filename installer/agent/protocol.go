@@ -34,6 +34,8 @@ type Handlers struct {
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler
+	// Controller, if set, is told once how to open streams to the controller.
+	Controller func(Opener)
 }
 
 // FactsRequest asks what the host has. Full adds what costs more than milliseconds.

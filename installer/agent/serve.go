@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/handler"
@@ -29,6 +30,9 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 		return ended(ctx, err)
 	}
 	m := newMux(session, h.Streams)
+	if h.Controller != nil {
+		h.Controller(m.open)
+	}
 	server := jrpc2.NewServer(h.methods(m), &jrpc2.ServerOptions{
 		Concurrency: 64, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },
@@ -91,7 +95,9 @@ func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Han
 			return nil, toWire(fmt.Errorf("calling %s: %w", r.Method(), errNotServed))
 		}
 		var req Req
-		if err := r.UnmarshalParams(&req); err != nil {
+		params := json.NewDecoder(strings.NewReader(r.ParamString()))
+		params.DisallowUnknownFields()
+		if err := params.Decode(&req); err != nil {
 			return nil, toWire(fmt.Errorf("calling %s: %w", r.Method(), err))
 		}
 		resp, err := f(ctx, req)

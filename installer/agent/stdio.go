@@ -4,7 +4,7 @@ import "io"
 
 // Stdio joins a process's standard input and output into the channel that Serve wants.
 // Closing it ends a read that is under way, which closing os.Stdin does not.
-func Stdio(in io.Reader, out io.WriteCloser) io.ReadWriteCloser {
+func Stdio(in io.Reader, out io.Writer) io.ReadWriteCloser {
 	r, w := io.Pipe()
 	go func() {
 		_, err := io.Copy(w, in)
@@ -15,12 +15,15 @@ func Stdio(in io.Reader, out io.WriteCloser) io.ReadWriteCloser {
 
 type stdio struct {
 	*io.PipeReader
-	out io.WriteCloser
+	out io.Writer
 }
 
 func (s *stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
 
 func (s *stdio) Close() error {
 	s.PipeReader.Close()
-	return s.out.Close()
+	if c, ok := s.out.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

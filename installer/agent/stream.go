@@ -26,6 +26,9 @@ type header struct {
 // when it returns.
 type StreamHandler func(ctx context.Context, stream net.Conn)
 
+// Opener opens a stream to the other side's handler of that name.
+type Opener func(name string) (net.Conn, error)
+
 // mux is one end of a session and its named streams.
 type mux struct {
 	session  *yamux.Session

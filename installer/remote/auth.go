@@ -5,9 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 	sshagent "golang.org/x/crypto/ssh/agent"
@@ -19,8 +22,59 @@ import (
 type login struct {
 	hop   hop
 	opts  Options
-	timer *patience
-	tried []string
+	keys  hostKeys
+	timer *patience // stands still while the person types
+
+	tried     []string
+	untrusted error    // what the host key was refused for
+	agent     net.Conn // to the ssh-agent, while its keys may be needed
+}
+
+// end gives up what only the login needed.
+func (l *login) end() {
+	if l.timer != nil {
+		l.timer.end()
+	}
+	if l.agent != nil {
+		l.agent.Close()
+	}
+}
+
+// config is the SSH client's, strict about the host key.
+func (l *login) config(ctx context.Context) (*ssh.ClientConfig, error) {
+	methods, err := l.methods(ctx)
+	if err != nil {
+		return nil, err
+	}
+	check := l.keys.check(l.hop)
+	return &ssh.ClientConfig{
+		User: l.hop.user, Auth: methods, HostKeyAlgorithms: l.keys.algorithms(l.hop.addr()), ClientVersion: clientVersion,
+		HostKeyCallback: func(addr string, remote net.Addr, key ssh.PublicKey) error {
+			l.untrusted = check(addr, remote, key)
+			return l.untrusted
+		},
+	}, nil
+}
+
+// explain says why the handshake failed. heard is how many bytes the server had sent.
+func (l *login) explain(ctx context.Context, err error, heard int64) error {
+	var kinds *ssh.AlgorithmNegotiationError
+	switch {
+	case l.untrusted != nil:
+		return l.untrusted
+	case ctx.Err() != nil:
+		return l.hop.problem(context.Cause(ctx), "")
+	case errors.As(err, &kinds) && kinds.What == "host key" && len(l.keys.algorithms(l.hop.addr())) > 0:
+		return explainKeyKind(l.hop, kinds)
+	case l.timer.expired():
+		return l.hop.problem(fmt.Errorf("%w: it took the connection and did not log in within %s: %w", ErrTimeout, l.opts.LoginTimeout, err),
+			"something that is not sshd may answer there, or the server is overloaded")
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return l.refused(err)
+	case heard == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+		return l.hop.problem(fmt.Errorf("%w: %w", errHungUp, err), "look at the server's log: MaxStartups or a ban list may be at work")
+	}
+	return l.hop.problem(err, "")
 }
 
 // methods are the ways to log in, in the order of ssh(1). What nobody can answer is
@@ -71,7 +125,7 @@ func (l *login) keyFile(ctx context.Context, path string) (ssh.Signer, error) {
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return nil, bad(err, "Correct ssh.identity in the site file.")
+		return nil, bad(err, "correct ssh.identity in the site file")
 	}
 	signer, err := ssh.ParsePrivateKey(text)
 	var locked *ssh.PassphraseMissingError
@@ -79,7 +133,7 @@ func (l *login) keyFile(ctx context.Context, path string) (ssh.Signer, error) {
 		return signer, nil
 	}
 	if !errors.As(err, &locked) {
-		return nil, bad(err, "Name a private key in OpenSSH's or PEM format.")
+		return nil, bad(err, "name a private key in OpenSSH's or PEM format")
 	}
 	if locked.PublicKey != nil {
 		if held := l.agentKeys(locked.PublicKey); len(held) > 0 {
@@ -87,14 +141,14 @@ func (l *login) keyFile(ctx context.Context, path string) (ssh.Signer, error) {
 		}
 	}
 	if l.opts.Prompt == nil || !l.hop.explicit {
-		return nil, bad(errors.New("it is protected by a passphrase"), "Load it into an ssh-agent (ssh-add "+path+"), run valtctl at a terminal, or name a key without a passphrase.")
+		return nil, bad(errors.New("it is protected by a passphrase"), "load it into an ssh-agent (ssh-add "+path+"), run valtctl at a terminal, or name a key without a passphrase")
 	}
 	answer, err := l.ask(ctx, "Passphrase for "+path+": ", false)
 	if err != nil {
 		return nil, bad(err, "")
 	}
 	if signer, err = ssh.ParsePrivateKeyWithPassphrase(text, []byte(answer)); err != nil {
-		return nil, bad(err, "Type the key's passphrase.")
+		return nil, bad(err, "type the key's passphrase")
 	}
 	return signer, nil
 }
@@ -105,14 +159,17 @@ func (l *login) agentKeys(only ssh.PublicKey) []ssh.Signer {
 	if l.opts.Env.AgentSocket == "" {
 		return nil
 	}
-	conn, err := net.Dial("unix", l.opts.Env.AgentSocket)
-	if err != nil {
-		l.tried = append(l.tried, "ssh-agent (not reachable)")
-		return nil
+	if l.agent == nil {
+		conn, err := net.Dial("unix", l.opts.Env.AgentSocket)
+		if err != nil {
+			l.note("ssh-agent (not reachable)")
+			return nil
+		}
+		l.agent = conn
 	}
-	signers, err := sshagent.NewClient(conn).Signers()
+	signers, err := sshagent.NewClient(l.agent).Signers()
 	if err != nil {
-		conn.Close()
+		l.note("ssh-agent (gives no keys)")
 		return nil
 	}
 	var all []ssh.Signer
@@ -127,10 +184,8 @@ func (l *login) agentKeys(only ssh.PublicKey) []ssh.Signer {
 
 // ask asks the person, with the clock stopped.
 func (l *login) ask(ctx context.Context, question string, echo bool) (string, error) {
-	if l.timer != nil {
-		l.timer.pause()
-		defer l.timer.resume()
-	}
+	l.timer.pause()
+	defer l.timer.resume()
 	return l.opts.Prompt(ctx, question, echo)
 }
 
@@ -166,12 +221,9 @@ func (l *login) password(ctx context.Context) (string, error) {
 }
 
 func (l *login) note(method string) {
-	for _, t := range l.tried {
-		if t == method {
-			return
-		}
+	if !slices.Contains(l.tried, method) {
+		l.tried = append(l.tried, method)
 	}
-	l.tried = append(l.tried, method)
 }
 
 // refused is the error of a login that the server did not accept.
@@ -180,7 +232,7 @@ func (l *login) refused(err error) error {
 	fix := "Put the public key into the login's authorized_keys on the host, or name another user or key in the site file (ssh.user, ssh.identity)."
 	if tried == "" {
 		tried = "nothing: there is no key, and nobody to type a password"
-		fix = "Name a private key in ssh.identity, or run valtctl at a terminal."
+		fix = "name a private key in ssh.identity, or run valtctl at a terminal"
 	}
 	return l.hop.problem(fmt.Errorf("%w; tried: %s: %w", ErrLogin, tried, err), fix)
 }

@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 		}},
 		{"behind a jump host", func(t *testing.T) *remote.Conn {
 			jump, s := startSSHD(t), startSSHD(t, hardened...)
-			return dial(t, behind(t, jump, s))
+			return dial(t, behind(jump, s))
 		}},
 		{"local", func(t *testing.T) *remote.Conn {
 			c, err := remote.Local(os.Getuid(), remote.Options{})
@@ -117,8 +117,7 @@ func rootOwned(t *testing.T, paths ...string) {
 }
 
 // behind reaches s through jump.
-func behind(t *testing.T, jump, s *server) remote.Options {
-	t.Helper()
+func behind(jump, s *server) remote.Options {
 	o := s.options("free")
 	o.Jump = []string{"plain@" + jump.addr()}
 	o.KnownHosts = append(o.KnownHosts, jump.knownHosts)

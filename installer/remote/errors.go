@@ -25,6 +25,7 @@ var (
 	ErrSudo        = errors.New("sudo refused")
 	ErrNoExec      = errors.New("the file system is mounted noexec")
 	ErrDiskFull    = errors.New("no space left on the host")
+	ErrNoise       = errors.New("the login shell prints too much")
 	ErrArch        = errors.New("the binary is for another architecture")
 )
 
@@ -47,13 +48,13 @@ func explainDial(h hop, err error) error {
 	case errors.As(err, &open):
 		return explainForward(h, open)
 	case errors.As(err, &dns):
-		return h.problem(fmt.Errorf("%w: %w", ErrUnresolved, err), "Write the host's address in the site file, or correct the name or the DNS server.")
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return h.problem(fmt.Errorf("%w: %w", ErrRefused, err), "Start sshd on the host, or correct ssh.port in the site file.")
+		return h.problem(fmt.Errorf("%w: %w", ErrUnresolved, err), "write the host's address in the site file, or correct the name or the DNS server")
+	case errors.Is(err, syscall.ECONNREFUSED), strings.Contains(err.Error(), "refused"): // Windows has a number of its own
+		return h.problem(fmt.Errorf("%w: %w", ErrRefused, err), "start sshd on the host, or correct ssh.port in the site file")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return h.problem(fmt.Errorf("%w: %w", ErrTimeout, err), "A firewall on the way drops it, or the host is down: let TCP "+fmt.Sprint(h.port)+" through, or name a jump host in ssh.jump.")
-	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH):
-		return h.problem(fmt.Errorf("%w: %w", ErrUnreachable, err), "Check the address and this machine's route to it.")
+		return h.problem(fmt.Errorf("%w: %w", ErrTimeout, err), "a firewall on the way drops it, or the host is down: let TCP "+fmt.Sprint(h.port)+" through, or name a jump host in ssh.jump")
+	case errors.Is(err, syscall.EHOSTUNREACH), errors.Is(err, syscall.ENETUNREACH), strings.Contains(err.Error(), "unreachable"):
+		return h.problem(fmt.Errorf("%w: %w", ErrUnreachable, err), "check the address and this machine's route to it")
 	}
 	return h.problem(err, "")
 }
@@ -62,7 +63,7 @@ func explainDial(h hop, err error) error {
 func explainForward(h hop, open *ssh.OpenChannelError) error {
 	if open.Reason == ssh.Prohibited {
 		return h.problem(fmt.Errorf("the jump host does not let this login reach it: %w", open),
-			"Allow TCP forwarding for this login on the jump host (AllowTcpForwarding, PermitOpen).")
+			"allow TCP forwarding for this login on the jump host (AllowTcpForwarding, PermitOpen)")
 	}
 	cause := ErrUnreachable
 	for text, known := range map[string]error{"refused": ErrRefused, "timed out": ErrTimeout, "not known": ErrUnresolved} {
@@ -71,7 +72,7 @@ func explainForward(h hop, open *ssh.OpenChannelError) error {
 		}
 	}
 	return h.problem(fmt.Errorf("the jump host cannot reach it: %w: %w", cause, open),
-		"Check the address as the jump host sees it, and the firewall between the two.")
+		"check the address as the jump host sees it, and the firewall between the two")
 }
 
 // explainFailure turns the end of a program that was started as root into what was in
@@ -83,22 +84,22 @@ func explainFailure(path, stderr string, code int) error {
 	switch {
 	case has("not in the sudoers file", "is not allowed to execute", "may not run sudo"):
 		return &problem.Error{Err: fmt.Errorf("%w: the login is not allowed to: %w", ErrSudo, shown),
-			Fix: "Let the login run any command as root in sudoers, or log in as root."}
+			Fix: "let the login run any command as root in sudoers, or log in as root"}
 	case has("must have a tty", "a terminal is required"):
 		return &problem.Error{Err: fmt.Errorf("%w: it wants a terminal: %w", ErrSudo, shown),
-			Fix: "Exempt the login from requiretty in sudoers."}
+			Fix: "exempt the login from requiretty in sudoers"}
 	case has("incorrect password attempt"):
 		return wrongPassword()
 	case has("No space left on device", "Disk quota exceeded"):
-		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrDiskFull, shown), Fix: "Make room on the file system that holds /var/lib."}
+		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrDiskFull, shown), Fix: "make room on the file system that holds /var/lib"}
 	case has("Exec format error", "cannot execute binary file"):
-		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrArch, shown), Fix: "valtctl's hosts are amd64."}
+		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrArch, shown), Fix: "valtctl's hosts are amd64"}
 	case onAgent("Permission denied", "cannot execute"):
-		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrNoExec, shown), Fix: "Mount the file system that holds /var/lib without noexec."}
+		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrNoExec, shown), Fix: "mount the file system that holds /var/lib without noexec"}
 	case onAgent("not found", "No such file or directory"):
 		return fmt.Errorf("%w: %w", errMissing, shown)
 	case lineWith(stderr, "sudo", "not found", "No such file or directory"):
-		return &problem.Error{Err: fmt.Errorf("%w: there is none: %w", ErrSudo, shown), Fix: "Install sudo, or log in as root."}
+		return &problem.Error{Err: fmt.Errorf("%w: there is none: %w", ErrSudo, shown), Fix: "install sudo, or log in as root"}
 	}
 	return shown
 }
@@ -130,7 +131,7 @@ func (e *exitError) Error() string {
 
 func wrongPassword() error {
 	return &problem.Error{Err: fmt.Errorf("%w: wrong password", ErrSudo),
-		Fix: "Correct the password in ssh.sudo_password_file, or what you typed."}
+		Fix: "correct the password in ssh.sudo_password_file, or what you typed"}
 }
 
 func lastLines(text string, n int) string {

@@ -28,7 +28,10 @@ type hop struct {
 func (h hop) addr() string { return net.JoinHostPort(h.host, strconv.Itoa(h.port)) }
 
 func (h hop) String() string {
-	text := h.user + "@" + h.addr()
+	text := h.addr()
+	if h.user != "" {
+		text = h.user + "@" + text
+	}
 	if h.name != h.host {
 		text = h.name + " (" + text + ")"
 	}
@@ -65,7 +68,7 @@ func route(o Options) ([]hop, error) {
 func parseHop(text string) (hop, error) {
 	bad := func(why string) (hop, error) {
 		return hop{}, &problem.Error{Kind: problem.Input, Doing: "reading the jump host", Object: strconv.Quote(text),
-			Err: errors.New(why), Fix: "Write it as user@host:port; user and port may be left out."}
+			Err: errors.New(why), Fix: "write it as user@host:port; user and port may be left out"}
 	}
 	var h hop
 	rest := strings.TrimPrefix(text, "ssh://")
@@ -105,7 +108,7 @@ func readConfig(path string) (sshConfig, error) {
 	parsed, err := ssh_config.Decode(file)
 	if err != nil {
 		return sshConfig{}, &problem.Error{Kind: problem.Input, Doing: "reading", Object: path, Err: err,
-			Fix: "valtctl reads Host, HostName, User, Port, IdentityFile and ProxyJump; state these in the site file and point HOME elsewhere, or simplify the file."}
+			Fix: "valtctl reads Host, HostName, User, Port, IdentityFile and ProxyJump; state these in the site file and point HOME elsewhere, or simplify the file"}
 	}
 	return sshConfig{parsed}, nil
 }

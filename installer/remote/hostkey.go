@@ -30,7 +30,7 @@ func readHostKeys(files []string) (hostKeys, error) {
 	db, err := knownhosts.NewDB(present...)
 	if err != nil {
 		return hostKeys{}, &problem.Error{Kind: problem.Input, Doing: "reading", Object: strings.Join(present, ", "), Err: err,
-			Fix: "Correct the line, or remove it and run valtctl trust for its host."}
+			Fix: "correct the line, or remove it and run valtctl trust for its host"}
 	}
 	return hostKeys{db}, nil
 }
@@ -61,17 +61,26 @@ func explainHostKey(h hop, key ssh.PublicKey, err error) error {
 	switch {
 	case errors.As(err, &revoked):
 		trusting.Err = fmt.Errorf("%w: it shows %s, which %s:%d revokes", ErrHostKey, shown, revoked.Revoked.Filename, revoked.Revoked.Line)
-		trusting.Fix = "Do not go on. Find out who answers at this address."
+		trusting.Fix = "do not go on. Find out who answers at this address"
 	case errors.As(err, &unknown) && len(unknown.Want) == 0:
 		trusting.Err = fmt.Errorf("%w: it shows %s and none is known for it", ErrHostKey, shown)
-		trusting.Fix = fmt.Sprintf("Compare the fingerprint with the host's own, then run: valtctl trust %s", trustName(h))
+		trusting.Fix = fmt.Sprintf("compare the fingerprint with the host's own, then run: valtctl trust %s", trustName(h))
 	case errors.As(err, &unknown):
 		trusting.Err = fmt.Errorf("%w: it has changed: it shows %s, known is %s", ErrHostKey, shown, wanted(unknown.Want))
-		trusting.Fix = fmt.Sprintf("If the host was reinstalled, compare the fingerprint with its own and run: valtctl trust %s. Otherwise somebody else may be answering.", trustName(h))
+		trusting.Fix = fmt.Sprintf("if the host was reinstalled, compare the fingerprint with its own and run: valtctl trust %s. Otherwise somebody else may be answering", trustName(h))
 	default:
 		trusting.Err = fmt.Errorf("%w: %w", ErrHostKey, err)
 	}
 	return trusting
+}
+
+// explainKeyKind is explainHostKey for a server that no longer has any key of the kinds
+// known, and so shows none that could be compared.
+func explainKeyKind(h hop, kinds *ssh.AlgorithmNegotiationError) error {
+	return &problem.Error{Kind: problem.Trust, Doing: "checking the host key of", Object: h.String(),
+		Err: fmt.Errorf("%w: it has changed: it has only %s, known is %s", ErrHostKey,
+			strings.Join(kinds.RequestedAlgorithms, ", "), strings.Join(kinds.SupportedAlgorithms, ", ")),
+		Fix: fmt.Sprintf("if the host was reinstalled, compare the fingerprint with its own and run: valtctl trust %s. Otherwise somebody else may be answering", trustName(h))}
 }
 
 func wanted(keys []xknownhosts.KnownKey) string {

@@ -25,16 +25,17 @@ exec 9>$base/.lock;
 flock -w 30 9 || exit 75;
 say() { echo; echo "valtctl/install/1 $nonce $1"; };
 sum() { sha256sum <"$1" | cut -c 1-64; };
-if test -x "$final" && test "$(sum "$final")" = "$hash"; then say $size; cat >/dev/null; exit 0; fi;
+drop() { case $from in -) ;; *) rm -f "$from";; esac; };
+if test -x "$final" && test "$(sum "$final")" = "$hash"; then drop; say $size; exit 0; fi;
 have=$(stat -c %s "$part" 2>/dev/null || echo 0);
 if test "$have" -gt "$size"; then rm -f "$part"; have=0; fi;
 if test "$from" = -; then say "$have"; cat >>"$part" || { rm -f "$part"; exit 73; };
 else say "$size"; cat <"$from" >"$part" || { rm -f "$part"; exit 73; }; fi;
 if test "$(stat -c %s "$part")" -lt "$size"; then exit 74; fi;
-if test "$(sum "$part")" = "$hash"; then :; else rm -f "$part"; exit 76; fi;
+if test "$(sum "$part")" = "$hash"; then :; else rm -f "$part"; drop; exit 76; fi;
 chown 0:0 "$part"; chmod 0755 "$part"; sync "$part";
 mv -f "$part" "$final"; sync "$base/$hash";
-if test "$from" = -; then :; else rm -f "$from"; fi;`
+drop`
 
 // What installScript's exit codes mean.
 const (

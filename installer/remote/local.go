@@ -17,7 +17,7 @@ func Local(uid int, o Options) (*Conn, error) {
 	o = o.withDefaults()
 	if uid != 0 {
 		return nil, &problem.Error{Kind: problem.Input, Doing: "working on", Object: o.Name,
-			Err: errors.New("it needs root"), Fix: "Run the same command with sudo."}
+			Err: errors.New("it needs root"), Fix: "run the same command with sudo"}
 	}
 	return &Conn{run: localRunner{}, opts: o}, nil
 }

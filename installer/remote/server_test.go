@@ -242,3 +242,19 @@ func client(t testing.TB, c *remote.Conn, a remote.Agent) *agent.Client {
 func password(text string) func(context.Context) ([]byte, error) {
 	return func(context.Context) ([]byte, error) { return []byte(text), nil }
 }
+
+// running counts the agents that run on the machine from the tests' agent folder.
+func running(t testing.TB) int {
+	t.Helper()
+	exes, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, exe := range exes {
+		if path, err := os.Readlink(exe); err == nil && strings.HasPrefix(path, remote.AgentRoot) {
+			count++
+		}
+	}
+	return count
+}

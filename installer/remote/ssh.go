@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"strings"
-	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -15,6 +13,9 @@ import (
 
 // DialFunc opens a network connection, as net.Dialer.DialContext does.
 type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// clientVersion is how valtctl shows itself in servers' logs.
+const clientVersion = "SSH-2.0-valtctl"
 
 func dialTCP(ctx context.Context, network, addr string) (net.Conn, error) {
 	var d net.Dialer
@@ -105,48 +106,26 @@ func (r *sshRunner) login(ctx context.Context, h hop, o Options, keys hostKeys) 
 var errHungUp = errors.New("the server closed the connection before the login")
 
 func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
+	l := &login{hop: h, opts: o, keys: keys}
+	defer l.end()
 	conn, err := r.open(ctx, h, o.ConnectTimeout)
 	if err != nil {
 		return nil, err
 	}
 	counted := &countingConn{Conn: conn}
-	timer := newPatience(o.LoginTimeout, func() { conn.Close() })
-	defer timer.end()
+	l.timer = newPatience(o.LoginTimeout, func() { conn.Close() })
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	l := &login{hop: h, opts: o, timer: timer}
-	methods, err := l.methods(ctx)
+	config, err := l.config(ctx)
 	if err != nil {
 		conn.Close()
 		return nil, err
-	}
-	var untrusted error
-	check := keys.check(h)
-	config := &ssh.ClientConfig{
-		User: h.user, Auth: methods, HostKeyAlgorithms: keys.algorithms(h.addr()), ClientVersion: "SSH-2.0-valtctl",
-		HostKeyCallback: func(addr string, remote net.Addr, key ssh.PublicKey) error {
-			untrusted = check(addr, remote, key)
-			return untrusted
-		},
 	}
 	sc, chans, reqs, err := ssh.NewClientConn(counted, h.addr(), config)
 	if err == nil {
 		return ssh.NewClient(sc, chans, reqs), nil
 	}
 	conn.Close()
-	switch {
-	case untrusted != nil:
-		return nil, untrusted
-	case ctx.Err() != nil:
-		return nil, h.problem(context.Cause(ctx), "")
-	case timer.expired():
-		return nil, h.problem(fmt.Errorf("%w: it took the connection and did not log in within %s: %w", ErrTimeout, o.LoginTimeout, err),
-			"Something that is not sshd may answer there, or the server is overloaded.")
-	case strings.Contains(err.Error(), "unable to authenticate"):
-		return nil, l.refused(err)
-	case counted.read == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)):
-		return nil, h.problem(fmt.Errorf("%w: %w", errHungUp, err), "Look at the server's log; MaxStartups or a ban list may be at work.")
-	}
-	return nil, h.problem(err, "")
+	return nil, l.explain(ctx, err, counted.read)
 }
 
 // open opens the TCP connection to a hop, through the hops before it.

@@ -154,7 +154,8 @@ func awaitLine(r *bufio.Reader, ready string) (string, error) {
 			return string(bytes.TrimSpace(after)), nil
 		}
 	}
-	return "", fmt.Errorf("the login shell printed more than %d KiB and no agent answered", noiseLimit>>10)
+	return "", &problem.Error{Err: fmt.Errorf("%w: more than %d KiB, and no agent answered", ErrNoise, noiseLimit>>10),
+		Fix: "make the login's rc file print nothing where standard input is no terminal"}
 }
 
 func newNonce() string {

@@ -39,7 +39,7 @@ func (s *sudo) secret(ctx context.Context) ([]byte, error) {
 			s.cached = []byte(answer)
 		default:
 			s.err = &problem.Error{Err: fmt.Errorf("%w: it asks for a password and none is given", ErrSudo),
-				Fix: "Name a file with the password in ssh.sudo_password_file, run valtctl at a terminal, or allow NOPASSWD in sudoers."}
+				Fix: "name a file with the password in ssh.sudo_password_file, run valtctl at a terminal, or allow NOPASSWD in sudoers"}
 		}
 		if s.err == nil && len(s.cached) == 0 {
 			s.err = &problem.Error{Err: fmt.Errorf("%w: the password given is empty", ErrSudo)}
