@@ -84,3 +84,12 @@ func FuzzParseManifest(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkParseManifest(b *testing.B) {
+	data := publishtest.Manifest("6.4.2")
+	for b.Loop() {
+		if _, err := release.ParseManifest(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
