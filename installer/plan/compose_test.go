@@ -28,8 +28,8 @@ func composeOf(content string) Compose {
 	}
 }
 
-func TestServicesTranslatesEveryAttribute(t *testing.T) {
-	stack, err := Services(composeOf(`
+// everything uses every attribute that is translated.
+const everything = `
 services:
   web:
     image: web
@@ -69,7 +69,10 @@ services:
   db: {image: db, restart: always}
 volumes: {data: {}}
 secrets: {db: {file: /etc/valt/secrets/db}}
-`))
+`
+
+func TestServicesTranslatesEveryAttribute(t *testing.T) {
+	stack, err := Services(composeOf(everything))
 	if err != nil {
 		t.Fatal(err)
 	}
