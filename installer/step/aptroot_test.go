@@ -25,16 +25,10 @@ import (
 // read-only. Every program gets a mount namespace, so its mounts end with it and a
 // killed test leaves nothing. It needs root, as apt does.
 
-const (
-	rootVariable = "VALTCTL_TEST_ROOT" // run argv in that root
-	lockVariable = "VALTCTL_TEST_LOCK" // hold that file's lock until killed
-)
+// lockVariable makes the test program hold that file's lock until it is killed.
+const lockVariable = "VALTCTL_TEST_LOCK"
 
 func TestMain(m *testing.M) {
-	if root := os.Getenv(rootVariable); root != "" {
-		fmt.Fprintln(os.Stderr, "entering the test root:", enterRoot(root, os.Args[1:]))
-		os.Exit(125)
-	}
 	if file := os.Getenv(lockVariable); file != "" {
 		fmt.Fprintln(os.Stderr, "holding the lock:", holdLock(file))
 		os.Exit(125)
@@ -42,34 +36,16 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// enterRoot replaces this process by argv inside root. It returns only to fail.
-func enterRoot(root string, argv []string) error {
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("making mounts private: %w", err)
-	}
-	for _, dir := range []string{"/usr", "/dev", "/proc"} {
-		if err := unix.Mount(dir, root+dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-			return fmt.Errorf("mounting %s: %w", dir, err)
-		}
-	}
-	if err := unix.Mount("", root+"/usr", "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
-		return fmt.Errorf("making /usr read-only: %w", err)
-	}
-	if err := errors.Join(unix.Chroot(root), unix.Chdir("/")); err != nil {
-		return fmt.Errorf("entering %s: %w", root, err)
-	}
-	var env []string
-	for _, e := range os.Environ() {
-		if !strings.HasPrefix(e, rootVariable+"=") {
-			env = append(env, e)
-		}
-	}
-	program, err := exec.LookPath(argv[0])
-	if err != nil {
-		return fmt.Errorf("looking for %s: %w", argv[0], err)
-	}
-	return unix.Exec(program, argv, env)
-}
+// enterRoot is run as `sh -ec` in a mount namespace of its own: it puts the machine's /usr
+// below the root, all but /usr/local, and becomes the program.
+// Few open files are allowed because apt closes every number that is, one by one.
+const enterRoot = `
+ulimit -n 256
+mount --bind "$0/usr/local" "$0/.local"
+mount --bind -o ro /usr "$0/usr"
+mount --bind "$0/.local" "$0/usr/local"
+exec chroot "$0" "$@"
+`
 
 func holdLock(file string) error {
 	f, err := os.OpenFile(file, os.O_RDWR|os.O_CREATE, 0o640)
@@ -91,11 +67,11 @@ type aptRoot struct {
 	repo *aptRepo
 
 	mu       sync.Mutex
-	ran      []string                   // argv of every program, in order
-	fake     map[string]fakeProgram     // programs that are not run for real, by argv[0]
-	told     []Progress                 // what was reported
-	onReport func(Progress)             // called for each, if set
-	running  map[int]context.CancelFunc // process groups
+	ran      []string               // argv of every program, in order
+	fake     map[string]fakeProgram // programs that are not run for real, by argv[0]
+	told     []Progress             // what was reported
+	onReport func(Progress)         // called for each, if set
+	running  int                    // the process that was started last
 }
 
 // fakeProgram answers instead of a program that needs a whole system.
@@ -103,12 +79,12 @@ type fakeProgram func(argv []string) (string, error)
 
 func newAptRoot(t *testing.T) *aptRoot {
 	t.Helper()
-	r := &aptRoot{t: t, running: map[int]context.CancelFunc{}, fake: map[string]fakeProgram{}}
+	r := &aptRoot{t: t, fake: map[string]fakeProgram{}}
 	r.Machine = &Machine{Root: t.TempDir(), Run: r, Now: func() time.Time { return noted }, Progress: r.report}
 	if err := os.Chmod(r.Root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{"usr", "dev", "proc", "run", "root", "opt", "etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/sources.list.d",
+	for _, dir := range []string{"usr/local/share", ".local", "dev", "proc", "run", "root", "opt", "etc/apt/apt.conf.d", "etc/apt/preferences.d", "etc/apt/sources.list.d",
 		"etc/dpkg/dpkg.cfg.d", "var/lib/dpkg/info", "var/lib/dpkg/updates", "var/lib/dpkg/triggers", "var/lib/apt/lists/partial",
 		"var/cache/apt/archives/partial", "var/log/apt"} {
 		if err := os.MkdirAll(filepath.Join(r.Root, dir), 0o755); err != nil {
@@ -121,6 +97,9 @@ func newAptRoot(t *testing.T) *aptRoot {
 		}
 	}
 	if err := errors.Join(os.Mkdir(r.Root+"/tmp", 0o777), os.Chmod(r.Root+"/tmp", 0o777|os.ModeSticky)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(unix.Mknod(r.Root+"/dev/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))), os.Chmod(r.Root+"/dev/null", 0o666)); err != nil {
 		t.Fatal(err)
 	}
 	place(t, r.Machine, "/etc/passwd", "root:x:0:0:root:/root:/bin/sh\n_apt:x:42:65534::/nonexistent:/usr/sbin/nologin\nnobody:x:65534:65534::/:/usr/sbin/nologin\n")
@@ -175,15 +154,12 @@ func (r *aptRoot) Run(ctx context.Context, c Command) (Output, error) {
 		out, err := fake(c.Argv)
 		return Output{Stdout: []byte(out)}, err
 	}
-	ctx, kill := context.WithCancel(ctx)
-	defer kill()
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", c.Argv...)
-	env := c.Env
-	if env == nil {
-		env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-m", "sh", "-ec", enterRoot, r.Root}, c.Argv...)...)
+	cmd.Env = c.Env
+	if cmd.Env == nil {
+		cmd.Env = []string{"PATH=" + searchPath}
 	}
-	cmd.Env = append([]string{rootVariable + "=" + r.Root}, env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Setsid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.WaitDelay = 100 * time.Millisecond // what a killed program leaves running keeps its output open
 	var out, errs bytes.Buffer
 	lines := &lineWriter{each: c.Line}
@@ -191,7 +167,7 @@ func (r *aptRoot) Run(ctx context.Context, c Command) (Output, error) {
 	if err := cmd.Start(); err != nil {
 		return Output{}, fmt.Errorf("starting %s: %w", c.Argv[0], err)
 	}
-	r.track(cmd.Process.Pid, kill)
+	r.track(cmd.Process.Pid)
 	err := cmd.Wait()
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(errs.String()))
@@ -199,28 +175,23 @@ func (r *aptRoot) Run(ctx context.Context, c Command) (Output, error) {
 	return Output{Stdout: out.Bytes(), Stderr: errs.Bytes(), Code: cmd.ProcessState.ExitCode()}, err
 }
 
-func (r *aptRoot) track(pid int, kill context.CancelFunc) {
+func (r *aptRoot) track(pid int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.running = map[int]context.CancelFunc{pid: kill}
+	r.running = pid
 }
 
-// killAll sends SIGKILL to the program that runs and to all it started, as systemd
-// does to a unit.
-func (r *aptRoot) killAll() {
+// kill sends SIGKILL to the program that runs: with all it started, as systemd ends a
+// unit, or alone, so that what it started goes on.
+func (r *aptRoot) kill(all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for pid := range r.running {
-		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	pid := r.running
+	if all {
+		pid = -pid
 	}
-}
-
-// killOne sends SIGKILL to the program alone; what it started goes on.
-func (r *aptRoot) killOne() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for pid := range r.running {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		r.t.Error("killing: ", err)
 	}
 }
 

@@ -2,18 +2,13 @@ package step
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path"
 	"regexp"
 	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -57,22 +52,6 @@ func lockHolder(h *Machine) (*holder, error) {
 		}
 	}
 	return nil, nil
-}
-
-func lockedBy(file string) (pid int32, locked bool, err error) {
-	f, err := os.Open(file)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, false, nil
-	}
-	if err != nil {
-		return 0, false, err
-	}
-	defer f.Close()
-	ask := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &ask); err != nil {
-		return 0, false, err
-	}
-	return ask.Pid, ask.Type != unix.F_UNLCK, nil
 }
 
 // processName is a process's command without its arguments, which may hold secrets.

@@ -81,6 +81,7 @@ func refused(t *testing.T, r *aptRoot, p *packages) string {
 }
 
 func TestPackagesInstallsExactVersionsAndNothingTwice(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t,
 		deb{name: "valt-host", version: "6.4.1-1", files: map[string]string{"/opt/valt": "old"}},
 		deb{name: "valt-host", version: "6.4.2-1", files: map[string]string{"/opt/valt": "new"}, fields: "Depends: valt-base (>= 1:2)\n"},
@@ -104,6 +105,7 @@ func TestPackagesInstallsExactVersionsAndNothingTwice(t *testing.T) {
 }
 
 func TestPackagesTellsHowFarItIs(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "big", version: "1", files: map[string]string{"/opt/big": strings.Repeat("x", 300_000)}})
 	r.have("big")
 	var bytes, percent bool
@@ -117,6 +119,7 @@ func TestPackagesTellsHowFarItIs(t *testing.T) {
 }
 
 func TestPackagesAlreadyThereRunsNoProgram(t *testing.T) {
+	t.Parallel()
 	r := newAptRoot(t)
 	place(t, r.Machine, dpkgStatus, "Package: chrony\nStatus: install ok installed\nArchitecture: amd64\nVersion: 4.5-1\n")
 	found, err := wanting(t, "chrony").Inspect(t.Context(), r.Machine)
@@ -126,6 +129,7 @@ func TestPackagesAlreadyThereRunsNoProgram(t *testing.T) {
 }
 
 func TestPackagesLeavesAnInstalledOneAtItsVersion(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "chrony", version: "4.5-1"})
 	r.have("chrony")
 	r.repo.add(deb{name: "chrony", version: "4.6-1"}, deb{name: "nftables", version: "1.0"})
@@ -137,6 +141,7 @@ func TestPackagesLeavesAnInstalledOneAtItsVersion(t *testing.T) {
 }
 
 func TestPackagesRefusesWhatNobodyAskedFor(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t,
 		deb{name: "app", version: "1"}, deb{name: "app", version: "2"}, deb{name: "app", version: "3", fields: "Conflicts: other\n"},
 		deb{name: "other", version: "1"})
@@ -169,6 +174,7 @@ func TestPackagesRefusesWhatNobodyAskedFor(t *testing.T) {
 }
 
 func TestPackagesNeverRemovesWhatIsEssential(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "base", version: "1", fields: "Essential: yes\n"})
 	r.have("base")
 	// apt's own solver does not go this far by itself, so its plan is made up.
@@ -181,6 +187,7 @@ func TestPackagesNeverRemovesWhatIsEssential(t *testing.T) {
 }
 
 func TestPackagesOfARunningEngineNeedAStepOfTheEngine(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "containerd.io", version: "1"}, deb{name: "containerd.io", version: "2"},
 		deb{name: "tool", version: "1", fields: "Depends: containerd.io (>= 2)\n"})
 	r.have("containerd.io=1")
@@ -205,6 +212,7 @@ func TestPackagesOfARunningEngineNeedAStepOfTheEngine(t *testing.T) {
 }
 
 func TestPackagesKeepsChangedConfigurationAndSaysSo(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t,
 		deb{name: "conf", version: "1", files: map[string]string{"/etc/conf": "a\n"}, conffiles: "/etc/conf\n"},
 		deb{name: "conf", version: "2", files: map[string]string{"/etc/conf": "b\n"}, conffiles: "/etc/conf\n"})
@@ -222,6 +230,7 @@ func TestPackagesKeepsChangedConfigurationAndSaysSo(t *testing.T) {
 }
 
 func TestPackagesNotesWhatAPersonShouldKnow(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t,
 		deb{name: "conf", version: "1", files: map[string]string{"/etc/conf": "a\n"}, conffiles: "/etc/conf\n"},
 		deb{name: "conf", version: "2", files: map[string]string{"/etc/conf": "b\n"}, conffiles: "/etc/conf\n",
@@ -245,6 +254,7 @@ func TestPackagesNotesWhatAPersonShouldKnow(t *testing.T) {
 }
 
 func TestPackagesTrustsNoFileThatIsNotTheListed(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "valt-host", version: "1", files: map[string]string{"/opt/valt": "good"}})
 	evil := deb{name: "valt-host", version: "1", files: map[string]string{"/opt/valt": "evil"}}.build(t)
 	place(t, r.Machine, archives+"/valt-host_1_"+debArch+".deb", readText(t, evil))
@@ -262,6 +272,7 @@ func TestPackagesTrustsNoFileThatIsNotTheListed(t *testing.T) {
 }
 
 func TestPackagesAcceptsNoStaleOrUnsignedLists(t *testing.T) {
+	t.Parallel()
 	r := aptHost(t, deb{name: "a1", version: "1"})
 	r.have("a1")
 	r.repo.write("dists/stable/InRelease", []byte("Origin: nobody\n"))
@@ -272,6 +283,7 @@ func TestPackagesAcceptsNoStaleOrUnsignedLists(t *testing.T) {
 }
 
 func TestPackagesRefusesNamesThatAreOptions(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"", "a", "-o", "docker-ce-", "Docker", "a b", "x=1", "a/b", "../x"} {
 		if _, err := newPackages(PackagesParams{Packages: []PackageWanted{{Name: name}}}, waiting{}); err == nil {
 			t.Errorf("%q was taken for a package", name)

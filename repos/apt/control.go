@@ -66,26 +66,32 @@ func fields(raw *control.Paragraph) (Paragraph, error) {
 	return p, nil
 }
 
-// unsigned refuses text that begins as a clear-signed one does.
+// unsigned refuses text that begins as a clear-signed one does. It goes on refusing:
+// the library looks ahead without minding errors.
 type unsigned struct {
 	r    io.Reader
 	seen []byte
 	ok   bool
+	err  error
 }
 
 const signedStart = "-----BEGIN PGP "
 
 func (u *unsigned) Read(p []byte) (int, error) {
+	if u.err != nil {
+		return 0, u.err
+	}
 	n, err := u.r.Read(p)
-	if !u.ok {
-		u.seen = append(u.seen, p[:n]...)
-		if len(u.seen) >= len(signedStart) {
-			u.ok = true
-			if strings.HasPrefix(string(u.seen), signedStart) {
-				return 0, errors.New("it is clear-signed: open it with its keyring first")
-			}
-			u.seen = nil
-		}
+	if u.ok {
+		return n, err
+	}
+	u.seen = append(u.seen, p[:n]...)
+	if strings.HasPrefix(string(u.seen), signedStart) {
+		u.err = errors.New("it is clear-signed: open it with its keyring first")
+		return 0, u.err
+	}
+	if len(u.seen) >= len(signedStart) {
+		u.ok, u.seen = true, nil
 	}
 	return n, err
 }
