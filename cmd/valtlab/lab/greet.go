@@ -24,8 +24,11 @@ func greets(ctx context.Context, address string) error {
 		}
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
-	if err != nil || !strings.HasPrefix(line, "SSH-2.0-") {
-		return fmt.Errorf("reading sshd's greeting %q: %w", line, err)
+	if err != nil {
+		return fmt.Errorf("reading sshd's greeting: %w", err)
+	}
+	if !strings.HasPrefix(line, "SSH-2.0-") {
+		return fmt.Errorf("reading sshd's greeting: %q is none", line)
 	}
 	return nil
 }

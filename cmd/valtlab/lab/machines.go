@@ -98,10 +98,14 @@ func (l *Lab) hostMachine(ctx context.Context, h Host, image string) (machine, e
 	if err != nil {
 		return machine{}, err
 	}
+	resolver, err := l.resolver(h)
+	if err != nil {
+		return machine{}, err
+	}
 	spec := containers.Spec{
 		Name: l.Container(h.Name), Hostname: h.Name, Lab: l.Name(), Kind: kindHost, Image: image,
 		Network: l.networkOf(h), Address: h.Address, Machine: true,
-		Binds: []containers.Bind{{Source: l.Path("hosts", "resolv.conf"), Target: "/etc/resolv.conf", ReadOnly: true}},
+		Binds: []containers.Bind{{Source: resolver, Target: "/etc/resolv.conf", ReadOnly: true}},
 	}
 	if h.HasRole(RoleMedia) {
 		spec.Volumes = []containers.Volume{{Name: l.Container(h.Name) + "-recordings", Target: RecordingsPath}}

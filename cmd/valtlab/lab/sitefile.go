@@ -3,7 +3,6 @@ package lab
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 
@@ -180,14 +179,4 @@ func (l *Lab) writeKnownHosts(s state) error {
 		fmt.Fprintf(&text, "%s %s\n", strings.Join(names, ","), strings.TrimSpace(string(public)))
 	}
 	return writeFile(l.Path("known_hosts"), text.Bytes(), 0o644)
-}
-
-// writeResolver writes the resolv.conf(5) that every container gets.
-func (l *Lab) writeResolver() error {
-	path := l.Path("hosts", "resolv.conf")
-	want := []byte("nameserver " + l.World().String() + "\n")
-	if have, err := os.ReadFile(path); err == nil && bytes.Equal(have, want) {
-		return nil // a new file in its place would not be the one the containers have
-	}
-	return writeFile(path, want, 0o644)
 }

@@ -102,7 +102,7 @@ func (l *Lab) prepareState(ctx context.Context, o UpOptions) (state, error) {
 		l.makeSecrets,
 		l.writeWorld,
 		func() error { return l.writeNames(s) },
-		func() error { return l.writeResolver() },
+		func() error { _, err := l.resolver(Host{}); return err },
 		func() error { return l.writeKnownHosts(s) },
 	} {
 		if err := prepare(); err != nil {

@@ -65,7 +65,36 @@ func (l *Lab) writeNames(s state) error {
 	for n := 1; n <= s.Cameras; n++ {
 		names[fmt.Sprintf("camera%d", n)] = l.Camera(n)
 	}
-	return writeFile(l.Path("world", "hosts.d", "names"), world.HostsFile(names), 0o644)
+	if err := writeFile(l.Path("world", "hosts.d", "names"), world.HostsFile(names), 0o644); err != nil {
+		return err
+	}
+	return l.writeNamesBehind(s)
+}
+
+// writeNamesBehind gives the world's names its address on the networks behind jump
+// hosts too. The DNS server answers with the one that the asker can reach.
+func (l *Lab) writeNamesBehind(s state) error {
+	for _, h := range s.Hosts {
+		if h.Behind == "" {
+			continue
+		}
+		names := map[string]netip.Addr{}
+		for _, name := range append(world.Names(), worldName) {
+			names[name] = l.worldFor(h)
+		}
+		if err := writeFile(l.Path("world", "hosts.d", "behind-"+h.Behind), world.HostsFile(names), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// worldFor is the world's address on the network of the host.
+func (l *Lab) worldFor(h Host) netip.Addr {
+	if h.Behind == "" {
+		return l.World()
+	}
+	return withLast(h.Address, numWorld)
 }
 
 // worldMachine is the world's container. Its configuration goes in as files, so that a

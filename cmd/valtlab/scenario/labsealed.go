@@ -30,8 +30,11 @@ func labSealed(ctx context.Context, e *Env) error {
 func sealedNames(ctx context.Context, e *Env, host string) error {
 	for _, name := range world.Names() {
 		out, err := e.Lab.Output(ctx, host, "getent", "ahostsv4", name)
-		if err != nil || !strings.HasPrefix(out, e.Lab.World().String()+" ") {
-			return fmt.Errorf("%s resolves to %q, not to the world (%w)", name, out, err)
+		if err != nil {
+			return fmt.Errorf("looking up %s: %w", name, err)
+		}
+		if !strings.HasPrefix(out, e.Lab.World().String()+" ") {
+			return fmt.Errorf("%s resolves to %q, not to the world", name, out)
 		}
 	}
 	for _, name := range []string{"archive.ubuntu.com", "outside.example", "debian.org"} {

@@ -22,6 +22,7 @@ func DNSConfig() []byte {
 		"no-resolv",
 		"no-hosts",
 		"local=/#/",
+		"localise-queries", // of several addresses, the one on the asker's network
 		"hostsdir=" + HostsFolder,
 		"log-facility=-",
 		"",
