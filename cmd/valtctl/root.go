@@ -19,6 +19,7 @@ type app struct {
 	out, err io.Writer
 	home     string // what ~ stands for; empty without one
 	now      func() time.Time
+	hostRoot string // put before every path of this host; empty outside tests
 
 	flags flags
 	stage stage
@@ -42,6 +43,8 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.agentCommand(),
+		a.txnRunCommand(),
+		a.txnResumeCommand(),
 		a.completionCommand(),
 	}
 }

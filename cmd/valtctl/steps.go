@@ -1,0 +1,40 @@
+package main
+
+import (
+	"fmt"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/step"
+)
+
+// stepKinds lists every kind of step that a transaction may hold. A new one is one file
+// in installer/step and one line here.
+func stepKinds() []step.Kind {
+	return []step.Kind{
+		step.AptSourceKind(),
+		step.CertificateKind(),
+		step.ContainerKind(),
+		step.DirectoryKind(),
+		step.DongleKind(),
+		step.EngineConfigKind(),
+		step.FileKind(),
+		step.HealthKind(),
+		step.ImageKind(),
+		step.LicenceKind(),
+		step.NetworkKind(),
+		step.PackagesKind(),
+		step.PasswordKind(),
+		step.RecordingsKind(),
+		step.RegistryLoginKind(),
+		step.UnitKind(),
+	}
+}
+
+// machine is this host as steps see it.
+func (a *app) machine() (*step.Machine, error) {
+	boot, err := facts.BootID(a.hostRoot)
+	if err != nil {
+		return nil, fmt.Errorf("looking at this host: %w", err)
+	}
+	return &step.Machine{Root: a.hostRoot, Run: step.Exec{}, Now: a.now, BootID: boot}, nil
+}
