@@ -23,6 +23,7 @@ type Spec struct {
 	Network  string
 	Address  netip.Addr
 	Aliases  []string
+	Hosts    []string // lines of /etc/hosts as name:address
 	Binds    []Bind
 	Volumes  []Volume
 	Tmpfs    map[string]string // path → mount options
@@ -90,6 +91,7 @@ func (s Spec) config() *container.Config {
 func (s Spec) hostConfig() *container.HostConfig {
 	h := &container.HostConfig{
 		NetworkMode: container.NetworkMode(s.Network),
+		ExtraHosts:  s.Hosts,
 		Tmpfs:       map[string]string{},
 	}
 	if s.Init {
