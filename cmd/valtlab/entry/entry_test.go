@@ -26,6 +26,9 @@ func TestPasswordIsHandedToItsUserAlone(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(from, "messaging"), []byte("abc\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(filepath.Join(to, "messaging"), []byte("of an earlier start"), 0o400); err != nil {
+		t.Fatal(err)
+	}
 	if err := hand(from, to, "messaging", os.Getuid()); err != nil {
 		t.Fatal(err)
 	}

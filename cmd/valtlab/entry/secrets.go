@@ -43,10 +43,15 @@ func hand(from, to, name string, uid int) error {
 	return privateFile(filepath.Join(to, name), text, uid)
 }
 
-// privateFile writes a file that only uid and root can read. Its folder is made.
+// privateFile writes a file that only uid and root can read. Its folder is made. One that an
+// earlier start left is removed, not opened: root without capabilities may not write
+// to what is another user's.
 func privateFile(path, content string, uid int) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return fmt.Errorf("replacing %s: %w", path, err)
 	}
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/renameio/v2"
 
+	"ipivs.com/valtctl/cmd/valtlab/flock"
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
@@ -37,35 +38,39 @@ func BaseRecipe() rootfs.Recipe {
 type RootWriter func(ctx context.Context, r rootfs.Recipe, out io.Writer) error
 
 // base returns the shared layer, from the cache if an earlier run made it. The cache
-// holds <name>-<recipe's hash>.tar.gz and, written last, a .json of its hashes.
+// holds <name>-<recipe's hash>.tar.gz and, written last, a .json of its hashes. Several
+// labs may want it at the same time; one makes it.
 func base(ctx context.Context, cache string, write RootWriter) (v1.Layer, error) {
 	recipe := BaseRecipe()
 	name := filepath.Join(cache, recipe.Name+"-"+recipe.Hash())
-	file := name + ".tar.gz"
-	if text, err := os.ReadFile(name + ".json"); err == nil {
-		var b blob
-		info, statErr := os.Stat(file)
-		if json.Unmarshal(text, &b) == nil && statErr == nil && info.Size() == b.Length {
-			b.file = file
-			return b.layer()
+	unlock, err := flock.Acquire(ctx, name+".lock", func() {})
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	b, ok := cached(name)
+	if !ok {
+		if b, err = makeBase(ctx, name, func(out io.Writer) error { return write(ctx, recipe, out) }); err != nil {
+			return nil, fmt.Errorf("making the application's base layer: %w", err)
 		}
-	}
-	b, err := makeBase(ctx, file, func(out io.Writer) error { return write(ctx, recipe, out) })
-	if err != nil {
-		return nil, fmt.Errorf("making the application's base layer: %w", err)
-	}
-	text, err := json.Marshal(b)
-	if err != nil {
-		return nil, fmt.Errorf("keeping the base layer: %w", err)
-	}
-	if err := renameio.WriteFile(name+".json", text, 0o644); err != nil {
-		return nil, fmt.Errorf("keeping the base layer: %w", err)
 	}
 	return b.layer()
 }
 
-// makeBase compresses the root while it is made.
-func makeBase(ctx context.Context, file string, write func(io.Writer) error) (_ *blob, err error) {
+// cached is the layer of that name, if it is whole.
+func cached(name string) (*blob, bool) {
+	text, err := os.ReadFile(name + ".json")
+	if err != nil {
+		return nil, false
+	}
+	b := &blob{file: name + ".tar.gz"}
+	info, err := os.Stat(b.file)
+	return b, err == nil && json.Unmarshal(text, b) == nil && info.Size() == b.Length
+}
+
+// makeBase compresses the root while it is made, and keeps it.
+func makeBase(ctx context.Context, name string, write func(io.Writer) error) (_ *blob, err error) {
+	file := name + ".tar.gz"
 	out, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o644))
 	if err != nil {
 		return nil, fmt.Errorf("keeping the layer: %w", err)
@@ -83,5 +88,12 @@ func makeBase(ctx context.Context, file string, write func(io.Writer) error) (_ 
 		return nil, fmt.Errorf("keeping the layer: %w", err)
 	}
 	b.file = file
+	text, err := json.Marshal(b)
+	if err != nil {
+		return nil, fmt.Errorf("keeping the layer's hashes: %w", err)
+	}
+	if err := renameio.WriteFile(name+".json", text, 0o644); err != nil {
+		return nil, fmt.Errorf("keeping the layer's hashes: %w", err)
+	}
 	return b, nil
 }
