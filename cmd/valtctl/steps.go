@@ -13,6 +13,7 @@ func stepKinds() []step.Kind {
 	return []step.Kind{
 		step.AptSourceKind(),
 		step.CertificateKind(),
+		step.ClockKind(),
 		step.ContainerKind(),
 		step.DirectoryKind(),
 		step.DongleKind(),
@@ -26,6 +27,7 @@ func stepKinds() []step.Kind {
 		step.PasswordKind(),
 		step.RecordingsKind(),
 		step.RegistryLoginKind(),
+		step.TrustedCAKind(),
 		step.UnitKind(),
 	}
 }
