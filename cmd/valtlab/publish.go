@@ -37,7 +37,15 @@ func newPublish(g *globals) *cobra.Command {
 				}
 				o.Agent = &agent
 			}
-			return (&releases.Vendor{}).Publish(cmd.Context(), l, o)
+			if err := (&releases.Vendor{}).Publish(cmd.Context(), l, o); err != nil {
+				return err
+			}
+			what := "whole"
+			if o.Spoil != "" {
+				what = "spoilt (" + string(o.Spoil) + "); valtlab publish mends it"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "published %s (stable) and %s (canary): the repository is %s\n", releases.Stable, releases.Canary, what)
+			return nil
 		},
 	}
 	flags := cmd.Flags()
