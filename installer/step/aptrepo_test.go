@@ -15,6 +15,7 @@ import (
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
 // deb is one package to build.
@@ -37,7 +38,7 @@ type aptRepo struct {
 
 func newAptRepo(t *testing.T) *aptRepo {
 	t.Helper()
-	signer, err := openpgp.NewEntity("Practice", "", "apt@practice.invalid", nil)
+	signer, err := openpgp.NewEntity("Practice", "", "apt@practice.invalid", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
