@@ -157,6 +157,9 @@ func (l *Lab) Stage(ctx context.Context, name string, run func(context.Context) 
 	start := l.Now()
 	l.options.Events(Event{Stage: name})
 	err := run(ctx)
+	if err != nil && ctx.Err() != nil { // another stage's failure, or a person, ended this one
+		err = fmt.Errorf("stopped: %w", err)
+	}
 	l.options.Events(Event{Stage: name, Done: true, Took: l.Now().Sub(start), Err: err})
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)

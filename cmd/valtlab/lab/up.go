@@ -128,7 +128,7 @@ func (l *Lab) sealedNetwork() containers.Network {
 func (l *Lab) raise(ctx context.Context, s state, hooks Hooks) error {
 	group, ctx := errgroup.WithContext(ctx)
 	worldUp, prepared := make(chan struct{}), make(chan struct{})
-	group.Go(func() error { return l.raiseHosts(ctx, s) })
+	group.Go(func() error { return l.raiseHosts(ctx, s, worldUp) })
 	group.Go(func() error {
 		defer close(worldUp)
 		return l.raiseWorld(ctx)
@@ -174,7 +174,7 @@ func all(ctx context.Context, done ...<-chan struct{}) error {
 	return nil
 }
 
-func (l *Lab) raiseHosts(ctx context.Context, s state) error {
+func (l *Lab) raiseHosts(ctx context.Context, s state, worldUp <-chan struct{}) error {
 	var image string
 	err := l.Stage(ctx, "host image", func(ctx context.Context) (err error) {
 		image, err = l.Image(ctx, hostRecipe())
@@ -183,23 +183,33 @@ func (l *Lab) raiseHosts(ctx context.Context, s state) error {
 	if err != nil {
 		return err
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return l.Stage(ctx, "package mirror", func(ctx context.Context) error { return l.buildMirror(ctx, image) })
+		return l.Stage(groupCtx, "package mirror", func(ctx context.Context) error { return l.buildMirror(ctx, image) })
 	})
 	for _, h := range s.Hosts {
 		if h.Behind == "" {
-			group.Go(func() error { return l.raiseHost(ctx, h, image) })
+			group.Go(func() error { return l.raiseHost(groupCtx, h, image) })
 		}
 	}
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	return l.raiseBehind(ctx, s, image, worldUp)
+}
+
+// raiseBehind starts the hosts behind others last: their networks have the jump host
+// and the world on them, which have to be there first.
+func (l *Lab) raiseBehind(ctx context.Context, s state, image string, worldUp <-chan struct{}) error {
+	if err := all(ctx, worldUp); err != nil {
+		return err
+	}
 	for _, h := range s.Hosts {
-		if h.Behind != "" {
-			if err := l.raiseHost(ctx, h, image); err != nil {
-				return err
-			}
+		if h.Behind == "" {
+			continue
+		}
+		if err := l.raiseHost(ctx, h, image); err != nil {
+			return err
 		}
 	}
 	return nil
