@@ -87,7 +87,7 @@ func cutOnce(t *testing.T, at int, after afterCrash) {
 	done := asWanted(h)
 	after.do(h, id)
 	result := h.finish(id)
-	if !result.Complete() {
+	if !result.Complete() || result.Changed != 4 || result.Unchanged != 0 {
 		t.Fatalf("%+v", result)
 	}
 	h.same(installed())

@@ -138,7 +138,7 @@ func (e *engine) step(ctx context.Context, spec step.Spec) error {
 	case err != nil:
 		return e.fail(ctx, spec, fmt.Errorf("inspecting %s: %w", spec.Title, err))
 	case !found.Change:
-		e.result.Unchanged++
+		e.count(spec)
 		return e.note(journal.Unchanged, spec.ID, shown(found))
 	case e.request.Policy == Defer && disrupts(spec, found) != step.Nothing:
 		return e.leave(journal.Deferred, spec, shown(found))
@@ -173,8 +173,18 @@ func (e *engine) keep(spec step.Spec) error {
 	case journal.Deferred, journal.Skipped:
 		return e.leave(before, spec, reasonData{"as before, since its secret is gone"})
 	}
-	e.result.Unchanged++
+	e.count(spec)
 	return e.note(journal.Kept, spec.ID, reasonData{"its secret is gone, and it was done before"})
+}
+
+// count counts a step that is as wanted. What an execution before this one changed was
+// changed by this transaction.
+func (e *engine) count(spec step.Spec) {
+	if e.past.began[spec.ID] {
+		e.result.Changed++
+		return
+	}
+	e.result.Unchanged++
 }
 
 // leave records a step that is not done, so that those which need it are not either.

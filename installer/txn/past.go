@@ -37,18 +37,21 @@ type (
 type past struct {
 	fetched bool                    // its fetch half was done, and nothing of it was missed since
 	outcome map[string]journal.Kind // the last record of each step
+	began   map[string]bool         // steps that began to change the host
 	last    journal.Kind            // of the last record; empty before the first
 	end     *Result                 // how it ended; nil: it has not
 }
 
 func readPast(records []journal.Record) past {
-	p := past{outcome: map[string]journal.Kind{}}
+	p := past{outcome: map[string]journal.Kind{}, began: map[string]bool{}}
 	for _, r := range records {
 		p.last = r.Kind
 		if r.Step != "" {
 			p.outcome[r.Step] = r.Kind
 		}
 		switch r.Kind {
+		case journal.Apply:
+			p.began[r.Step] = true
 		case journal.HalfDone:
 			var d halfData
 			p.fetched = p.fetched || r.Decode(&d) == nil && d.Half == step.Fetch

@@ -18,10 +18,10 @@ const (
 	Interrupted Outcome = "interrupted" // the host was told to stop in its middle
 )
 
-// Result is how an execution ended and what it did.
+// Result is how an execution ended, and what the transaction has done by then.
 type Result struct {
 	Outcome   Outcome   `json:"outcome"`
-	Changed   int       `json:"changed"`   // steps that changed the host
+	Changed   int       `json:"changed"`   // steps that changed the host, in this execution or before
 	Unchanged int       `json:"unchanged"` // steps that found nothing to do
 	Deferred  []string  `json:"deferred,omitempty"`
 	Skipped   []string  `json:"skipped,omitempty"`
