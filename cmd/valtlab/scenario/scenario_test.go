@@ -1,0 +1,56 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func run(t *testing.T, s Scenario, seed uint64) (string, bool) {
+	t.Helper()
+	var out bytes.Buffer
+	passed := Run(t.Context(), s, nil, Options{Seed: seed, Now: func() time.Time { return time.Unix(0, 0) }, Out: &out})
+	return out.String(), passed
+}
+
+func TestVerdictIsTheLastLine(t *testing.T) {
+	good := Scenario{Name: "good", Run: func(_ context.Context, e *Env) error { e.Measure("count", "%d", e.Count); return nil }}
+	out, passed := run(t, good, 1)
+	if !passed || !strings.HasSuffix(out, "\nPASS good\n") || !strings.Contains(out, "  count: 1\n") {
+		t.Errorf("got %v:\n%s", passed, out)
+	}
+	bad := Scenario{Name: "bad", Run: func(context.Context, *Env) error { return errors.New("one\ntwo") }}
+	if out, passed := run(t, bad, 1); passed || !strings.HasSuffix(out, "\nFAIL bad: one two\n") {
+		t.Errorf("got %v:\n%s", passed, out)
+	}
+}
+
+func TestSeedRepeatsARun(t *testing.T) {
+	draw := Scenario{Name: "draw", Run: func(_ context.Context, e *Env) error { e.Measure("drawn", "%d", e.Random.Uint64()); return nil }}
+	first, _ := run(t, draw, 7)
+	second, _ := run(t, draw, 7)
+	other, _ := run(t, draw, 8)
+	if first != second {
+		t.Errorf("one seed, two runs:\n%s\n%s", first, second)
+	}
+	if strings.Split(first, "\n")[1] == strings.Split(other, "\n")[1] {
+		t.Error("two seeds draw the same")
+	}
+}
+
+func TestListIsInTheProductsWords(t *testing.T) {
+	seen := map[string]bool{}
+	for _, s := range All() {
+		if !regexp.MustCompile(`^[a-z]+(-[a-z0-9]+)*$`).MatchString(s.Name) || s.Summary == "" || s.Run == nil || seen[s.Name] {
+			t.Errorf("scenario %q: its name, its summary or its function is wrong, or it is there twice", s.Name)
+		}
+		seen[s.Name] = true
+	}
+	if _, err := Find(All(), "no-such"); err == nil || !strings.Contains(err.Error(), "lab-sealed") {
+		t.Errorf("got %v", err)
+	}
+}
