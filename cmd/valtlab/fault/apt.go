@@ -70,6 +70,8 @@ func (a AptLock) End(ctx context.Context, l *lab.Lab) error {
 type BrokenDpkg struct {
 	Host    string
 	Package string // one that the world's mirror has; empty: cron
+	// Needs are packages of the mirror to install properly before.
+	Needs []string
 }
 
 // breakScript installs the package while the tool that its postinst calls fails. It is
@@ -81,32 +83,52 @@ for tool in deb-systemd-helper deb-systemd-invoke update-rc.d adduser systemctl 
   printf '#!/bin/sh\nexit 1\n' > "$bin/$tool"; chmod +x "$bin/$tool"
 done
 PATH="$bin:$PATH" dpkg --force-depends -i "$2"
-rm -rf "$bin" "$2"
+rm -rf "$bin"
 state=$(dpkg-query --showformat '${db:Status-Abbrev}' --show "$1")
 case "$state" in iF*|iU*|iH*) exit 0;; esac
 echo "the package is in state $state" >&2
 exit 1
 `
 
-func (b BrokenDpkg) name() string {
+// withDefaults breaks cron, whose repair needs nothing that a bare host lacks.
+func (b BrokenDpkg) withDefaults() BrokenDpkg {
 	if b.Package == "" {
-		return "cron"
+		b.Package, b.Needs = "cron", []string{"cron-daemon-common"}
 	}
-	return b.Package
+	return b
 }
 
 // Begin breaks the package.
 func (b BrokenDpkg) Begin(ctx context.Context, l *lab.Lab) error {
-	deb, err := l.MirrorPackage(b.name())
+	b = b.withDefaults()
+	for _, name := range b.Needs {
+		if err := installWith(ctx, l, b.Host, name, "dpkg", "--install"); err != nil {
+			return err
+		}
+	}
+	err := installWith(ctx, l, b.Host, b.Package, "sh", "-c", breakScript, "break", b.Package)
+	if err != nil {
+		return fmt.Errorf("leaving %s half-configured on %s: %w", b.Package, b.Host, err)
+	}
+	return nil
+}
+
+// installWith puts a package of the mirror on the host and runs the command with its
+// path as the last argument.
+func installWith(ctx context.Context, l *lab.Lab, host, name string, argv ...string) error {
+	deb, err := l.MirrorPackage(name)
 	if err != nil {
 		return err
 	}
-	const target = "/var/cache/valtlab-broken.deb"
-	if err := l.Put(ctx, b.Host, target, deb); err != nil {
+	target := "/var/cache/valtlab-" + name + ".deb"
+	if err := l.Put(ctx, host, target, deb); err != nil {
 		return err
 	}
-	if _, err := l.Output(ctx, b.Host, "sh", "-c", breakScript, "break", b.name(), target); err != nil {
-		return fmt.Errorf("leaving %s half-configured on %s: %w", b.name(), b.Host, err)
+	if _, err := l.Output(ctx, host, append(argv, target)...); err != nil {
+		return fmt.Errorf("installing %s on %s: %w", name, host, err)
+	}
+	if _, err := l.Output(ctx, host, "rm", "-f", target); err != nil {
+		return fmt.Errorf("cleaning up on %s: %w", host, err)
 	}
 	return nil
 }
