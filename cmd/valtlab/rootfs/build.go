@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
@@ -95,6 +96,9 @@ func (b *Builder) Tar(ctx context.Context, r Recipe, out io.Writer) (err error) 
 	build := exec.CommandContext(ctx, "mmdebstrap", r.arguments(b.mirror, extras)...)
 	build.Env = append(os.Environ(), "TMPDIR="+scratchFolder(), "SOURCE_DATE_EPOCH=0")
 	build.Stdout, build.Stderr = out, &said
+	// Interrupted, mmdebstrap removes its root, which may be in memory; killed, it leaves it.
+	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
+	build.WaitDelay = 20 * time.Second
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("running mmdebstrap: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 	}
