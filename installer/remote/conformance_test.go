@@ -38,6 +38,10 @@ func TestConformance(t *testing.T) {
 			return dial(t, o)
 		}},
 		{"dropbear", func(t *testing.T) *remote.Conn { return dial(t, startDropbear(t).options("free")) }},
+		{"dropbear without an sftp-server", func(t *testing.T) *remote.Conn {
+			hide(t, "/usr/lib/openssh")
+			return dial(t, startDropbear(t).options("free"))
+		}},
 		{"no SFTP", func(t *testing.T) *remote.Conn {
 			return dial(t, startSSHD(t, "Subsystem sftp /bin/false").options("plain"))
 		}},
@@ -100,6 +104,15 @@ func conform(t *testing.T, c *remote.Conn) {
 	if uploaded != 0 {
 		t.Errorf("an agent that was there was uploaded again")
 	}
+}
+
+// hide makes a folder of the machine's empty for the length of a test.
+func hide(t *testing.T, dir string) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
 }
 
 // rootOwned asserts that only root may change the paths and everybody may run them.

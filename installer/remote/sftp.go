@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
 )
 
 const (
@@ -28,14 +29,14 @@ func (r *sshRunner) send(ctx context.Context, a Agent) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer session.Wait()
-	defer session.Close()
-	defer context.AfterFunc(ctx, func() { session.Close() })()
 	stdin, err1 := session.StdinPipe()
 	stdout, err2 := session.StdoutPipe()
 	if err := errors.Join(err1, err2); err != nil {
+		session.Close()
 		return "", fmt.Errorf("opening SFTP: %w", err)
 	}
+	defer leave(session, stdout)
+	defer context.AfterFunc(ctx, func() { session.Close() })()
 	if session.RequestSubsystem("sftp") != nil {
 		return "-", nil
 	}
@@ -51,6 +52,21 @@ func (r *sshRunner) send(ctx context.Context, a Agent) (string, error) {
 		return "-", ctx.Err()
 	}
 	return file, nil
+}
+
+// leave closes a session and waits, for two seconds at most, until the server has closed
+// it too, because the next one may be refused until then.
+func leave(session *ssh.Session, stdout io.Reader) {
+	session.Close()
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		_, _ = io.Copy(io.Discard, stdout)
+	}()
+	select {
+	case <-closed:
+	case <-time.After(2 * time.Second):
+	}
 }
 
 // upload writes the binary into the login's folder and returns its path.

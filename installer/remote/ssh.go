@@ -184,12 +184,24 @@ func (r *sshRunner) keepAlive(every time.Duration) {
 	}
 }
 
-// start runs argv in a session of its own, as the login's shell is given it.
+// start runs argv in a session of its own, as the login's shell is given it. A session
+// that the server closes unanswered is tried again: dropbear, when the program of the
+// session before ends late, now and then closes the next one with it.
 func (r *sshRunner) start(ctx context.Context, argv []string) (*command, error) {
 	line, err := quote(argv)
 	if err != nil {
 		return nil, err
 	}
+	const attempts = 3
+	for try := 1; ; try++ {
+		cmd, err := r.startOnce(ctx, line)
+		if err == nil || !errors.Is(err, io.EOF) || try == attempts {
+			return cmd, err
+		}
+	}
+}
+
+func (r *sshRunner) startOnce(ctx context.Context, line string) (*command, error) {
 	session, err := r.session(ctx)
 	if err != nil {
 		return nil, err

@@ -103,7 +103,7 @@ func (h Host) provision(s hostSecrets) string {
 	if h.NoisyShell {
 		// Before everything else: Debian's .bashrc returns early for a shell that nobody types at.
 		for _, rc := range []string{".bashrc", ".profile"} {
-			fmt.Fprintf(&script, "cat /etc/valtlab-noise %[1]s/%[2]s > /tmp/rc 2>/dev/null || true; cat /tmp/rc > %[1]s/%[2]s; chown %[3]s: %[1]s/%[2]s; rm /tmp/rc\n", home, rc, h.User)
+			fmt.Fprintf(&script, "cat /etc/valtlab-noise %[1]s/%[2]s > /run/rc 2>/dev/null || true; cat /run/rc > %[1]s/%[2]s; chown %[3]s: %[1]s/%[2]s; rm /run/rc\n", home, rc, h.User)
 		}
 	}
 	if h.SSHD == Dropbear {

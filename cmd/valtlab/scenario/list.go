@@ -13,6 +13,7 @@ func All() []Scenario {
 		{"lab-sealed", "no outside name resolves, the vendor's do, and every mirror verifies", labSealed},
 		{"lab-reboot", "a host reboots from inside and keeps its disk and its address", labReboot},
 		{"images-serve", "a release's images serve by themselves, say when a part is missing, and lose a killed recording", imagesServe},
+		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 	}
 }
 
