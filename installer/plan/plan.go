@@ -5,20 +5,56 @@
 package plan
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+
+	"github.com/gowebpki/jcs"
+
 	"ipivs.com/valtctl/installer/step"
 )
 
+// Schema names the form of a Plan.
+const Schema = "valtctl/plan/v1"
+
 // Plan is the work for a whole site.
 type Plan struct {
-	Schema  string     `json:"schema"` // "valtctl/plan/v1"
+	Schema  string     `json:"schema"`
 	Site    string     `json:"site"`
 	Release string     `json:"release"`
-	Hosts   []HostPlan `json:"hosts"`
+	Hosts   []HostPlan `json:"hosts"` // in the site file's order
 }
 
-// HostPlan is the work for one host, in order.
+// HostPlan is the work for one host, in order: the steps of the fetch half, then
+// those of the apply half.
 type HostPlan struct {
 	Host  string      `json:"host"`
 	Roles []string    `json:"roles"`
 	Steps []step.Spec `json:"steps"`
+}
+
+// Digest is the SHA-256 of the plan as RFC 8785 JSON, in hex. It covers no time and no
+// evidence, so an unchanged site has an unchanged digest.
+func (p *Plan) Digest() (string, error) {
+	raw, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("writing the plan as JSON: %w", err)
+	}
+	canonical, err := jcs.Transform(raw)
+	if err != nil {
+		return "", fmt.Errorf("writing the plan as RFC 8785 JSON: %w", err)
+	}
+	sum := sha256.Sum256(canonical)
+	return hex.EncodeToString(sum[:]), nil
+}
+
+// Host finds a host's plan by its name.
+func (p *Plan) Host(name string) (HostPlan, bool) {
+	for _, h := range p.Hosts {
+		if h.Host == name {
+			return h, true
+		}
+	}
+	return HostPlan{}, false
 }

@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// Input is everything a plan is made of.
+type Input struct {
+	Site     *site.Site
+	Manifest *release.Manifest
+	Compose  map[site.Role][]byte // the release's Compose files
+	Public   Public
+	Hosts    map[string]HostFacts // by the host's name; only these are planned
+}
+
+// Public is the content of those files of the site that are no secret.
+type Public struct {
+	Certificate string           // PEM chain; empty without SSL
+	Trust       []step.Authority // network.trust, in the site file's order
+}
+
+// HostFacts are the facts a plan may depend on.
+type HostFacts struct {
+	Codename string // Ubuntu's: "noble"
+	Arch     string // as dpkg names it: "amd64"
+}
+
+// Names of the secrets that steps ask for. The controller supplies them from the site's
+// files; their values are in no plan.
+const (
+	SecretCertificateKey   = "certificate-key"
+	SecretRegistryPassword = "registry-password"
+	SecretLicence          = "licence"
+)
+
+// Build makes the plan of every host in in.Hosts.
+func Build(in Input) (*Plan, error) {
+	p := &Plan{Schema: Schema, Site: in.Site.ID, Release: in.Manifest.Version}
+	var errs []error
+	for _, h := range in.Site.Hosts {
+		found, ok := in.Hosts[h.Name]
+		if !ok {
+			continue
+		}
+		hp, err := buildHost(in, h, found)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("planning host %s: %w", h.Name, err))
+			continue
+		}
+		p.Hosts = append(p.Hosts, hp)
+	}
+	return p, errors.Join(errs...)
+}
+
+func buildHost(in Input, h site.Host, found HostFacts) (HostPlan, error) {
+	vars, err := variables(in, h, found)
+	if err != nil {
+		return HostPlan{}, err
+	}
+	b := &builder{Input: in, host: h, facts: found, vars: vars, stacks: map[site.Role]Stack{}}
+	for _, r := range roles() {
+		if !h.Has(r.name) {
+			continue
+		}
+		if b.stacks[r.name], err = b.stack(r); err != nil {
+			b.fail(err)
+		}
+	}
+	b.siteFiles()
+	b.machine()
+	for _, r := range roles() {
+		if h.Has(r.name) {
+			r.fetch(b)
+		}
+	}
+	for _, r := range roles() {
+		if h.Has(r.name) {
+			b.serve(r)
+		}
+	}
+	return HostPlan{Host: h.Name, Roles: roleNames(h), Steps: b.steps}, errors.Join(b.errs...)
+}
+
+func roleNames(h site.Host) []string {
+	var names []string
+	for _, r := range h.Roles {
+		names = append(names, string(r))
+	}
+	slices.Sort(names)
+	return names
+}
+
+// builder collects one host's steps. Errors are collected too, so that all are reported.
+type builder struct {
+	Input
+	host  site.Host
+	facts HostFacts
+	vars  map[string]string
+	// stacks are the Compose files of the host's roles.
+	stacks map[site.Role]Stack
+	steps  []step.Spec
+	errs   []error
+}
+
+// add appends a step, once: on a host with both roles what both want stands only where the
+// first of them wants it. Every later step of a half runs only if the earlier ones did, so
+// needs are written down only where a step may be deferred and something hangs on it.
+func (b *builder) add(s step.Spec, k step.Kind, params any) {
+	raw, err := json.Marshal(params)
+	if err != nil {
+		b.errs = append(b.errs, fmt.Errorf("writing the parameters of step %s: %w", s.ID, err))
+		return
+	}
+	s.Kind, s.Params = k.Name, raw
+	if same := slices.IndexFunc(b.steps, func(other step.Spec) bool { return other.ID == s.ID }); same >= 0 {
+		if !bytes.Equal(b.steps[same].Params, raw) {
+			b.errs = append(b.errs, fmt.Errorf("planning %s: two roles of release %s want it differently", s.ID, b.Manifest.Version))
+		}
+		return
+	}
+	if s.Disrupts == "" {
+		s.Disrupts = step.Nothing
+	}
+	b.steps = append(b.steps, s)
+}
+
+func (b *builder) fail(err error) { b.errs = append(b.errs, err) }
+
+// endpoint puts the site's replacement in place of a vendor's host in a URL.
+func (b *builder) endpoint(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		b.fail(fmt.Errorf("reading the URL %q of the release: %w", raw, err))
+		return raw
+	}
+	u.Host = b.Site.Network.Endpoint(u.Host).String()
+	return u.String()
+}

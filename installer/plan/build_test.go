@@ -1,0 +1,293 @@
+package plan
+
+import (
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// update writes golden files anew: go test ./installer/plan -run Order -update.
+var update = flag.Bool("update", false, "write golden files anew")
+
+const hexDigits = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+func sampleImage(repository string) release.Image {
+	return release.Image{Repository: repository, Platforms: map[string]release.ImagePlatform{
+		"linux/amd64": {Manifest: "sha256:" + hexDigits, Config: "sha256:" + strings.Repeat(hexDigits[:16], 4), Size: 1 << 20}}}
+}
+
+// sampleRelease is a small release in every respect that a plan knows.
+func sampleRelease() *release.Manifest {
+	return &release.Manifest{
+		Version: "6.4.1", Ubuntu: []string{"24.04"},
+		Apt: []release.AptSource{
+			{Name: "ubuntu", URI: "http://us.archive.ubuntu.com/ubuntu", Suites: []string{"{codename}", "{codename}-updates"},
+				Components: []string{"main"}, Keyring: "/usr/share/keyrings/ubuntu-archive-keyring.gpg"},
+			{Name: "valt", URI: "https://apt.ipivs.com/ubuntu", Suites: []string{"{codename}"}, Components: []string{"main"}, Key: "armoured"},
+		},
+		Packages: []release.Package{{Name: "ca-certificates"}, {Name: "valt-host", Version: "6.4.1-1"},
+			{Name: "valt-app-tools", Roles: []string{"app"}}, {Name: "docker-ce", Engine: true}},
+		Images: map[string]release.Image{
+			"web": sampleImage("docker.ipivs.com/valt/web"), "db": sampleImage("docker.ipivs.com/valt/db"), "engine": sampleImage("docker.ipivs.com/valt/engine")},
+		Roles: map[string]release.Role{
+			"app": {Health: []release.Health{{Name: "web", URL: "${VALT_SCHEME}://${VALT_NAME}/health", Status: 200}},
+				Directories: []release.Directory{{Path: "/var/lib/valt/db", Mode: "0700"}},
+				Passwords:   []release.Password{{Name: "db", Path: "/etc/valt/secrets/db"}},
+				Files:       []release.ConfigFile{{Path: "/etc/valt/app.conf", Mode: "0644", Content: "lines=${VALT_SETTING_LINES}\n"}}},
+			"media": {Health: []release.Health{{Name: "engine", URL: "http://127.0.0.1:8086/", Status: 200}}},
+		},
+		Settings: map[string]release.Setting{"lines": {Default: "10", Description: "how many"}},
+		Paths:    release.Paths{Certificate: "/etc/valt/tls/cert.pem", Key: "/etc/valt/tls/key.pem", Licence: "/etc/valt/licence", Compose: "/etc/valt/compose"},
+		Dongle:   release.Dongle{Vendor: "0529", Device: "/dev/bus/usb", Service: "engine"},
+	}
+}
+
+const appCompose = `
+services:
+  web:
+    image: docker.ipivs.com/valt/web
+    depends_on: [db]
+    ports: ["${VALT_WEB_PORT}:${VALT_WEB_PORT}"]
+    networks: [valt]
+  db:
+    image: docker.ipivs.com/valt/db
+    networks: [valt]
+    volumes:
+      - { type: bind, source: /var/lib/valt/db, target: /var/lib/mysql }
+networks:
+  valt: {}
+`
+
+const mediaCompose = `
+services:
+  engine:
+    image: docker.ipivs.com/valt/engine
+    network_mode: host
+    environment: { CAMERAS: "${VALT_CAMERAS}" }
+    volumes:
+      - { type: bind, source: "${VALT_RECORDINGS}/recordings", target: /recordings }
+`
+
+const sampleSite = `
+site: st-marys
+name: valt.example
+ssl: true
+tls: { certificate: c.pem, key_file: c.key }
+release: { version: 6.4.1 }
+registry: { username: st-marys, password_file: p }
+clients: [10.0.0.0/16]
+hosts:
+  - { name: app1, address: 10.0.4.10, roles: [app] }
+  - { name: media1, address: 10.0.4.21, roles: [media], recordings: /srv/valt, wowza: { key_file: k }, cameras: [10.0.9.11, 10.0.9.12] }
+`
+
+// input is a whole input for a site file; edits change it before it is returned.
+func input(t *testing.T, file string, edits ...func(*Input)) Input {
+	t.Helper()
+	s, err := site.Parse("site.yaml", []byte(file), "/home/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := Input{Site: s, Manifest: sampleRelease(), Hosts: map[string]HostFacts{},
+		Compose: map[site.Role][]byte{site.App: []byte(appCompose), site.Media: []byte(mediaCompose)},
+		Public:  Public{Certificate: "PEM", Trust: []step.Authority{{Name: "customer", PEM: "CA"}}}}
+	for _, h := range s.Hosts {
+		in.Hosts[h.Name] = HostFacts{Codename: "noble", Arch: "amd64"}
+	}
+	for _, edit := range edits {
+		edit(&in)
+	}
+	return in
+}
+
+func build(t *testing.T, in Input) *Plan {
+	t.Helper()
+	p, err := Build(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// stepOf finds a step and reads its parameters.
+func stepOf[T any](t *testing.T, p *Plan, host, id string) T {
+	t.Helper()
+	hp, _ := p.Host(host)
+	i := slices.IndexFunc(hp.Steps, func(s step.Spec) bool { return s.ID == id })
+	if i < 0 {
+		t.Fatalf("host %s has no step %s", host, id)
+	}
+	var params T
+	if err := json.Unmarshal(hp.Steps[i].Params, &params); err != nil {
+		t.Fatal(err)
+	}
+	return params
+}
+
+func outline(p *Plan) string {
+	var out strings.Builder
+	for _, h := range p.Hosts {
+		out.WriteString(h.Host + "\n")
+		for _, s := range h.Steps {
+			out.WriteString("  " + string(s.Half) + " " + s.ID + " (" + string(s.Disrupts) + ")\n")
+		}
+	}
+	return out.String()
+}
+
+func TestPlanIsInTheOrderThatWorks(t *testing.T) {
+	golden := filepath.Join("..", "..", "testdata", "plan", "outline.txt")
+	got := outline(build(t, input(t, sampleSite)))
+	if *update {
+		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("the outline differs from %s (-want +got):\n%s", golden, diff)
+	}
+}
+
+func TestFetchHalfComesFirstAndHoldsEverySecret(t *testing.T) {
+	p := build(t, input(t, sampleSite))
+	for _, h := range p.Hosts {
+		apply := false
+		for _, s := range h.Steps {
+			apply = apply || s.Half == step.Apply
+			if apply && s.Half != step.Apply {
+				t.Errorf("%s: %s of the fetch half comes after the apply half began", h.Host, s.ID)
+			}
+			for _, secret := range []string{SecretCertificateKey, SecretRegistryPassword, `"` + SecretLicence + `"`} {
+				if apply && strings.Contains(string(s.Params), secret) {
+					t.Errorf("%s: %s of the apply half needs the secret %s from outside", h.Host, s.ID, secret)
+				}
+			}
+		}
+	}
+}
+
+func TestDigestIsOfTheInputAlone(t *testing.T) {
+	digest := func(edits ...func(*Input)) string {
+		d, err := build(t, input(t, sampleSite, edits...)).Digest()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := digest()
+	if len(first) != 64 || digest() != first {
+		t.Errorf("the same input gives %s and %s", first, digest())
+	}
+	for name, edit := range map[string]func(*Input){
+		"a release": func(in *Input) { in.Manifest.Version = "6.4.2" },
+		"a setting": func(in *Input) { in.Site.Settings = map[string]string{"lines": "20"} },
+		"an image": func(in *Input) {
+			in.Manifest.Images["db"] = sampleImage("docker.ipivs.com/valt/db2")
+			in.Compose[site.App] = []byte(strings.ReplaceAll(appCompose, "valt/db", "valt/db2"))
+		},
+		"a codename":  func(in *Input) { in.Hosts["app1"] = HostFacts{Codename: "jammy", Arch: "amd64"} },
+		"fewer hosts": func(in *Input) { delete(in.Hosts, "media1") },
+	} {
+		if digest(edit) == first {
+			t.Errorf("%s changes nothing in the digest", name)
+		}
+	}
+}
+
+func TestEveryRoleHasAPlan(t *testing.T) {
+	for _, want := range site.Roles() {
+		if !slices.ContainsFunc(roles(), func(r role) bool { return r.name == want }) {
+			t.Errorf("role %s has no plan: write role_%s.go and list it in roles()", want, want)
+		}
+	}
+}
+
+func TestSiteReplacesTheVendorsNames(t *testing.T) {
+	p := build(t, input(t, sampleSite+`
+network:
+  proxy: http://proxy.example:3128
+  docker_pool: 192.168.240.0/20
+  ntp: [10.0.0.1]
+  endpoints: { docker.ipivs.com: "mirror.example:5000", apt.ipivs.com: apt.example }
+`))
+	if got := stepOf[step.ImageParams](t, p, "app1", "image/web"); got.Repository != "mirror.example:5000/valt/web" {
+		t.Errorf("image from %s", got.Repository)
+	}
+	if got := stepOf[step.AptSourceParams](t, p, "app1", "apt-source/valt"); got.URI != "https://apt.example/ubuntu" || got.Suites[0] != "noble" {
+		t.Errorf("apt source %+v", got)
+	}
+	cfg := stepOf[step.EngineConfigParams](t, p, "media1", "engine-config")
+	if cfg.AddressPool != "192.168.240.0/20" || cfg.Proxy == "" || cfg.RegistryCAs["mirror.example:5000"] != "CA" || !cfg.LiveRestore {
+		t.Errorf("engine configuration %+v", cfg)
+	}
+	if got := stepOf[step.ClockParams](t, p, "media1", "clock"); !slices.Equal(got.Servers, []string{"10.0.0.1"}) {
+		t.Errorf("clock %+v", got)
+	}
+	if got := stepOf[step.FileParams](t, p, "app1", "file/etc/apt/apt.conf.d/90valtctl-proxy"); !strings.Contains(got.Content, `"http://proxy.example:3128"`) {
+		t.Errorf("apt's proxy: %q", got.Content)
+	}
+}
+
+func TestWhatASiteLacksIsNotPlanned(t *testing.T) {
+	plain := strings.NewReplacer("ssl: true", "ssl: false", "wowza: { key_file: k }", "wowza: { license: physical }").Replace(sampleSite)
+	p := build(t, input(t, plain, func(in *Input) { in.Public = Public{} }))
+	text := outline(p)
+	for _, absent := range []string{" certificate ", " licence ", "trusted-ca", "clock", "90valtctl-proxy"} {
+		if strings.Contains(text, absent) {
+			t.Errorf("%q is planned though the site has none:\n%s", absent, text)
+		}
+	}
+	engine := stepOf[step.ContainerParams](t, p, "media1", "container/engine")
+	if len(engine.Spec.Devices) != 1 || engine.Spec.Devices[0].Source != "/dev/bus/usb" {
+		t.Errorf("a physical licence's device is not passed through: %+v", engine.Spec.Devices)
+	}
+	if got := stepOf[step.HealthParams](t, p, "app1", "health/app"); got.Checks[0].URL != "http://valt.example/health" {
+		t.Errorf("health is asked at %s", got.Checks[0].URL)
+	}
+	stepOf[step.DongleParams](t, p, "media1", "dongle")
+}
+
+func TestOneServerGetsBothRolesOnce(t *testing.T) {
+	single := sampleSite[:strings.Index(sampleSite, "hosts:")] + `hosts:
+  - { name: valt, address: 10.0.4.10, roles: [app, media], recordings: /srv/valt, wowza: { key_file: k } }
+`
+	p := build(t, input(t, single))
+	seen := map[string]bool{}
+	for _, s := range p.Hosts[0].Steps {
+		if seen[s.ID] {
+			t.Errorf("step %s is planned twice", s.ID)
+		}
+		seen[s.ID] = true
+	}
+	for _, want := range []string{"container/web", "container/engine", "health/app", "health/media", "recordings"} {
+		if !seen[want] {
+			t.Errorf("step %s is missing", want)
+		}
+	}
+}
+
+func TestSettingsAreTheReleasesOwn(t *testing.T) {
+	p := build(t, input(t, sampleSite+"settings: { lines: \"20\" }\n"))
+	if got := stepOf[step.FileParams](t, p, "app1", "file/etc/valt/app.conf"); got.Content != "lines=20\n" {
+		t.Errorf("the setting is not in the file: %q", got.Content)
+	}
+	_, err := Build(input(t, sampleSite+"settings: { lnes: \"20\" }\n"))
+	if err == nil || !strings.Contains(err.Error(), "settings.lnes") || problem.KindOf(err) != problem.Input {
+		t.Errorf("a setting that the release does not have: %v", err)
+	}
+}

@@ -1,0 +1,169 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// siteFiles plans what needs the site's own files. It comes first, so that a wrong key or
+// a missing disk is told before anything is installed, and in the fetch half, since the
+// apply half may use no secrets from outside.
+func (b *builder) siteFiles() {
+	paths := b.Manifest.Paths
+	if b.host.Has(site.Media) {
+		b.add(fetched("recordings", "recordings disk "+b.host.Recordings), step.RecordingsKind(), step.RecordingsParams{Path: b.host.Recordings})
+		b.licence()
+	}
+	if b.Site.SSL {
+		b.add(fetched("certificate", "certificate for "+b.Site.Name), step.CertificateKind(), step.CertificateParams{
+			Name: b.Site.Name, Certificate: b.Public.Certificate, KeySecret: SecretCertificateKey,
+			Path: paths.Certificate, KeyPath: paths.Key})
+	}
+}
+
+func (b *builder) licence() {
+	if b.host.Wowza.License == site.Physical {
+		d := b.Manifest.Dongle
+		b.add(fetched("dongle", "USB licence key"), step.DongleKind(), step.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
+		return
+	}
+	b.add(fetched("licence", "licence key of the media engine"), step.LicenceKind(), step.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
+}
+
+// machine plans what every host has whatever its roles: sources, packages, clock, engine.
+func (b *builder) machine() {
+	b.aptFiles()
+	// The customer's authority before the sources, some of which are reached over TLS.
+	if len(b.Public.Trust) > 0 {
+		b.add(fetched("trusted-ca", "trusted certificate authorities"), step.TrustedCAKind(), step.TrustedCAParams{Certificates: b.Public.Trust})
+	}
+	// Sources with TLS only when the public authorities are there, or refreshing fails.
+	b.sources("http")
+	b.packages("packages/certificates", "package ca-certificates", func(p release.Package) bool { return !p.Engine && p.Name == caCertificates })
+	b.sources("https")
+	b.packages("packages/host", "packages of the host", func(p release.Package) bool { return !p.Engine && p.Name != caCertificates })
+	b.clock()
+	b.engine()
+}
+
+// aptFiles keeps others from changing what we look after: no automatic reboot, and no
+// restart of the engine by needrestart; and tells apt of the proxy.
+func (b *builder) aptFiles() {
+	for _, f := range step.QuietFiles() {
+		b.file(f)
+	}
+	if proxy := b.Site.Network.Proxy; proxy != "" {
+		b.file(step.FileParams{Path: "/etc/apt/apt.conf.d/90valtctl-proxy", Mode: "0644",
+			Content: fmt.Sprintf("Acquire::http::Proxy %q;\nAcquire::https::Proxy %q;\n", proxy, proxy)})
+	}
+}
+
+func (b *builder) file(f step.FileParams) {
+	b.add(fetched("file"+f.Path, "file "+f.Path), step.FileKind(), f)
+}
+
+func (b *builder) sources(scheme string) {
+	for _, s := range b.Manifest.Apt {
+		uri := b.endpoint(b.codename(s.URI))
+		if !strings.HasPrefix(uri, scheme+"://") {
+			continue
+		}
+		suites := make([]string, len(s.Suites))
+		for i, suite := range s.Suites {
+			suites[i] = b.codename(suite)
+		}
+		b.add(fetched("apt-source/"+s.Name, "apt source "+uri), step.AptSourceKind(), step.AptSourceParams{
+			Name: s.Name, URI: uri, Suites: suites, Components: s.Components, Keyring: s.Keyring, Key: s.Key, Replaces: s.Replaces})
+	}
+}
+
+// codename fills in the one place an apt source of a manifest may have.
+func (b *builder) codename(text string) string {
+	return strings.ReplaceAll(text, "{codename}", b.facts.Codename)
+}
+
+// packages plans those packages of the release that are for this host's roles.
+func (b *builder) packages(id, title string, want func(release.Package) bool) {
+	var params step.PackagesParams
+	for _, p := range b.Manifest.Packages {
+		if !want(p) || !b.forRole(p.Roles) {
+			continue
+		}
+		params.Engine = p.Engine
+		params.Packages = append(params.Packages, step.PackageWanted{Name: p.Name, Version: p.Version})
+	}
+	if len(params.Packages) == 0 {
+		return
+	}
+	spec := fetched(id, title)
+	if params.Engine {
+		spec.Disrupts = step.Engine
+	}
+	b.add(spec, step.PackagesKind(), params)
+}
+
+func (b *builder) forRole(roles []string) bool {
+	return len(roles) == 0 || slices.ContainsFunc(roles, func(r string) bool { return b.host.Has(site.Role(r)) })
+}
+
+func (b *builder) clock() {
+	if len(b.Site.Network.NTP) == 0 {
+		return
+	}
+	var servers []string
+	for _, s := range b.Site.Network.NTP {
+		servers = append(servers, string(s))
+	}
+	b.add(fetched("clock", "clock"), step.ClockKind(), step.ClockParams{Servers: servers, Service: b.clockService()})
+}
+
+// caCertificates is Ubuntu's package of the public certificate authorities.
+const caCertificates = "ca-certificates"
+
+// clockService is the time service that the release installs.
+func (b *builder) clockService() string {
+	if slices.ContainsFunc(b.Manifest.Packages, func(p release.Package) bool { return p.Name == step.Chrony }) {
+		return step.Chrony
+	}
+	return step.Timesyncd
+}
+
+// engine plans the Docker engine: its configuration before its packages, so that its first
+// start already has the customer's address pool and proxy.
+func (b *builder) engine() {
+	cfg := step.EngineConfigParams{LiveRestore: true, LogMaxSize: "20m", LogMaxFile: 5, Proxy: b.Site.Network.Proxy}
+	if pool := b.Site.Network.DockerPool; pool.IsValid() {
+		cfg.AddressPool = pool.String()
+	}
+	if registry := b.registry(); len(b.Public.Trust) > 0 && registry != "" {
+		var chain string
+		for _, c := range b.Public.Trust {
+			chain += c.PEM
+		}
+		cfg.RegistryCAs = map[string]string{registry: chain}
+	}
+	spec := fetched("engine-config", "configuration of the Docker engine")
+	spec.Disrupts = step.Engine
+	b.add(spec, step.EngineConfigKind(), cfg)
+	b.packages("packages/engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
+	if b.Site.Registry.Username != "" {
+		b.add(fetched("registry-login", "login at "+b.registry()), step.RegistryLoginKind(), step.RegistryLoginParams{
+			Registry: b.registry(), Username: b.Site.Registry.Username, PasswordSecret: SecretRegistryPassword})
+	}
+}
+
+// registry is the host[:port] that images come from.
+func (b *builder) registry() string { return b.Site.Network.Endpoint("docker.ipivs.com").String() }
+
+func fetched(id, title string) step.Spec {
+	return step.Spec{ID: id, Title: title, Half: step.Fetch}
+}
+
+func applied(id, title string) step.Spec {
+	return step.Spec{ID: id, Title: title, Half: step.Apply}
+}

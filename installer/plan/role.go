@@ -1,0 +1,136 @@
+package plan
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// role is how a role is planned. Most of it is the release's; what is not stands in
+// role_<name>.go.
+type role struct {
+	name site.Role
+	// prepare adds apply steps before the containers; nil: none.
+	prepare func(b *builder)
+	// adjust changes a container before it is planned; nil: not at all.
+	adjust func(b *builder, c *step.ContainerParams)
+}
+
+// roles lists every role. A test fails if one of installer/site is missing.
+func roles() []role { return []role{appRole(), mediaRole()} }
+
+// fetch plans the images of the role.
+func (r role) fetch(b *builder) {
+	for _, img := range b.stacks[r.name].Images {
+		img.Username, img.PasswordSecret = b.Site.Registry.Username, b.passwordSecret()
+		b.add(fetched("image/"+img.Name, "image "+img.Repository), step.ImageKind(), img)
+	}
+}
+
+// passwordSecret is empty for a registry without a login.
+func (b *builder) passwordSecret() string {
+	if b.Site.Registry.Username == "" {
+		return ""
+	}
+	return SecretRegistryPassword
+}
+
+// serve plans the apply half of a role: its folders, passwords and files, then its
+// containers in the order they depend on each other, then the proof that it serves.
+func (b *builder) serve(r role) {
+	m := b.Manifest.Roles[string(r.name)]
+	for _, d := range m.Directories {
+		b.add(applied("directory"+d.Path, "folder "+d.Path), step.DirectoryKind(), step.DirectoryParams(d))
+	}
+	for _, p := range m.Passwords {
+		b.add(applied("password/"+p.Name, "password "+p.Name), step.PasswordKind(),
+			step.PasswordParams{Path: p.Path, Length: p.Length, UID: p.UID, GID: p.GID})
+	}
+	for _, f := range m.Files {
+		text, err := Expand(f.Content, b.vars)
+		if err != nil {
+			b.fail(fmt.Errorf("file %s of the release: %w", f.Path, err))
+		}
+		b.add(applied("file"+f.Path, "file "+f.Path), step.FileKind(), step.FileParams{Path: f.Path, Mode: f.Mode, Content: text})
+	}
+	compose := b.composePath(r)
+	b.add(applied("file"+compose, "file "+compose), step.FileKind(),
+		step.FileParams{Path: compose, Mode: "0644", Content: string(b.Compose[r.name])})
+	if r.prepare != nil {
+		r.prepare(b)
+	}
+	b.containers(r)
+	b.health(r, m.Health)
+}
+
+func (b *builder) composePath(r role) string {
+	return path.Join(b.Manifest.Paths.Compose, string(r.name)+".yaml")
+}
+
+// stack reads the role's Compose file for this host.
+func (b *builder) stack(r role) (Stack, error) {
+	endpoints := map[string]string{}
+	for name, e := range b.Site.Network.Endpoints {
+		endpoints[name] = e.String()
+	}
+	return Services(Compose{
+		File: b.composePath(r), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Release: b.Manifest.Version,
+		Vars: b.vars, Images: b.Manifest.Images, Platform: "linux/" + b.facts.Arch, Endpoints: endpoints,
+	})
+}
+
+// containers plans the networks and containers of a role.
+func (b *builder) containers(r role) {
+	for _, n := range b.stacks[r.name].Networks {
+		b.add(applied("network/"+n.Name, "network "+n.Name), step.NetworkKind(), n)
+	}
+	for _, c := range b.stacks[r.name].Containers {
+		c.Watch = b.siteOwn(r, c.Spec.Mounts)
+		if r.adjust != nil {
+			r.adjust(b, &c)
+		}
+		spec := applied("container/"+c.Service, "container "+c.Name)
+		spec.Disrupts = c.Disrupts
+		b.add(spec, step.ContainerKind(), c)
+	}
+}
+
+// siteOwn are the files of the site that a container reads when it starts, among its
+// mounts. It must be replaced when one changes, and the engine sees only the folder that
+// is mounted.
+func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
+	var files []string
+	if b.Site.SSL {
+		files = append(files, b.Manifest.Paths.Certificate, b.Manifest.Paths.Key)
+	}
+	if r.name == site.Media && b.host.Wowza.License == site.Electronic {
+		files = append(files, b.Manifest.Paths.Licence)
+	}
+	return slices.DeleteFunc(files, func(file string) bool {
+		return !slices.ContainsFunc(mounts, func(m step.ContainerMount) bool {
+			return file == m.Source || strings.HasPrefix(file, m.Source+"/")
+		})
+	})
+}
+
+func (b *builder) health(r role, checks []release.Health) {
+	params := step.HealthParams{ServerName: b.Site.Name}
+	if b.Site.SSL {
+		params.TrustPEM = b.Public.Certificate
+	}
+	for _, c := range checks {
+		url, err := Expand(c.URL, b.vars)
+		if err != nil {
+			b.fail(fmt.Errorf("health check %s of the release: %w", c.Name, err))
+		}
+		params.Checks = append(params.Checks, step.HealthCheck{Name: c.Name, URL: url, Status: c.Status, Contains: c.Contains, Within: c.Within})
+	}
+	if len(params.Checks) > 0 {
+		b.add(applied("health/"+string(r.name), "health of the role "+string(r.name)), step.HealthKind(), params)
+	}
+}
