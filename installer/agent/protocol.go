@@ -81,6 +81,9 @@ type StepFinding struct {
 type TxnStartRequest struct {
 	Request json.RawMessage   `json:"request"`
 	Secrets map[string][]byte `json:"secrets,omitempty"`
+	// TrustedState is what the controller has seen of the release repository; the host
+	// keeps the newest.
+	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
 }
 
 // TxnRestartRequest gives a waiting transaction its secrets again.
@@ -105,7 +108,7 @@ type TxnListReply struct {
 // TxnFollowRequest asks for a transaction's events from a sequence number on.
 type TxnFollowRequest struct {
 	ID   string `json:"id"`
-	From uint64 `json:"from"`
+	From int64  `json:"from"`
 }
 
 // TxnFollowReply is how it ended (installer/txn's result).

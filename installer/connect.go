@@ -1,0 +1,106 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"os"
+	"slices"
+	"sync"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Connector opens sessions with the hosts of a site.
+type Connector struct {
+	// Dial connects to a host: over SSH, or to this machine itself.
+	Dial  func(ctx context.Context, h site.Host) (*remote.Conn, error)
+	Agent remote.Agent // without Progress, which a session adds
+}
+
+// session is one host with its agent running.
+type session struct {
+	host   site.Host
+	conn   *remote.Conn
+	client *agent.Client
+}
+
+func (s *session) close() error {
+	return errors.Join(s.client.Close(), s.conn.Close())
+}
+
+// open connects to a host and starts its agent.
+func (c *Connector) open(ctx context.Context, h site.Host, obs Observer) (*session, error) {
+	obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "connecting to " + string(h.Address)})
+	conn, err := c.Dial(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	with := c.Agent
+	with.Progress = func(done, total int64) {
+		obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
+	}
+	process, err := conn.StartAgent(ctx, with)
+	if err != nil {
+		return nil, errors.Join(err, ignoreClosed(conn.Close()))
+	}
+	client, err := agent.NewClient(process, h.Name, nil)
+	if err != nil {
+		return nil, errors.Join(err, ignoreClosed(conn.Close()))
+	}
+	return &session{h, conn, client}, nil
+}
+
+// fleet is a session with each host of a run, in the site file's order.
+type fleet []*session
+
+// close ends every session. What ends with the far side already gone is no error.
+func (f fleet) close() error {
+	return each(len(f), func(i int) error {
+		if f[i] == nil {
+			return nil
+		}
+		return ignoreClosed(f[i].close())
+	})
+}
+
+// each runs n jobs at once and joins their errors in order.
+func each(n int, job func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = job(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
+		return nil
+	}
+	return err
+}
+
+// picked are the hosts a run is about, in the site file's order: those named, or all.
+func picked(s *site.Site, names []string) ([]site.Host, error) {
+	if len(names) == 0 {
+		return s.Hosts, nil
+	}
+	for _, name := range names {
+		if _, ok := s.Host(name); !ok {
+			return nil, &problem.Error{Kind: problem.Input, Doing: "choosing hosts", Object: name, Err: errors.New("the site has no such host"),
+				Fix: "valtctl site show lists its hosts"}
+		}
+	}
+	var hosts []site.Host
+	for _, h := range s.Hosts {
+		if slices.Contains(names, h.Name) {
+			hosts = append(hosts, h)
+		}
+	}
+	return hosts, nil
+}

@@ -1,0 +1,235 @@
+package installer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// How often and for how long a lost host is dialled again. It goes on by itself
+// meanwhile, so giving up costs nothing but the view.
+const (
+	redialEvery = 3 * time.Second
+	redialFor   = 5 * time.Minute
+)
+
+// apply starts a transaction on every host that differs and follows all of them.
+func (r *run) apply(ctx context.Context) error {
+	return each(len(r.hosts), func(i int) error {
+		if len(r.result.Hosts[i].Changes) == 0 {
+			r.Observer.Observe(Event{Kind: EventDone, Host: r.hosts[i].Name, Text: string(r.result.Hosts[i].Outcome)})
+			return nil
+		}
+		id, err := r.start(ctx, i)
+		if err != nil {
+			r.result.Hosts[i].Outcome, r.result.Hosts[i].Reason = Failed, err.Error()
+			return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
+		}
+		return r.follow(ctx, i, id)
+	})
+}
+
+// start hands a host its part of the plan.
+func (r *run) start(ctx context.Context, i int) (string, error) {
+	hp := r.result.plan.Hosts[i]
+	request, err := json.Marshal(txn.Request{
+		Schema: txn.Schema, Site: r.Site.ID, Host: hp.Host, Roles: hp.Roles, Release: r.result.Release,
+		PlanDigest: r.result.Digest, RunID: r.Run, Who: r.Who, Policy: txn.Defer, Steps: hp.Steps,
+	})
+	if err != nil {
+		return "", fmt.Errorf("writing the request: %w", err)
+	}
+	state, err := json.Marshal(r.chosen.state)
+	if err != nil {
+		return "", fmt.Errorf("writing the trusted state: %w", err)
+	}
+	reply, err := r.fleet[i].client.TxnStart(ctx, agent.TxnStartRequest{
+		Request: request, Secrets: r.material.secrets(hp.Host), TrustedState: state})
+	if err != nil {
+		return "", err
+	}
+	r.Observer.Observe(Event{Kind: EventStart, Host: hp.Host, Text: reply.ID})
+	return reply.ID, nil
+}
+
+// follow watches a host's transaction to its end, dialling again when the link is lost.
+func (r *run) follow(ctx context.Context, i int, id string) error {
+	f := &following{run: r, host: i, id: id, titles: titlesOf(r.result.plan.Hosts[i])}
+	r.result.Hosts[i].Transaction = id
+	result, err := f.toTheEnd(ctx)
+	if err != nil {
+		r.result.Hosts[i].Outcome = Running
+		return f.left(ctx, err)
+	}
+	return r.conclude(i, result)
+}
+
+// conclude puts what a transaction came to into the result.
+func (r *run) conclude(i int, result txn.Result) error {
+	res := &r.result.Hosts[i]
+	err := result.Err()
+	switch result.Outcome {
+	case txn.Done:
+		res.Outcome = Changed
+	case txn.Failed:
+		res.Outcome = Failed
+	default:
+		res.Outcome = Running
+	}
+	if err != nil {
+		res.Reason = err.Error()
+		err = fmt.Errorf("host %s: %w", res.Host, err)
+	}
+	r.Observer.Observe(Event{Kind: EventDone, Host: res.Host, Text: string(res.Outcome)})
+	return err
+}
+
+// following is one host's transaction as the controller watches it.
+type following struct {
+	*run
+	host   int
+	id     string
+	next   int64 // the journal record to go on from
+	titles map[string]titled
+	lost   bool
+}
+
+// titled is a step's place and name, for people.
+type titled struct {
+	index, count int
+	title        string
+}
+
+func titlesOf(hp plan.HostPlan) map[string]titled {
+	all := make(map[string]titled, len(hp.Steps))
+	for i, s := range hp.Steps {
+		all[s.ID] = titled{i + 1, len(hp.Steps), s.Title}
+	}
+	return all
+}
+
+// toTheEnd follows over as many connections as it takes.
+func (f *following) toTheEnd(ctx context.Context) (txn.Result, error) {
+	var lostAt time.Time
+	for {
+		result, err := f.once(ctx)
+		if err == nil || ctx.Err() != nil || saidByHost(err) {
+			return result, err
+		}
+		if !f.lost {
+			f.lost, lostAt = true, f.Now()
+			f.tell(Event{Kind: EventLost, Text: "the connection is lost; the host goes on, dialling again"})
+		}
+		if f.Now().Sub(lostAt) > redialFor {
+			return txn.Result{}, err
+		}
+		if err := f.redial(ctx); err != nil {
+			return txn.Result{}, err
+		}
+	}
+}
+
+// once follows over the connection there is.
+func (f *following) once(ctx context.Context) (txn.Result, error) {
+	s := f.fleet[f.host]
+	if s == nil {
+		return txn.Result{}, errNoSession
+	}
+	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, f.event)
+	if err != nil {
+		return txn.Result{}, err
+	}
+	var result txn.Result
+	if err := json.Unmarshal(reply.Result, &result); err != nil {
+		return result, fmt.Errorf("reading how it ended: %w", err)
+	}
+	return result, nil
+}
+
+var errNoSession = errors.New("the host is not connected")
+
+// saidByHost tells an answer from a lost connection.
+func saidByHost(err error) bool {
+	var p *problem.Error
+	return errors.As(err, &p)
+}
+
+// redial replaces the session after a pause. That it fails is no error: it is tried again.
+func (f *following) redial(ctx context.Context) error {
+	if s := f.fleet[f.host]; s != nil {
+		f.fleet[f.host] = nil
+		_ = s.close() // it is dead already; how it ends tells nothing new
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(redialEvery):
+	}
+	if s, err := f.Connector.open(ctx, f.hosts[f.host], Silent{}); err == nil {
+		f.fleet[f.host], f.lost = s, false
+		f.tell(Event{Kind: EventNote, Text: "connected again"})
+	}
+	return nil
+}
+
+func (f *following) tell(e Event) {
+	e.Host = f.hosts[f.host].Name
+	f.Observer.Observe(e)
+}
+
+// event passes on one line of what the host says.
+func (f *following) event(raw json.RawMessage) error {
+	var e txn.Event
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return fmt.Errorf("reading an event: %w", err)
+	}
+	if p := e.Progress; p != nil {
+		at := f.titles[p.Step]
+		f.tell(Event{Kind: EventProgress, Step: p.Step, Title: at.title, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
+	}
+	if rec := e.Record; rec != nil {
+		f.next = rec.Seq + 1
+		f.record(rec)
+	}
+	return nil
+}
+
+// record tells of what a person watching wants to know of the journal.
+func (f *following) record(rec *journal.Record) {
+	at := f.titles[rec.Step]
+	e := Event{Kind: EventStep, Step: rec.Step, Title: at.title, Index: at.index, Count: at.count}
+	switch rec.Kind {
+	case journal.Apply:
+		e.Text = "…"
+	case journal.Applied:
+		e.Text = "done"
+	case journal.Failed, journal.Deferred, journal.Skipped:
+		e.Text = string(rec.Kind)
+	case journal.Unchanged:
+		e.Kind = EventProgress
+	case journal.Waiting, journal.Resumed, journal.Supplied, journal.Interrupted:
+		e = Event{Kind: EventNote, Text: "the transaction is " + string(rec.Kind)}
+	default:
+		return
+	}
+	f.tell(e)
+}
+
+// left says that the host goes on, and how to follow it.
+func (f *following) left(ctx context.Context, err error) error {
+	name := f.hosts[f.host].Name
+	p := &problem.Error{Kind: problem.Failed, Doing: "following transaction " + f.id + " on host", Object: name, Err: err,
+		Fix: "the host goes on by itself; follow it with: valtctl resume"}
+	if ctx.Err() != nil {
+		p.Kind = problem.Interrupted
+	}
+	return p
+}

@@ -1,0 +1,69 @@
+// Package host is the host's side of the calls between controller and agent: it gathers
+// facts, has steps inspect, starts and follows transactions, and reads logs. It is where
+// the packages that know one thing each (facts, step, txn) meet on a host. It decides
+// nothing about a site; what is to be done comes from the controller as steps.
+package host
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+)
+
+// Side is one host as its agent works on it.
+type Side struct {
+	Kinds    step.Registry
+	Launcher txn.Launcher
+	Now      func() time.Time
+}
+
+// Handlers are the calls this host answers.
+func (s *Side) Handlers() agent.Handlers {
+	return agent.Handlers{
+		Facts: s.facts, Inspect: s.inspect, TxnStart: s.start, TxnRestart: s.restart,
+		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs,
+	}
+}
+
+// machine is the host as steps see it, with the secrets of one call.
+func (s *Side) machine(secrets map[string][]byte) *step.Machine {
+	return &step.Machine{Root: s.Launcher.Root, Run: s.Launcher.Run, Now: s.Now, Secret: func(name string) ([]byte, error) {
+		value, ok := secrets[name]
+		if !ok {
+			return nil, fmt.Errorf("the controller gave no secret %q", name)
+		}
+		return value, nil
+	}}
+}
+
+// inspectors is how many steps look at the host at once. Looking is reading files and
+// asking the engine; more at once gains nothing.
+const inspectors = 8
+
+// inspect has every step look at the host. A step that cannot look says so in its
+// finding, so that all problems of a host are known at once.
+func (s *Side) inspect(ctx context.Context, r agent.InspectRequest) (agent.InspectReply, error) {
+	m := s.machine(r.Secrets)
+	reply := agent.InspectReply{Findings: make([]agent.StepFinding, len(r.Steps))}
+	var looking errgroup.Group
+	looking.SetLimit(inspectors)
+	for i, spec := range r.Steps {
+		looking.Go(func() error {
+			f := &reply.Findings[i]
+			f.ID = spec.ID
+			made, err := s.Kinds.Make(spec)
+			if err == nil {
+				f.Finding, err = made.Inspect(ctx, m)
+			}
+			f.Problems = agent.Problems(err)
+			return nil
+		})
+	}
+	return reply, looking.Wait()
+}

@@ -1,0 +1,148 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// listed is how many transactions a controller is told of: enough to see what happened
+// lately, few enough not to slow down every connection.
+const (
+	listed    = 3
+	listedAll = 200
+)
+
+// trustedStateFile is where a host keeps what it has seen of the release repository.
+const trustedStateFile = "/var/lib/valtctl/tuf/state.json"
+
+func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
+	m := s.machine(nil)
+	engine, err := m.Docker()
+	if err != nil {
+		return agent.FactsReply{}, fmt.Errorf("gathering facts: %w", err)
+	}
+	f, err := facts.Gather(ctx, facts.Options{Root: m.Root, Docker: engine, Now: s.Now, Full: r.Full})
+	if err != nil {
+		return agent.FactsReply{}, err
+	}
+	reply := agent.FactsReply{Facts: f}
+	if reply.Transactions, err = s.transactions(listed); err != nil {
+		return reply, err
+	}
+	reply.TrustedState, err = readState(m.Path(trustedStateFile))
+	return reply, err
+}
+
+func (s *Side) list(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
+	all, err := s.transactions(listedAll)
+	return agent.TxnListReply{Transactions: all}, err
+}
+
+func (s *Side) transactions(newest int) ([]agent.Txn, error) {
+	all, err := s.Launcher.Store.List(newest)
+	if err != nil {
+		return nil, err
+	}
+	var list []agent.Txn
+	for _, t := range all {
+		more, err := json.Marshal(t)
+		if err != nil {
+			return nil, fmt.Errorf("writing transaction %s: %w", t.ID, err)
+		}
+		list = append(list, agent.Txn{ID: t.ID, State: string(t.State), More: more})
+	}
+	return list, nil
+}
+
+func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
+	var request txn.Request
+	if err := json.Unmarshal(r.Request, &request); err != nil {
+		return agent.TxnReply{}, fmt.Errorf("reading the request: %w", err)
+	}
+	if err := rememberState(s.machine(nil).Path(trustedStateFile), r.TrustedState); err != nil {
+		return agent.TxnReply{}, err
+	}
+	id, err := s.Launcher.Store.Create(request, r.Secrets, s.Kinds)
+	if err != nil {
+		return agent.TxnReply{}, err
+	}
+	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
+}
+
+func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
+	if err := s.Launcher.Store.Restart(r.ID, r.Secrets); err != nil {
+		return agent.TxnReply{}, err
+	}
+	return agent.TxnReply{ID: r.ID}, s.Launcher.Start(ctx, r.ID)
+}
+
+func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
+	result, err := s.Launcher.Store.Follow(ctx, r.ID, r.From, func(e txn.Event) error {
+		line, err := json.Marshal(e)
+		if err != nil {
+			return fmt.Errorf("writing an event: %w", err)
+		}
+		return event(line)
+	})
+	if err != nil {
+		return agent.TxnFollowReply{}, err
+	}
+	raw, err := json.Marshal(result)
+	if err != nil {
+		return agent.TxnFollowReply{}, fmt.Errorf("writing the result: %w", err)
+	}
+	return agent.TxnFollowReply{Result: raw}, nil
+}
+
+// readState is the kept state, nil where there is none yet.
+func readState(path string) (json.RawMessage, error) {
+	content, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what was seen of the releases: %w", err)
+	}
+	if !json.Valid(content) {
+		return nil, nil // torn by a power cut before it was kept durably; the next run writes it
+	}
+	return content, nil
+}
+
+// rememberState keeps the newer of what the host and the controller have seen, so that no
+// later controller can offer this host an older repository.
+func rememberState(path string, offered json.RawMessage) error {
+	if len(offered) == 0 {
+		return nil
+	}
+	var now, seen release.State
+	if err := json.Unmarshal(offered, &now); err != nil {
+		return fmt.Errorf("reading the controller's trusted state: %w", err)
+	}
+	kept, err := readState(path)
+	if err != nil {
+		return err
+	}
+	if kept != nil {
+		if err := json.Unmarshal(kept, &seen); err != nil {
+			return fmt.Errorf("reading what was seen of the releases: %w", err)
+		}
+	}
+	if now.Compare(seen) <= 0 {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return fmt.Errorf("keeping what was seen of the releases: %w", err)
+	}
+	return durable.WriteFile(path, offered, 0o644)
+}

@@ -1,0 +1,229 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// Options are what a run is given. Site, Connector, StateDir, Run, Now and Observer are
+// needed.
+type Options struct {
+	Site      *site.Site
+	Hosts     []string // only these; empty: all
+	Connector *Connector
+	StateDir  string // the controller's folder for this site
+	Run       string // the run's id, unique and sortable by time
+	Who       string // who runs it, for the hosts' journals
+	Now       func() time.Time
+	Observer  Observer
+	DryRun    bool
+	// Confirm is asked before the first change, with what was found; nil: go on.
+	Confirm func(ctx context.Context, found *Result) error
+}
+
+// run is one run under way.
+type run struct {
+	Options
+	material *material
+	hosts    []site.Host
+	fleet    fleet
+	facts    []agent.FactsReply
+	chosen   *chosen
+	result   *Result
+}
+
+// Install brings the site's hosts to the site's release. It reports every problem at once;
+// what it refuses it refuses before anything is changed. The Result is nil only if nothing
+// could be planned.
+func Install(ctx context.Context, o Options) (*Result, error) {
+	r, err := begin(ctx, o, "", false)
+	if err != nil {
+		return nil, err
+	}
+	err = r.install(ctx)
+	return r.result, errors.Join(err, r.fleet.close())
+}
+
+// begin reads the site's files, connects to the hosts and resolves the release, the two
+// at the same time since neither needs the other.
+func begin(ctx context.Context, o Options, version string, last bool) (*run, error) {
+	r := &run{Options: o}
+	var err error
+	if r.material, err = readMaterial(o.Site, o.Now()); err != nil {
+		return nil, err
+	}
+	if r.hosts, err = picked(o.Site, o.Hosts); err != nil {
+		return nil, err
+	}
+	err = each(2, func(i int) error {
+		var err error
+		if i == 0 {
+			r.chosen, err = choose(ctx, o, r.material, version, last)
+			return err
+		}
+		return r.meet(ctx)
+	})
+	if err != nil {
+		return nil, errors.Join(err, r.fleet.close())
+	}
+	return r, nil
+}
+
+// meet connects to the hosts and gathers their facts.
+func (r *run) meet(ctx context.Context) error {
+	r.fleet = make(fleet, len(r.hosts))
+	r.facts = make([]agent.FactsReply, len(r.hosts))
+	return each(len(r.hosts), func(i int) error {
+		s, err := r.Connector.open(ctx, r.hosts[i], r.Observer)
+		if err != nil {
+			return err
+		}
+		r.fleet[i] = s
+		if r.facts[i], err = s.client.Facts(ctx, agent.FactsRequest{}); err != nil {
+			return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
+		}
+		f := r.facts[i].Facts
+		r.Observer.Observe(Event{Kind: EventFacts, Host: r.hosts[i].Name, Text: fmt.Sprintf("%s %s, %s", f.OS.Pretty, f.Arch, engineText(f))})
+		return nil
+	})
+}
+
+func engineText(f facts.Facts) string {
+	if f.Engine == nil {
+		return "no Docker engine"
+	}
+	return "Docker " + f.Engine.Version
+}
+
+// install plans, looks, asks, and has the hosts do it.
+func (r *run) install(ctx context.Context) error {
+	if err := r.precheck(); err != nil {
+		return err
+	}
+	if err := r.plan(); err != nil {
+		return err
+	}
+	if err := r.inspect(ctx); err != nil {
+		return err
+	}
+	if r.DryRun {
+		return nil
+	}
+	if r.anyChange() && r.Confirm != nil {
+		if err := r.Confirm(ctx, r.result); err != nil {
+			return err
+		}
+	}
+	return r.apply(ctx)
+}
+
+// precheck refuses what must not be touched, on all hosts at once.
+func (r *run) precheck() error {
+	var errs []error
+	for i, h := range r.hosts {
+		f := &r.facts[i].Facts
+		errs = append(errs, refuse(r.Site, r.chosen.manifest, h.Name, f), unfinished(h.Name, r.facts[i].Transactions))
+		if seen := r.facts[i].TrustedState; len(seen) > 0 {
+			errs = append(errs, seenBy(h.Name, seen, r.chosen.state))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// plan makes the plan and the result's frame.
+func (r *run) plan() error {
+	in := plan.Input{Site: r.Site, Manifest: r.chosen.manifest, Compose: r.chosen.compose, Public: r.material.public,
+		Hosts: map[string]plan.HostFacts{}}
+	for i, h := range r.hosts {
+		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
+	}
+	p, err := plan.Build(in)
+	if err != nil {
+		return err
+	}
+	digest, err := p.Digest()
+	if err != nil {
+		return err
+	}
+	r.result = &Result{Run: r.Run, Site: r.Site.ID, Release: r.chosen.manifest.Version, Digest: digest, DryRun: r.DryRun,
+		Hosts: make([]HostResult, len(r.hosts)), plan: p}
+	for i, h := range r.hosts {
+		r.result.Hosts[i] = HostResult{Host: h.Name, Outcome: Unchanged, Steps: len(p.Hosts[i].Steps)}
+	}
+	return nil
+}
+
+// inspect has every host compare itself with its plan.
+func (r *run) inspect(ctx context.Context) error {
+	return each(len(r.hosts), func(i int) error {
+		h, steps := r.hosts[i], r.result.plan.Hosts[i].Steps
+		reply, err := r.fleet[i].client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: r.material.secrets(h.Name)})
+		if err != nil {
+			return fmt.Errorf("host %s: %w", h.Name, err)
+		}
+		if len(reply.Findings) != len(steps) {
+			return fmt.Errorf("host %s: it answered for %d of %d steps", h.Name, len(reply.Findings), len(steps))
+		}
+		err = r.judge(i, reply.Findings)
+		found := &r.result.Hosts[i]
+		r.Observer.Observe(Event{Kind: EventInspect, Host: h.Name, Count: len(steps),
+			Text: fmt.Sprintf("%d of %d steps differ", len(found.Changes)+len(found.Deferred), len(steps))})
+		return err
+	})
+}
+
+// judge sorts what a host found into changes, deferrals, notes and problems.
+func (r *run) judge(i int, findings []agent.StepFinding) error {
+	res := &r.result.Hosts[i]
+	var errs []error
+	for n, f := range findings {
+		spec := r.result.plan.Hosts[i].Steps[n]
+		if err := agent.Err(f.Problems); err != nil {
+			errs = append(errs, fmt.Errorf("host %s: %w", res.Host, err))
+			continue
+		}
+		res.Notes = append(res.Notes, f.Finding.Notes...)
+		if !f.Finding.Change {
+			continue
+		}
+		change := StepChange{spec.ID, spec.Title, f.Finding.Diff, f.Finding.Disrupts}
+		if interrupts(f.Finding.Disrupts) {
+			res.Deferred = append(res.Deferred, change)
+			continue
+		}
+		res.Changes = append(res.Changes, change)
+	}
+	if len(res.Changes) > 0 && r.DryRun {
+		res.Outcome = Planned
+	}
+	return errors.Join(errs...)
+}
+
+func interrupts(d step.Disruption) bool { return d != "" && d != step.Nothing }
+
+func (r *run) anyChange() bool {
+	for _, h := range r.result.Hosts {
+		if len(h.Changes) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// seenBy refuses a repository that is older than what a host has seen.
+func seenBy(host string, raw []byte, now release.State) error {
+	seen, err := decodeState(raw)
+	if err != nil {
+		return fmt.Errorf("host %s: %w", host, err)
+	}
+	return release.NotOlder(now, seen, host)
+}

@@ -1,0 +1,72 @@
+package installer
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// refuse lists the reasons why a host must not be touched: an Ubuntu that the release
+// does not list, containers that are not ours, another site's or another release's VALT.
+func refuse(s *site.Site, m *release.Manifest, host string, f *facts.Facts) error {
+	no := func(fix, format string, args ...any) error {
+		return &problem.Error{Kind: problem.Check, Doing: "checking host", Object: host, Err: fmt.Errorf(format, args...), Fix: fix}
+	}
+	var errs []error
+	if f.OS.ID != "ubuntu" || !slices.Contains(m.Ubuntu, f.OS.VersionID) {
+		errs = append(errs, no("use a server with one of: Ubuntu "+strings.Join(m.Ubuntu, ", Ubuntu "),
+			"it runs %s %s, which release %s is not made for", f.OS.ID, f.OS.VersionID, m.Version))
+	}
+	for name, img := range m.Images {
+		if _, ok := img.Platforms["linux/"+f.Arch]; !ok {
+			errs = append(errs, no("use a server of another architecture", "release %s has no image %s for %s", m.Version, name, f.Arch))
+			break
+		}
+	}
+	errs = append(errs, refuseContainers(s, f, no))
+	errs = append(errs, refuseInstalled(s, m, host, f, no))
+	return errors.Join(errs...)
+}
+
+type refusal func(fix, format string, args ...any) error
+
+func refuseContainers(s *site.Site, f *facts.Facts, no refusal) error {
+	if f.Engine == nil {
+		return nil
+	}
+	var foreign []string
+	for _, c := range f.Engine.Containers {
+		if c.Labels[step.LabelSite] != s.ID {
+			foreign = append(foreign, c.Name)
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	slices.Sort(foreign)
+	return no("move them to another server, or remove them; valtctl looks after whole servers",
+		"containers run there that are not this site's: %s", strings.Join(foreign, ", "))
+}
+
+func refuseInstalled(s *site.Site, m *release.Manifest, host string, f *facts.Facts, no refusal) error {
+	was := f.Installed
+	switch {
+	case was == nil:
+		return nil
+	case was.Site != s.ID:
+		return no("check the host's address in the site file", "it belongs to the site %q", was.Site)
+	case was.Host != host:
+		return no("check the host's address in the site file; two hosts may share one", "it is installed as the site's host %q", was.Host)
+	case was.Release != m.Version:
+		return no("go to another release with: valtctl update; to go on with what is there write release: { version: "+was.Release+" }",
+			"it has release %s, and install changes no release (asked for %s)", was.Release, m.Version)
+	}
+	return nil
+}

@@ -1,0 +1,60 @@
+package installer
+
+import (
+	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/step"
+)
+
+// Outcome is what a run came to on one host.
+type Outcome string
+
+// The outcomes.
+const (
+	Unchanged Outcome = "unchanged" // nothing differed
+	Planned   Outcome = "planned"   // a dry run: it would be changed
+	Changed   Outcome = "changed"
+	Failed    Outcome = "failed"
+	Running   Outcome = "running" // the controller left; the host goes on
+)
+
+// Result is what a run did, or would do.
+type Result struct {
+	Run     string       `json:"run"`
+	Site    string       `json:"site"`
+	Release string       `json:"release"`
+	Digest  string       `json:"plan_digest"`
+	DryRun  bool         `json:"dry_run,omitempty"`
+	Hosts   []HostResult `json:"hosts"`
+
+	plan *plan.Plan
+}
+
+// HostResult is one host's part.
+type HostResult struct {
+	Host        string       `json:"host"`
+	Outcome     Outcome      `json:"outcome"`
+	Transaction string       `json:"transaction,omitempty"`
+	Steps       int          `json:"steps"`              // in the plan
+	Changes     []StepChange `json:"changes,omitempty"`  // found to differ before anything was done
+	Deferred    []StepChange `json:"deferred,omitempty"` // left for update: they would interrupt what serves
+	Notes       []string     `json:"notes,omitempty"`
+	Reason      string       `json:"reason,omitempty"` // why it failed
+}
+
+// StepChange is a step that differs from what is wanted.
+type StepChange struct {
+	ID       string          `json:"id"`
+	Title    string          `json:"title"`
+	Diff     string          `json:"diff,omitempty"`
+	Disrupts step.Disruption `json:"disrupts,omitempty"`
+}
+
+// Differs says that some host is not as the plan wants it.
+func (r *Result) Differs() bool {
+	for _, h := range r.Hosts {
+		if len(h.Changes) > 0 || len(h.Deferred) > 0 {
+			return true
+		}
+	}
+	return false
+}

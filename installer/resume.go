@@ -1,0 +1,139 @@
+package installer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// unfinished refuses a new run on a host whose last one is not over.
+func unfinished(host string, all []agent.Txn) error {
+	for _, t := range all {
+		if txn.State(t.State).Finished() {
+			continue
+		}
+		return &problem.Error{Kind: problem.Locked, Doing: "checking host", Object: host,
+			Err: fmt.Errorf("transaction %s is %s", t.ID, t.State), Fix: "follow or finish it with: valtctl resume"}
+	}
+	return nil
+}
+
+// Resume adopts what earlier runs began: it follows transactions that run, gives waiting
+// ones their secrets again and goes on with interrupted ones. Then it finishes the
+// installation to the same release on hosts that had not begun.
+func Resume(ctx context.Context, o Options) (*Result, error) {
+	begun, err := adoptAll(ctx, o)
+	if err != nil || o.DryRun && begun != "" {
+		return nil, err
+	}
+	r, err := begin(ctx, o, begun, true)
+	if err != nil {
+		return nil, err
+	}
+	err = r.install(ctx)
+	return r.result, errors.Join(err, r.fleet.close())
+}
+
+// adoptAll brings every unfinished transaction to its end and returns the release that
+// they, or else the newest finished ones, were for; empty where nothing was ever begun.
+func adoptAll(ctx context.Context, o Options) (string, error) {
+	m, err := readMaterial(o.Site, o.Now())
+	if err != nil {
+		return "", err
+	}
+	r := &run{Options: o, material: m}
+	if r.hosts, err = picked(o.Site, o.Hosts); err != nil {
+		return "", err
+	}
+	if err := r.meet(ctx); err != nil {
+		return "", errors.Join(err, r.fleet.close())
+	}
+	r.result = &Result{Run: o.Run, Site: o.Site.ID, Hosts: make([]HostResult, len(r.hosts)), plan: &plan.Plan{}}
+	releases := make([]string, len(r.hosts))
+	err = each(len(r.hosts), func(i int) error {
+		r.result.Hosts[i].Host = r.hosts[i].Name
+		var err error
+		releases[i], err = r.adopt(ctx, i)
+		return err
+	})
+	return oneRelease(releases), errors.Join(err, r.fleet.close())
+}
+
+// oneRelease is the newest of those that hosts were begun with.
+func oneRelease(all []string) string {
+	var named []string
+	for _, v := range all {
+		if v != "" {
+			named = append(named, v)
+		}
+	}
+	return release.Newest(named)
+}
+
+// adopt goes on with a host's unfinished transaction. It returns the release of the host's
+// newest transaction.
+func (r *run) adopt(ctx context.Context, i int) (string, error) {
+	if len(r.facts[i].Transactions) == 0 {
+		return "", nil
+	}
+	var newest txn.Summary
+	if err := json.Unmarshal(r.facts[i].Transactions[0].More, &newest); err != nil {
+		return "", fmt.Errorf("host %s: reading its transactions: %w", r.hosts[i].Name, err)
+	}
+	if newest.State.Finished() {
+		return newest.Release, nil
+	}
+	r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name,
+		Text: fmt.Sprintf("transaction %s of %s is %s%s", newest.ID, newest.Who, newest.State, afterStep(newest))})
+	if r.DryRun {
+		return newest.Release, nil
+	}
+	if newest.State != txn.StateRunning {
+		if _, err := r.fleet[i].client.TxnRestart(ctx, agent.TxnRestartRequest{ID: newest.ID, Secrets: r.material.secrets(r.hosts[i].Name)}); err != nil {
+			return newest.Release, fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
+		}
+	}
+	f := &following{run: r, host: i, id: newest.ID, titles: map[string]titled{}}
+	result, err := f.toTheEnd(ctx)
+	if err != nil {
+		return newest.Release, f.left(ctx, err)
+	}
+	if result.Outcome == txn.Failed {
+		// What failed is over; the run that follows begins anew and meets the cause again
+		// if it is still there.
+		r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name, Text: "that transaction failed: " + oneLine(result.Err())})
+		return newest.Release, nil
+	}
+	return newest.Release, r.conclude(i, result)
+}
+
+func afterStep(t txn.Summary) string {
+	if t.LastStep == "" {
+		return ""
+	}
+	return ", last at step " + t.LastStep
+}
+
+func oneLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// decodeState reads what a host has seen of the release repository.
+func decodeState(raw []byte) (release.State, error) {
+	var seen release.State
+	if err := json.Unmarshal(raw, &seen); err != nil {
+		return seen, fmt.Errorf("reading what it has seen of the releases: %w", err)
+	}
+	return seen, nil
+}

@@ -1,0 +1,87 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// chosen is the release of a run: everything of it that a plan needs, and what the
+// controller trusts now.
+type chosen struct {
+	manifest *release.Manifest
+	compose  map[site.Role][]byte
+	state    release.State
+	offline  bool // read from the last good refresh
+}
+
+// openRepository opens the site's release repository without using the network.
+func openRepository(o Options, m *material) (*release.Repository, error) {
+	roots, err := m.roots()
+	if err != nil {
+		return nil, err
+	}
+	client, err := release.NewClient(roots, o.Site.Network.Proxy)
+	if err != nil {
+		return nil, err
+	}
+	opts := release.Options{URL: o.Site.Release.URL, Dir: filepath.Join(o.StateDir, "tuf"), HTTP: client, Now: o.Now}
+	if path := o.Site.Release.Root; path != "" {
+		if opts.Root, err = readCapped(path); err != nil {
+			return nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: o.Site.Position("release.root") + ": release.root", Err: err,
+				Fix: "name the root metadata of the repository that release.url names"}
+		}
+	}
+	return release.Open(opts)
+}
+
+// choose resolves the site's channel or version, or the version that was asked for, to
+// one verified release. With last, a repository that is out of reach or expired is
+// replaced by what was verified before: that is enough to finish what was begun.
+func choose(ctx context.Context, o Options, m *material, version string, last bool) (*chosen, error) {
+	repo, err := openRepository(o, m)
+	if err != nil {
+		return nil, err
+	}
+	got := &chosen{compose: map[site.Role][]byte{}}
+	if err := repo.Refresh(ctx); err != nil {
+		if !last || problem.KindOf(err) == problem.Trust && !errors.Is(err, release.ErrExpired) {
+			return nil, err
+		}
+		if lastErr := repo.LoadLast(); lastErr != nil {
+			return nil, errors.Join(err, lastErr)
+		}
+		got.offline = true
+		o.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", err)})
+	}
+	got.state = repo.State()
+	if version == "" {
+		if version, err = resolve(ctx, repo, o.Site.Release); err != nil {
+			return nil, err
+		}
+	}
+	if got.manifest, err = repo.Manifest(ctx, version); err != nil {
+		return nil, err
+	}
+	for _, r := range site.Roles() {
+		if got.compose[r], err = repo.Compose(ctx, got.manifest, string(r)); err != nil {
+			return nil, err
+		}
+	}
+	for _, e := range got.state.Expiring(o.Now()) {
+		o.Observer.Observe(Event{Kind: EventNote, Text: e.String()})
+	}
+	return got, nil
+}
+
+func resolve(ctx context.Context, repo *release.Repository, r site.Release) (string, error) {
+	if r.Version != "" {
+		return r.Version, nil
+	}
+	return repo.Channel(ctx, r.Channel)
+}
