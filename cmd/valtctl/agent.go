@@ -7,7 +7,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/step"
 )
 
 // agentCommand is what installer/remote starts on a host. It speaks the agent's
@@ -23,14 +25,14 @@ func (a *app) agentCommand() *cobra.Command {
 }
 
 func (a *app) serveAgent(ctx context.Context, nonce string) error {
+	l, _, err := a.launcher()
+	if err != nil {
+		return err
+	}
 	// A line of its own, in case the login shell printed a line without an end.
 	if _, err := fmt.Fprintf(a.out, "\n%s\n", remote.Ready(nonce)); err != nil {
 		return fmt.Errorf("announcing the agent: %w", err)
 	}
-	return agent.Serve(ctx, agent.Stdio(a.in, a.out), a.agentHandlers())
-}
-
-// agentHandlers is what this host does for a controller.
-func (a *app) agentHandlers() agent.Handlers {
-	return agent.Handlers{}
+	side := host.Side{Kinds: step.NewRegistry(stepKinds()), Launcher: l, Now: a.now}
+	return agent.Serve(ctx, agent.Stdio(a.in, a.out), side.Handlers())
 }

@@ -38,6 +38,12 @@ type flags struct {
 // commands lists every command. A new one is one file and one line here.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.installCommand(),
+		a.resumeCommand(),
+		a.statusCommand(),
+		a.historyCommand(),
+		a.factsCommand(),
+		a.logsCommand(),
 		a.siteCommand(),
 		a.networkCommand(),
 		a.versionCommand(),

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"runtime"
+	"slices"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// runOptions are what every command that works on hosts gives to installer.
+func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Options, error) {
+	connector, err := a.connector(s)
+	if err != nil {
+		return installer.Options{}, err
+	}
+	dir := a.stateDir(s.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return installer.Options{}, &problem.Error{Kind: problem.Failed, Doing: "making the state folder", Object: dir, Err: err,
+			Fix: "set XDG_STATE_HOME to a folder you may write to"}
+	}
+	return installer.Options{
+		Site: s, Hosts: a.flags.hosts, Connector: connector, StateDir: dir, Run: a.runID(), Who: who(),
+		Now: a.now, Observer: obs, DryRun: a.flags.dryRun,
+	}, nil
+}
+
+// runID is sortable by time and unique.
+func (a *app) runID() string {
+	var tail [3]byte
+	_, _ = rand.Read(tail[:]) // never fails (crypto/rand)
+	return a.now().UTC().Format("20060102T150405Z") + "-" + hex.EncodeToString(tail[:])
+}
+
+// who is the person and machine for the hosts' journals.
+func who() string {
+	name := "unknown"
+	if u, err := user.Current(); err == nil {
+		name = u.Username
+	}
+	if by := os.Getenv("SUDO_USER"); by != "" {
+		name = by
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return name
+	}
+	return name + "@" + host
+}
+
+// connector reaches hosts over SSH, and this machine itself without it.
+func (a *app) connector(s *site.Site) (*installer.Connector, error) {
+	self, err := ownBinary()
+	if err != nil {
+		return nil, err
+	}
+	own := ownAddresses()
+	return &installer.Connector{Agent: self, Dial: func(ctx context.Context, h site.Host) (*remote.Conn, error) {
+		o := a.connection(s, h)
+		if os.Geteuid() == 0 && slices.Contains(own, string(h.Address)) {
+			return remote.Local(os.Geteuid(), o)
+		}
+		return remote.Dial(ctx, o)
+	}}, nil
+}
+
+// ownBinary is this program as the agent for hosts, which are Linux on amd64.
+func ownBinary() (remote.Agent, error) {
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		return remote.Agent{}, &problem.Error{Kind: problem.Failed, Doing: "preparing the agent for the hosts",
+			Err: fmt.Errorf("this program is built for %s/%s, and hosts need linux/amd64", runtime.GOOS, runtime.GOARCH),
+			Fix: "run valtctl on a Linux machine, or on one of the servers"}
+	}
+	path, err := os.Executable()
+	if err != nil {
+		return remote.Agent{}, fmt.Errorf("finding this program: %w", err)
+	}
+	return remote.AgentFromFile(path)
+}
+
+// ownAddresses lists this machine's addresses but loopback's.
+func ownAddresses() []string {
+	var list []string
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil // without them every host is reached over SSH
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && !n.IP.IsLoopback() {
+			list = append(list, n.IP.String())
+		}
+	}
+	return list
+}
+
+// errDeclined says that a person looked at what would change and said no.
+var errDeclined = errors.New("not confirmed; nothing was changed")
+
+// confirmChanges asks before the first change. Without a terminal --yes must have been given.
+func (a *app) confirmChanges(ctx context.Context, found *installer.Result) error {
+	if a.flags.yes {
+		return nil
+	}
+	tty := a.terminal()
+	if tty == nil {
+		return usage(errors.New("there is no terminal to ask at"), "look with --dry-run, then give --yes")
+	}
+	var steps int
+	for _, h := range found.Hosts {
+		steps += len(h.Changes)
+	}
+	fmt.Fprintf(a.err, "\n%s on %s would change for release %s (plan %.12s).\n",
+		count(steps, "step"), count(len(found.Hosts), "host"), found.Release, found.Digest)
+	yes, err := a.confirm(ctx, tty, "Go on?")
+	if err != nil {
+		return fmt.Errorf("asking for confirmation: %w", err)
+	}
+	if !yes {
+		return &problem.Error{Kind: problem.Interrupted, Doing: "changing", Object: found.Site, Err: errDeclined}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+
+	"golang.org/x/term"
+
+	"ipivs.com/valtctl/installer"
+)
+
+// observer is how the progress of a run is shown, until end.
+type observer interface {
+	installer.Observer
+	end()
+}
+
+// observe picks how progress is shown: JSON lines with --events, live lines per host on
+// a terminal, and plain lines otherwise.
+func (a *app) observe() observer {
+	if a.flags.events {
+		return &jsonEvents{out: a.out}
+	}
+	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		return newLiveView(f)
+	}
+	return &plainLines{out: a.err}
+}
+
+// jsonEvents writes one line an event to standard output, before the result.
+type jsonEvents struct {
+	mu  sync.Mutex
+	out io.Writer
+}
+
+type eventLine struct {
+	Schema string          `json:"schema"`
+	Kind   string          `json:"kind"`
+	Event  installer.Event `json:"event"`
+}
+
+func (j *jsonEvents) Observe(e installer.Event) {
+	line, err := json.Marshal(eventLine{"valtctl/v1", "event", e})
+	if err != nil {
+		return // an Event is plain data
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	fmt.Fprintf(j.out, "%s\n", line)
+}
+
+func (j *jsonEvents) end() {}
+
+// plainLines writes what matters, a line each, for pipes and logs. Bytes are not shown:
+// a log of percentages helps nobody.
+type plainLines struct {
+	mu  sync.Mutex
+	out io.Writer
+	// said is the last line of each host, so that an upload is one line and not hundreds.
+	said map[string]string
+}
+
+func (p *plainLines) Observe(e installer.Event) {
+	text := describe(e)
+	if text == "" || e.Kind == installer.EventProgress {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.said == nil {
+		p.said = map[string]string{}
+	}
+	if p.said[e.Host] == text {
+		return
+	}
+	p.said[e.Host] = text
+	if e.Host == "" {
+		fmt.Fprintf(p.out, "%s\n", text)
+		return
+	}
+	fmt.Fprintf(p.out, "%-10s %s\n", e.Host, text)
+}
+
+func (p *plainLines) end() {}
+
+// describe is an event in words; empty where there is nothing to say.
+func describe(e installer.Event) string {
+	switch e.Kind {
+	case installer.EventStep:
+		if e.Count > 0 {
+			return fmt.Sprintf("[%d/%d] %s: %s", e.Index, e.Count, e.Title, e.Text)
+		}
+		return fmt.Sprintf("%s: %s", e.Title, e.Text)
+	case installer.EventProgress:
+		if e.Title == "" {
+			return e.Text
+		}
+		return fmt.Sprintf("%s: %s", e.Title, e.Text)
+	case installer.EventStart:
+		return "transaction " + e.Text + " runs on the host by itself"
+	}
+	return e.Text
+}
+
+// sizeText is bytes as people read them.
+func sizeText(n int64) string {
+	const unit = 1000
+	switch {
+	case n < unit:
+		return fmt.Sprintf("%d B", n)
+	case n < unit*unit:
+		return fmt.Sprintf("%.0f kB", float64(n)/unit)
+	case n < unit*unit*unit:
+		return fmt.Sprintf("%.1f MB", float64(n)/unit/unit)
+	}
+	return fmt.Sprintf("%.2f GB", float64(n)/unit/unit/unit)
+}
