@@ -59,6 +59,7 @@ type siteSSH struct {
 	User         string   `yaml:"user,omitempty"`
 	Port         int      `yaml:"port,omitempty"`
 	Identity     string   `yaml:"identity,omitempty"`
+	KnownHosts   string   `yaml:"known_hosts,omitempty"`
 	Jump         []string `yaml:"jump,flow,omitempty"`
 	SudoPassword string   `yaml:"sudo_password_file,omitempty"`
 }
@@ -75,7 +76,7 @@ func (l *Lab) siteOf(s state) siteFile {
 		TLS:      siteTLS{Certificate: "site.pem", KeyFile: "site.key"},
 		Release:  siteRelease{Channel: "stable", URL: "https://" + l.World().String() + "/valt/", Root: "root.json"},
 		Registry: siteRegistry{Username: RegistryUser, PasswordFile: "registry_password"},
-		SSH:      &siteSSH{User: DefaultUser, Identity: "id_ed25519"},
+		SSH:      &siteSSH{User: DefaultUser, Identity: "id_ed25519", KnownHosts: "known_hosts"},
 		Clients:  []string{l.Subnet().String()},
 		Network:  siteNetwork{NTP: []string{l.World().String()}, Trust: []string{"ca.crt"}},
 	}
