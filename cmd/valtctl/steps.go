@@ -18,6 +18,7 @@ func stepKinds() []step.Kind {
 		step.DirectoryKind(),
 		step.DongleKind(),
 		step.EngineConfigKind(),
+		step.EngineServiceKind(),
 		step.FileKind(),
 		step.HealthKind(),
 		step.ImageKind(),

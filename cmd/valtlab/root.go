@@ -68,7 +68,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.StringVar(&g.subnet, "subnet", "10.123.0.0/24", "the lab's sealed `network`")
 	flags.StringVar(&g.mirror, "mirror", "", "Debian mirror `URL` to build from (default http://mirror.example/debian)")
 	root.AddCommand(
-		newUp(g), newPublish(g), newDown(g), newStatus(g), newReset(g), newExec(g), newHost(g),
+		newUp(g), newPrepare(g), newPublish(g), newDown(g), newStatus(g), newReset(g), newExec(g), newHost(g),
 		newFault(g), newRelay(g), newScenario(g),
 	)
 	return root

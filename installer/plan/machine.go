@@ -151,6 +151,7 @@ func (b *builder) engine() {
 	spec.Disrupts = step.Engine
 	b.add(spec, step.EngineConfigKind(), cfg)
 	b.packages("packages/engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
+	b.add(fetched("engine-service", "Docker engine runs"), step.EngineServiceKind(), step.EngineServiceParams{})
 	if b.Site.Registry.Username != "" {
 		b.add(fetched("registry-login", "login at "+b.registry()), step.RegistryLoginKind(), step.RegistryLoginParams{
 			Registry: b.registry(), Username: b.Site.Registry.Username, PasswordSecret: SecretRegistryPassword})

@@ -84,7 +84,12 @@ func TestAptSourceNotesAnotherFileWithTheSameAddress(t *testing.T) {
 	h := rootMachine(t, nil)
 	place(t, h, "/etc/apt/sources.list.d/mirror.list", "deb [signed-by=/x.gpg] http://mirror.example/ubuntu/ noble main\n")
 	place(t, h, "/etc/apt/sources.list.d/comment.list", "# deb http://mirror.example/ubuntu noble main\n")
-	found, err := makeStep(t, AptSourceKind(), ubuntuSource()).Inspect(t.Context(), h)
+	place(t, h, ubuntuSource().Keyring, "keys")
+	s := makeStep(t, AptSourceKind(), ubuntuSource())
+	if first := settles(t, s, h); len(first.Notes) != 0 {
+		t.Errorf("noted before it is known what other steps replace: %q", first.Notes)
+	}
+	found, err := s.Inspect(t.Context(), h)
 	if err != nil || len(found.Notes) != 1 || !strings.Contains(found.Notes[0], "mirror.list") {
 		t.Errorf("%q, %v", found.Notes, err)
 	}

@@ -276,7 +276,7 @@ func TestOnlyMissingToolsAreInstalled(t *testing.T) {
 		}
 		return "/usr/bin/" + program, nil
 	}
-	if got := strings.Join(missingTools(has), " "); got != "mmdebstrap nftables" {
+	if got := strings.Join(missingTools(tools(), has), " "); got != "mmdebstrap nftables" {
 		t.Errorf("got %q", got)
 	}
 }

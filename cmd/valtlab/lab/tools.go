@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,9 +23,9 @@ func tools() []tool {
 }
 
 // missingTools are the packages to install on this machine.
-func missingTools(lookup func(string) (string, error)) []string {
+func missingTools(wanted []tool, lookup func(string) (string, error)) []string {
 	var missing []string
-	for _, t := range tools() {
+	for _, t := range wanted {
 		if _, err := lookup(t.program); err != nil {
 			missing = append(missing, t.pkg)
 		}
@@ -39,6 +40,10 @@ func lookup(program string) (string, error) {
 			return folder + program, nil
 		}
 	}
+	// Takes a path with a slash as it is, also of what is no program.
+	if info, err := os.Stat(program); strings.HasPrefix(program, "/") && err == nil && !info.IsDir() {
+		return program, nil
+	}
 	path, err := exec.LookPath(program)
 	if err != nil {
 		return "", fmt.Errorf("finding %s: %w", program, err)
@@ -46,9 +51,37 @@ func lookup(program string) (string, error) {
 	return path, nil
 }
 
+// testTools are what the tests of the whole tree run beside the lab's own tools: real SSH
+// servers on loopback, and programs that check what was written.
+func testTools() []tool {
+	return []tool{
+		{"sshd", "openssh-server"}, {"/usr/lib/openssh/sftp-server", "openssh-sftp-server"}, {"dropbear", "dropbear-bin"},
+		{"sudo", "sudo"}, {"perl", "perl-base"}, {"unshare", "util-linux"}, {"gcc", "gcc"}, {"/usr/include/errno.h", "libc6-dev"},
+	}
+}
+
+// Prepare makes this machine ready for the tests: what they and the lab run is installed,
+// and a Docker engine answers. No lab is started.
+func (l *Lab) Prepare(ctx context.Context) error {
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	err = l.Stage(ctx, stageTools, func(ctx context.Context) error {
+		return l.install(ctx, slices.Concat(tools(), testTools()))
+	})
+	if err != nil {
+		return err
+	}
+	return l.Stage(ctx, stageEngine, l.startEngine)
+}
+
 // installTools installs what is missing with apt-get, and nothing if nothing is.
-func (l *Lab) installTools(ctx context.Context) error {
-	missing := missingTools(lookup)
+func (l *Lab) installTools(ctx context.Context) error { return l.install(ctx, tools()) }
+
+func (l *Lab) install(ctx context.Context, wanted []tool) error {
+	missing := missingTools(wanted, lookup)
 	if len(missing) == 0 {
 		return nil
 	}

@@ -1,0 +1,52 @@
+package step
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+)
+
+// Where systemd keeps that Docker starts at boot (systemctl(1), enable).
+const (
+	dockerUnit    = "docker.service"
+	dockerEnabled = "/etc/systemd/system/multi-user.target.wants/docker.service"
+)
+
+// EngineServiceParams is empty: there is one engine.
+type EngineServiceParams struct{}
+
+// EngineServiceKind sees that the Docker engine answers and starts at boot, also where
+// somebody stopped or disabled it. It never restarts one that answers.
+func EngineServiceKind() Kind {
+	return kindOf("engine-service", func(EngineServiceParams) (Step, error) { return engineService{}, nil })
+}
+
+type engineService struct{}
+
+func (engineService) Inspect(ctx context.Context, h *Machine) (Finding, error) {
+	var diff string
+	if _, err := os.Lstat(h.Path(dockerEnabled)); errors.Is(err, fs.ErrNotExist) {
+		diff += "- " + dockerUnit + " does not start at boot\n+ " + dockerUnit + " starts at boot\n"
+	} else if err != nil {
+		return Finding{}, fmt.Errorf("looking whether %s starts at boot: %w", dockerUnit, err)
+	}
+	engine, err := h.Docker()
+	if err != nil {
+		return Finding{}, fmt.Errorf("asking the Docker engine: %w", err)
+	}
+	if _, err := engine.Ping(ctx); noEngine(err) {
+		diff += "- the Docker engine does not answer\n+ the Docker engine answers\n"
+	} else if err != nil {
+		return Finding{}, fmt.Errorf("asking the Docker engine: %w", err)
+	}
+	return Finding{Change: diff != "", Diff: diff, Disrupts: Nothing}, nil
+}
+
+func (engineService) Apply(ctx context.Context, h *Machine) error {
+	if _, err := h.Run.Run(ctx, Command{Argv: []string{"systemctl", "enable", "--now", dockerUnit}}); err != nil {
+		return fmt.Errorf("starting the Docker engine (systemctl status docker says more): %w", err)
+	}
+	return nil
+}
