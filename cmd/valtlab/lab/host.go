@@ -67,6 +67,9 @@ func (h Host) withDefaults() Host {
 	return h
 }
 
+// Standard tells the hosts of the lab's own site file from those that were added.
+func (h Host) Standard() bool { return isStandard(h.Name) }
+
 // HasRole tells whether the host is to have the role.
 func (h Host) HasRole(role string) bool { return slices.Contains(h.Roles, role) }
 

@@ -137,6 +137,9 @@ func (l *Lab) Controller() netip.Addr { return l.Address(numController) }
 // World is the address of the vendor's stand-ins, of DNS and of time.
 func (l *Lab) World() netip.Addr { return l.Address(numWorld) }
 
+// App is the address of the lab's own application host.
+func (l *Lab) App() netip.Addr { return l.Address(numApp) }
+
 // Client is the address of the client container.
 func (l *Lab) Client() netip.Addr { return l.Address(numClient) }
 

@@ -255,6 +255,12 @@ func (l *Lab) raiseWorld(ctx context.Context) error {
 	})
 }
 
+// Cameras are the lab's, each with the media host that records it.
+func (l *Lab) Cameras() ([]Camera, error) {
+	s, err := l.load()
+	return l.cameras(s), err
+}
+
 // cameras are assigned to the media hosts in turn.
 func (l *Lab) cameras(s state) []Camera {
 	var media []string
