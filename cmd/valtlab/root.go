@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
 // streams are the process's own.
@@ -66,7 +67,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.StringVar(&g.dir, "dir", ".lab", "state `folder` of the lab")
 	flags.StringVar(&g.name, "name", "valtlab", "`name` of the lab, for several side by side")
 	flags.StringVar(&g.subnet, "subnet", "10.123.0.0/24", "the lab's sealed `network`")
-	flags.StringVar(&g.mirror, "mirror", "", "Debian mirror `URL` to build from (default http://mirror.example/debian)")
+	flags.StringVar(&g.mirror, "mirror", "", "Debian mirror `URL` to build from (default this machine's own)")
 	root.AddCommand(
 		newUp(g), newPrepare(g), newPublish(g), newDown(g), newStatus(g), newReset(g), newExec(g), newHost(g),
 		newFault(g), newRelay(g), newVisit(g), newScenario(g),
@@ -84,8 +85,14 @@ func (g *globals) open() (*lab.Lab, error) {
 	if err != nil {
 		return nil, err
 	}
+	debian := g.mirror
+	if debian == "" {
+		if debian, err = rootfs.MachineMirror("/etc/apt"); err != nil {
+			return nil, err
+		}
+	}
 	return lab.Open(lab.Options{
-		Dir: g.dir, Name: g.name, Subnet: subnet, Cache: cache, Mirror: g.mirror,
+		Dir: g.dir, Name: g.name, Subnet: subnet, Cache: cache, Mirror: debian,
 		Now: time.Now, Events: newProgress(g.std.err, time.Now).event,
 	})
 }

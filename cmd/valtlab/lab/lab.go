@@ -23,13 +23,13 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
-// Options say which lab is meant. Every field but Mirror is required.
+// Options say which lab is meant. Every field is required.
 type Options struct {
 	Dir    string           // state folder, made when absent
 	Name   string           // label of everything in the engine, prefix of its names
 	Subnet netip.Prefix     // of the sealed network, a /24
 	Cache  string           // folder that outlives the lab
-	Mirror string           // Debian mirror; empty: rootfs.DefaultMirror
+	Mirror string           // Debian mirror to build from
 	Now    func() time.Time // the clock
 	Events func(Event)      // told what goes on; called from several goroutines
 }

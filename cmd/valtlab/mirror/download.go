@@ -40,10 +40,6 @@ func download(ctx context.Context, work string, r Request) error {
 // apt-get use it and nothing of this machine's state. The machine's apt.conf stays in
 // force: it may name a proxy.
 func aptRoot(dir string, r Request) ([]string, error) {
-	mirror := r.Debian
-	if mirror == "" {
-		mirror = rootfs.DefaultMirror
-	}
 	for _, folder := range []string{"lists/partial", "archives/partial", "state", "empty.d"} {
 		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
 			return nil, fmt.Errorf("making a private apt root: %w", err)
@@ -51,7 +47,7 @@ func aptRoot(dir string, r Request) ([]string, error) {
 	}
 	files := map[string][]byte{
 		"status":       r.Status,
-		"sources.list": []byte(strings.Join(rootfs.Sources(mirror), "\n") + "\n"),
+		"sources.list": []byte(strings.Join(rootfs.Sources(r.Debian), "\n") + "\n"),
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {

@@ -29,7 +29,7 @@ type Request struct {
 	// Groups are sets of Debian packages that can be installed together. What excludes
 	// each other, such as two time daemons, is in different groups.
 	Groups [][]string
-	// Debian is the mirror to download from (rootfs.DefaultMirror if empty).
+	// Debian is the mirror to download from (as rootfs.MachineMirror finds it).
 	Debian string
 }
 
@@ -73,12 +73,13 @@ func Build(ctx context.Context, cache string, r Request) (string, error) {
 }
 
 func (r Request) hash() string {
+	r.Debian = "" // every mirror has the same packages
 	text, err := json.Marshal(struct {
 		Revision int
 		Sources  []string
 		Request  Request
 		Own      []ownPackage
-	}{revision, rootfs.Sources(rootfs.DefaultMirror), r, ownPackages()})
+	}{revision, rootfs.Sources(""), r, ownPackages()})
 	if err != nil { // strings and bytes always marshal
 		panic(fmt.Sprintf("hashing the mirror's request: %v", err))
 	}

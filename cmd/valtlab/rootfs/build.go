@@ -16,9 +16,6 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/flock"
 )
 
-// DefaultMirror is where Debian's packages come from.
-const DefaultMirror = "http://mirror.example/debian"
-
 // Builder turns recipes into images. It builds at most two at a time, since more
 // only wait for each other on the small machines this is for.
 type Builder struct {
@@ -28,13 +25,9 @@ type Builder struct {
 	slots  chan struct{}
 }
 
-// NewBuilder returns a builder that downloads from the Debian mirror; an empty
-// mirror is DefaultMirror. Builders of several processes that share the folder locks
+// NewBuilder returns a builder that downloads from the Debian mirror. Builders of several processes that share the folder locks
 // do not build one image twice.
 func NewBuilder(engine *containers.Engine, mirror, locks string) *Builder {
-	if mirror == "" {
-		mirror = DefaultMirror
-	}
 	return &Builder{engine: engine, mirror: mirror, locks: locks, slots: make(chan struct{}, 2)}
 }
 

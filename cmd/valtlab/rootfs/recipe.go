@@ -58,7 +58,7 @@ func (r Recipe) Ref() string { return "valtlab/" + r.Name + ":" + r.Hash() }
 const Suite = "bookworm"
 
 // Sources are the one-line apt sources of Suite on the mirror, security included.
-// Security is beside the archive, as on mirror.example: …/debian and …/debian-security.
+// Security is beside the archive, as mirrors have it: …/debian and …/debian-security.
 func Sources(mirror string) []string {
 	mirror = strings.TrimSuffix(mirror, "/")
 	const signed = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
