@@ -9,49 +9,37 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer/agent"
-	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// Connector opens sessions with the hosts of a site.
-type Connector struct {
-	// Dial connects to a host: over SSH, or to this machine itself.
-	Dial  func(ctx context.Context, h site.Host) (*remote.Conn, error)
-	Agent remote.Agent // without Progress, which a session adds
-}
+// Connect starts the agent on a host, over SSH or on this machine itself, and returns the
+// channel to it; closing that ends the agent and the connection. An agent that has to be
+// uploaded is told to progress, in bytes.
+type Connect func(ctx context.Context, h site.Host, progress func(done, total int64)) (io.ReadWriteCloser, error)
 
 // session is one host with its agent running.
 type session struct {
 	host   site.Host
-	conn   *remote.Conn
 	client *agent.Client
 }
 
-func (s *session) close() error {
-	return errors.Join(s.client.Close(), s.conn.Close())
-}
+func (s *session) close() error { return s.client.Close() }
 
-// open connects to a host and starts its agent.
-func (c *Connector) open(ctx context.Context, h site.Host, obs Observer) (*session, error) {
+// open connects to a host and speaks to its agent.
+func (connect Connect) open(ctx context.Context, h site.Host, obs Observer) (*session, error) {
 	obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "connecting to " + string(h.Address)})
-	conn, err := c.Dial(ctx, h)
+	channel, err := connect(ctx, h, func(done, total int64) {
+		obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
+	})
 	if err != nil {
 		return nil, err
 	}
-	with := c.Agent
-	with.Progress = func(done, total int64) {
-		obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
-	}
-	process, err := conn.StartAgent(ctx, with)
+	client, err := agent.NewClient(ctx, channel, h.Name, nil)
 	if err != nil {
-		return nil, errors.Join(err, ignoreClosed(conn.Close()))
+		return nil, errors.Join(err, ignoreClosed(channel.Close()))
 	}
-	client, err := agent.NewClient(process, h.Name, nil)
-	if err != nil {
-		return nil, errors.Join(err, ignoreClosed(conn.Close()))
-	}
-	return &session{h, conn, client}, nil
+	return &session{h, client}, nil
 }
 
 // fleet is a session with each host of a run, in the site file's order.

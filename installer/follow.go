@@ -173,7 +173,7 @@ func (f *following) redial(ctx context.Context) error {
 		return ctx.Err()
 	case <-time.After(redialEvery):
 	}
-	if s, err := f.Connector.open(ctx, f.hosts[f.host], Silent{}); err == nil {
+	if s, err := f.Connect.open(ctx, f.hosts[f.host], Silent{}); err == nil {
 		f.fleet[f.host], f.lost = s, false
 		f.tell(Event{Kind: EventNote, Text: "connected again"})
 	}

@@ -14,18 +14,18 @@ import (
 	"ipivs.com/valtctl/repos/release"
 )
 
-// Options are what a run is given. Site, Connector, StateDir, Run, Now and Observer are
+// Options are what a run is given. Site, Connect, StateDir, Run, Now and Observer are
 // needed.
 type Options struct {
-	Site      *site.Site
-	Hosts     []string // only these; empty: all
-	Connector *Connector
-	StateDir  string // the controller's folder for this site
-	Run       string // the run's id, unique and sortable by time
-	Who       string // who runs it, for the hosts' journals
-	Now       func() time.Time
-	Observer  Observer
-	DryRun    bool
+	Site     *site.Site
+	Hosts    []string // only these; empty: all
+	Connect  Connect
+	StateDir string // the controller's folder for this site
+	Run      string // the run's id, unique and sortable by time
+	Who      string // who runs it, for the hosts' journals
+	Now      func() time.Time
+	Observer Observer
+	DryRun   bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
 	Confirm func(ctx context.Context, found *Result) error
 }
@@ -83,7 +83,7 @@ func (r *run) meet(ctx context.Context) error {
 	r.fleet = make(fleet, len(r.hosts))
 	r.facts = make([]agent.FactsReply, len(r.hosts))
 	return each(len(r.hosts), func(i int) error {
-		s, err := r.Connector.open(ctx, r.hosts[i], r.Observer)
+		s, err := r.Connect.open(ctx, r.hosts[i], r.Observer)
 		if err != nil {
 			return err
 		}
@@ -109,7 +109,7 @@ func (r *run) install(ctx context.Context) error {
 	if err := r.precheck(); err != nil {
 		return err
 	}
-	if err := r.plan(); err != nil {
+	if err := r.plan(ctx); err != nil {
 		return err
 	}
 	if err := r.inspect(ctx); err != nil {
@@ -140,13 +140,13 @@ func (r *run) precheck() error {
 }
 
 // plan makes the plan and the result's frame.
-func (r *run) plan() error {
+func (r *run) plan(ctx context.Context) error {
 	in := plan.Input{Site: r.Site, Manifest: r.chosen.manifest, Compose: r.chosen.compose, Public: r.material.public,
 		Hosts: map[string]plan.HostFacts{}}
 	for i, h := range r.hosts {
 		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
 	}
-	p, err := plan.Build(in)
+	p, err := plan.Build(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -202,10 +202,14 @@ func (r *run) judge(i int, findings []agent.StepFinding) error {
 		}
 		res.Changes = append(res.Changes, change)
 	}
-	if len(res.Changes) > 0 && r.DryRun {
+	err := errors.Join(errs...)
+	switch {
+	case err != nil:
+		res.Outcome, res.Reason = Failed, oneLine(err)
+	case len(res.Changes) > 0:
 		res.Outcome = Planned
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 func interrupts(d step.Disruption) bool { return d != "" && d != step.Nothing }

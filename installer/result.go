@@ -11,7 +11,7 @@ type Outcome string
 // The outcomes.
 const (
 	Unchanged Outcome = "unchanged" // nothing differed
-	Planned   Outcome = "planned"   // a dry run: it would be changed
+	Planned   Outcome = "planned"   // it would be changed, and was not: a dry run, or one that ended before
 	Changed   Outcome = "changed"
 	Failed    Outcome = "failed"
 	Running   Outcome = "running" // the controller left; the host goes on

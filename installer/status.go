@@ -43,7 +43,7 @@ func Gather(ctx context.Context, o Options, full bool) ([]HostFacts, error) {
 
 // withSession does something on one host and leaves it.
 func withSession(ctx context.Context, o Options, h site.Host, do func(*session) error) error {
-	s, err := o.Connector.open(ctx, h, o.Observer)
+	s, err := o.Connect.open(ctx, h, o.Observer)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/user"
@@ -20,7 +21,7 @@ import (
 
 // runOptions are what every command that works on hosts gives to installer.
 func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Options, error) {
-	connector, err := a.connector(s)
+	connect, err := a.connect(s)
 	if err != nil {
 		return installer.Options{}, err
 	}
@@ -30,7 +31,7 @@ func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Option
 			Fix: "set XDG_STATE_HOME to a folder you may write to"}
 	}
 	return installer.Options{
-		Site: s, Hosts: a.flags.hosts, Connector: connector, StateDir: dir, Run: a.runID(), Who: who(),
+		Site: s, Hosts: a.flags.hosts, Connect: connect, StateDir: dir, Run: a.runID(), Who: who(),
 		Now: a.now, Observer: obs, DryRun: a.flags.dryRun,
 	}, nil
 }
@@ -58,21 +59,43 @@ func who() string {
 	return name + "@" + host
 }
 
-// connector reaches hosts over SSH, and this machine itself without it.
-func (a *app) connector(s *site.Site) (*installer.Connector, error) {
+// connect reaches hosts over SSH, and this machine itself without it.
+func (a *app) connect(s *site.Site) (installer.Connect, error) {
 	self, err := ownBinary()
 	if err != nil {
 		return nil, err
 	}
 	own := ownAddresses()
-	return &installer.Connector{Agent: self, Dial: func(ctx context.Context, h site.Host) (*remote.Conn, error) {
-		o := a.connection(s, h)
-		if os.Geteuid() == 0 && slices.Contains(own, string(h.Address)) {
-			return remote.Local(os.Geteuid(), o)
+	return func(ctx context.Context, h site.Host, progress func(done, total int64)) (io.ReadWriteCloser, error) {
+		conn, err := dial(ctx, a.connection(s, h), slices.Contains(own, string(h.Address)))
+		if err != nil {
+			return nil, err
 		}
-		return remote.Dial(ctx, o)
-	}}, nil
+		with := self
+		with.Progress = progress
+		process, err := conn.StartAgent(ctx, with)
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+		return channel{process, conn}, nil
+	}, nil
 }
+
+func dial(ctx context.Context, o remote.Options, own bool) (*remote.Conn, error) {
+	if own && os.Geteuid() == 0 {
+		return remote.Local(os.Geteuid(), o)
+	}
+	return remote.Dial(ctx, o)
+}
+
+// channel is an agent's streams and the connection that carries them.
+type channel struct {
+	*remote.Process
+	conn *remote.Conn
+}
+
+// Close ends both.
+func (c channel) Close() error { return errors.Join(c.Process.Close(), c.conn.Close()) }
 
 // ownBinary is this program as the agent for hosts, which are Linux on amd64.
 func ownBinary() (remote.Agent, error) {

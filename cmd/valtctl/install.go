@@ -79,7 +79,7 @@ func summary(h installer.HostResult, dry bool) string {
 	switch {
 	case h.Outcome == installer.Unchanged && len(h.Deferred) == 0:
 		return fmt.Sprintf("unchanged, %s as wanted", count(h.Steps, "step"))
-	case dry:
+	case h.Outcome == installer.Planned || dry && h.Outcome == installer.Unchanged:
 		return fmt.Sprintf("would change %d of %s", len(h.Changes), count(h.Steps, "step"))
 	case h.Outcome == installer.Changed:
 		return fmt.Sprintf("changed %d of %s, transaction %s", len(h.Changes), count(h.Steps, "step"), h.Transaction)

@@ -148,17 +148,8 @@ func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	}
 }
 
-// ownContexts are files that begin a context outside cmd, each with its reason.
-func ownContexts() map[string]string {
-	return map[string]string{
-		"installer/agent/client.go": "a session lives until Close, beyond the call that opened it",
-		"installer/plan/compose.go": "the Compose reader asks for one, and reads from memory alone",
-	}
-}
-
 // The clock, standard output, the exit and the root of all contexts are cmd's.
 func TestOnlyCommandsTouchTheProcess(t *testing.T) {
-	excused := ownContexts()
 	forbidden := map[string]string{
 		"time.Now": "take a now func() time.Time", "time.Since": "take a now func() time.Time", "time.Until": "take a now func() time.Time",
 		"fmt.Print": "hand out events or errors", "fmt.Printf": "hand out events or errors", "fmt.Println": "hand out events or errors",
@@ -179,18 +170,11 @@ func TestOnlyCommandsTouchTheProcess(t *testing.T) {
 				return true
 			}
 			instead, bad := forbidden[pkg.Name+"."+sel.Sel.Name]
-			if bad && pkg.Name == "context" && ownContexts()[f.path] != "" {
-				delete(excused, f.path)
-				return true
-			}
 			if bad {
 				t.Errorf("%s: %s.%s outside cmd: %s", f.set.Position(sel.Pos()), pkg.Name, sel.Sel.Name, instead)
 			}
 			return true
 		})
-	}
-	for file := range excused {
-		t.Errorf("%s begins no context any more: take it from ownContexts", file)
 	}
 }
 

@@ -26,7 +26,7 @@ func pair(t testing.TB, h Handlers) (c *Client, ended chan error) {
 	here, there := net.Pipe()
 	ended = make(chan error, 1)
 	go func() { ended <- Serve(t.Context(), there, h) }()
-	c, err := NewClient(here, "app1", nil)
+	c, err := NewClient(t.Context(), here, "app1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -285,7 +285,7 @@ func TestHostOpensStreamsToTheController(t *testing.T) {
 	here, there := net.Pipe()
 	ready := make(chan Opener, 1)
 	go Serve(t.Context(), there, Handlers{Controller: func(open Opener) { ready <- open }})
-	c, err := NewClient(here, "app1", map[string]StreamHandler{"blobs": func(_ context.Context, s net.Conn) {
+	c, err := NewClient(t.Context(), here, "app1", map[string]StreamHandler{"blobs": func(_ context.Context, s net.Conn) {
 		line, _ := bufio.NewReader(s).ReadString('\n')
 		fmt.Fprint(s, strings.ToUpper(line))
 	}})

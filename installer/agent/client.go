@@ -28,8 +28,9 @@ type Client struct {
 }
 
 // NewClient speaks to the agent of host over conn. streams serve what the agent opens
-// by name; nil: nothing.
-func NewClient(conn io.ReadWriteCloser, host string, streams map[string]StreamHandler) (*Client, error) {
+// by name; nil: nothing. The session lives until Close, also beyond ctx.
+func NewClient(ctx context.Context, conn io.ReadWriteCloser, host string, streams map[string]StreamHandler) (*Client, error) {
+	ctx = context.WithoutCancel(ctx)
 	session, err := yamux.Client(conn, settings())
 	if err != nil {
 		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
@@ -40,8 +41,8 @@ func NewClient(conn io.ReadWriteCloser, host string, streams map[string]StreamHa
 		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
 	}
 	c := &Client{host: host, mux: newMux(session, streams), done: make(chan struct{})}
-	c.rpc = jrpc2.NewClient(newFrames(calls), &jrpc2.ClientOptions{OnCancel: sendCancel})
-	ctx, cancel := context.WithCancel(context.Background())
+	c.rpc = jrpc2.NewClient(newFrames(calls), &jrpc2.ClientOptions{OnCancel: sendCancel(ctx)})
+	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(c.done)
 		defer cancel()
@@ -51,9 +52,11 @@ func NewClient(conn io.ReadWriteCloser, host string, streams map[string]StreamHa
 }
 
 // sendCancel tells the host of a call that was given up.
-func sendCancel(rpc *jrpc2.Client, r *jrpc2.Response) {
-	// A host that cannot be told has lost the channel, and cancels by itself.
-	_ = rpc.Notify(context.Background(), methodCancel, cancelRequest{ID: r.ID()})
+func sendCancel(ctx context.Context) func(*jrpc2.Client, *jrpc2.Response) {
+	return func(rpc *jrpc2.Client, r *jrpc2.Response) {
+		// A host that cannot be told has lost the channel, and cancels by itself.
+		_ = rpc.Notify(ctx, methodCancel, cancelRequest{ID: r.ID()})
+	}
 }
 
 // Close ends the session and with it the agent.

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -43,7 +44,7 @@ const (
 )
 
 // Build makes the plan of every host in in.Hosts.
-func Build(in Input) (*Plan, error) {
+func Build(ctx context.Context, in Input) (*Plan, error) {
 	p := &Plan{Schema: Schema, Site: in.Site.ID, Release: in.Manifest.Version}
 	var errs []error
 	for _, h := range in.Site.Hosts {
@@ -51,7 +52,7 @@ func Build(in Input) (*Plan, error) {
 		if !ok {
 			continue
 		}
-		hp, err := buildHost(in, h, found)
+		hp, err := buildHost(ctx, in, h, found)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("planning host %s: %w", h.Name, err))
 			continue
@@ -61,7 +62,7 @@ func Build(in Input) (*Plan, error) {
 	return p, errors.Join(errs...)
 }
 
-func buildHost(in Input, h site.Host, found HostFacts) (HostPlan, error) {
+func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (HostPlan, error) {
 	vars, err := variables(in, h, found)
 	if err != nil {
 		return HostPlan{}, err
@@ -71,7 +72,7 @@ func buildHost(in Input, h site.Host, found HostFacts) (HostPlan, error) {
 		if !h.Has(r.name) {
 			continue
 		}
-		if b.stacks[r.name], err = b.stack(r); err != nil {
+		if b.stacks[r.name], err = b.stack(ctx, r); err != nil {
 			b.fail(err)
 		}
 	}

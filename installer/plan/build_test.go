@@ -113,7 +113,7 @@ func input(t *testing.T, file string, edits ...func(*Input)) Input {
 
 func build(t *testing.T, in Input) *Plan {
 	t.Helper()
-	p, err := Build(in)
+	p, err := Build(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestSettingsAreTheReleasesOwn(t *testing.T) {
 	if got := stepOf[step.FileParams](t, p, "app1", "file/etc/valt/app.conf"); got.Content != "lines=20\n" {
 		t.Errorf("the setting is not in the file: %q", got.Content)
 	}
-	_, err := Build(input(t, sampleSite+"settings: { lnes: \"20\" }\n"))
+	_, err := Build(t.Context(), input(t, sampleSite+"settings: { lnes: \"20\" }\n"))
 	if err == nil || !strings.Contains(err.Error(), "settings.lnes") || problem.KindOf(err) != problem.Input {
 		t.Errorf("a setting that the release does not have: %v", err)
 	}

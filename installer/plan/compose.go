@@ -47,8 +47,8 @@ type Stack struct {
 // Services reads a Compose file with nothing but what it is given: no environment, no
 // home folder, no other file. What the file asks for beyond the attributes that are
 // translated is refused, each with file, service and attribute.
-func Services(c Compose) (Stack, error) {
-	project, refused := c.load()
+func Services(ctx context.Context, c Compose) (Stack, error) {
+	project, refused := c.load(ctx)
 	if project == nil {
 		return Stack{}, refused
 	}
@@ -77,7 +77,7 @@ func Services(c Compose) (Stack, error) {
 
 // load parses the file. Interpolation sees the given variables alone. With attributes that
 // are refused the project comes back beside the error, so that all errors are told at once.
-func (c Compose) load() (*types.Project, error) {
+func (c Compose) load(ctx context.Context) (*types.Project, error) {
 	var refused []loader.UnsupportedAttribute
 	options := []func(*loader.Options){
 		func(o *loader.Options) {
@@ -97,7 +97,7 @@ func (c Compose) load() (*types.Project, error) {
 		WorkingDir: path.Dir(c.File), Environment: types.Mapping{},
 		ConfigFiles: []types.ConfigFile{{Filename: c.File, Content: c.Content}},
 	}
-	project, err := loader.LoadWithContext(context.Background(), details, options...)
+	project, err := loader.LoadWithContext(ctx, details, options...)
 	if err != nil {
 		// What is refused may be why the rest did not load, so it is said first.
 		return nil, errors.Join(c.refusals(refused), c.loadErrors(err))

@@ -72,7 +72,7 @@ secrets: {db: {file: /etc/valt/secrets/db}}
 `
 
 func TestServicesTranslatesEveryAttribute(t *testing.T) {
-	stack, err := Services(composeOf(everything))
+	stack, err := Services(t.Context(), composeOf(everything))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func containerNames(s Stack) []string {
 func TestServicesPinsImagesAndPutsEndpointsIn(t *testing.T) {
 	c := composeOf(`services: {a: {image: web}, b: {image: docker.ipivs.com/valt/web}, c: {image: "docker.ipivs.com/valt/db@sha256:i-db"}}`)
 	c.Endpoints = map[string]string{"docker.ipivs.com": "mirror.example.com:5000"}
-	stack, err := Services(c)
+	stack, err := Services(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestServicesRefuses(t *testing.T) {
 		"two variables, both": {`services: {a: {image: web, user: "${A}", hostname: "${B}"}}`, "variable B"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := Services(composeOf(c.content))
+			_, err := Services(t.Context(), composeOf(c.content))
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -201,7 +201,7 @@ func TestServicesRefuses(t *testing.T) {
 func TestServicesMissingPlatform(t *testing.T) {
 	c := composeOf(`services: {web: {image: web}}`)
 	c.Platform = "linux/arm64"
-	if _, err := Services(c); err == nil || !strings.Contains(err.Error(), "no image web for linux/arm64") {
+	if _, err := Services(t.Context(), c); err == nil || !strings.Contains(err.Error(), "no image web for linux/arm64") {
 		t.Error(err)
 	}
 }
@@ -210,10 +210,10 @@ func TestServicesMissingPlatform(t *testing.T) {
 func TestServicesIgnoresTheControllersEnvironment(t *testing.T) {
 	t.Setenv("VALT_FROM_OUTSIDE", "x")
 	t.Setenv("COMPOSE_PROJECT_NAME", "other")
-	if _, err := Services(composeOf(`services: {web: {image: web, hostname: "$VALT_FROM_OUTSIDE"}}`)); err == nil {
+	if _, err := Services(t.Context(), composeOf(`services: {web: {image: web, hostname: "$VALT_FROM_OUTSIDE"}}`)); err == nil {
 		t.Error("a variable of the controller was used")
 	}
-	stack, err := Services(composeOf(`services: {web: {image: web, hostname: "a${VALT_EMPTY}b"}}`))
+	stack, err := Services(t.Context(), composeOf(`services: {web: {image: web, hostname: "a${VALT_EMPTY}b"}}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,7 +234,7 @@ networks: {x: {}, y: {}, z: {}}
 `
 	var first string
 	for range 20 {
-		stack, err := Services(composeOf(content))
+		stack, err := Services(t.Context(), composeOf(content))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ networks: {x: {}, y: {}, z: {}}
 func TestServicesOfMediaDisruptTheEngine(t *testing.T) {
 	c := composeOf(`services: {engine: {image: web, network_mode: host}}`)
 	c.Role = "media"
-	stack, err := Services(c)
+	stack, err := Services(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func FuzzServices(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, content string) {
-		stack, err := Services(composeOf(content))
+		stack, err := Services(t.Context(), composeOf(content))
 		if err != nil {
 			return
 		}

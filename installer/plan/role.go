@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"fmt"
 	"path"
 	"slices"
@@ -73,12 +74,12 @@ func (b *builder) composePath(r role) string {
 }
 
 // stack reads the role's Compose file for this host.
-func (b *builder) stack(r role) (Stack, error) {
+func (b *builder) stack(ctx context.Context, r role) (Stack, error) {
 	endpoints := map[string]string{}
 	for name, e := range b.Site.Network.Endpoints {
 		endpoints[name] = e.String()
 	}
-	return Services(Compose{
+	return Services(ctx, Compose{
 		File: b.composePath(r), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Release: b.Manifest.Version,
 		Vars: b.vars, Images: b.Manifest.Images, Platform: "linux/" + b.facts.Arch, Endpoints: endpoints,
 	})

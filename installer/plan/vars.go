@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -79,10 +78,11 @@ func mediaAddresses(s *site.Site) string {
 	return strings.Join(all, ",")
 }
 
+// cameras lists host:port; never of IPv6, which site refuses.
 func cameras(h site.Host) string {
 	var all []string
 	for _, c := range h.Cameras {
-		all = append(all, net.JoinHostPort(string(c.Address), strconv.Itoa(int(c.RTSP))))
+		all = append(all, string(c.Address)+":"+strconv.Itoa(int(c.RTSP)))
 	}
 	return strings.Join(all, ",")
 }

@@ -135,7 +135,7 @@ func BenchmarkDialAndFacts(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		cl, err := agent.NewClient(p, "app1", nil)
+		cl, err := agent.NewClient(b.Context(), p, "app1", nil)
 		if err != nil {
 			b.Fatal(err)
 		}

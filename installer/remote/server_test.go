@@ -231,7 +231,7 @@ func client(t testing.TB, c *remote.Conn, a remote.Agent) *agent.Client {
 	if err != nil {
 		t.Fatalf("starting the agent: %v", err)
 	}
-	cl, err := agent.NewClient(p, "app1", nil)
+	cl, err := agent.NewClient(t.Context(), p, "app1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

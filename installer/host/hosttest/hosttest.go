@@ -1,0 +1,303 @@
+// Package hosttest gives tests of the controller a host in this process: the agent's real
+// protocol, the real handlers and the real transaction engine over a temporary folder.
+// Only what a step does to a host is imitated, which installer/step tests, and systemd,
+// which runs a transaction here as a goroutine.
+package hosttest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/host"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+)
+
+// Host is one imitated host. Its fields may be set before it is first connected to.
+type Host struct {
+	Root     string
+	Facts    facts.Facts
+	Broken   map[string]error           // by kind: what Inspect of its steps fails with
+	Fails    map[string]error           // by kind: what Apply of its steps fails with
+	Disrupts map[string]step.Disruption // by kind
+	Hold     chan struct{}              // if set, Apply waits until it is closed
+	Crash    bool                       // systemd says that it runs transactions, and does not
+
+	t    testing.TB
+	now  func() time.Time
+	side host.Side
+
+	mu      sync.Mutex
+	calls   []string
+	froms   []int64
+	applied map[string]bool // by kind and parameters
+	given   map[string][]byte
+	links   []net.Conn
+	running sync.WaitGroup
+}
+
+// New makes a bare host of Ubuntu 24.04.
+func New(t testing.TB, now func() time.Time) *Host {
+	t.Helper()
+	h := &Host{
+		Root: t.TempDir(), t: t, now: now, Broken: map[string]error{}, Fails: map[string]error{},
+		Disrupts: map[string]step.Disruption{}, applied: map[string]bool{}, given: map[string][]byte{},
+		Facts: facts.Facts{OS: facts.OS{ID: "ubuntu", VersionID: "24.04", Codename: "noble", Pretty: "Ubuntu 24.04"}, Arch: "amd64"},
+	}
+	h.side = host.Side{Kinds: h.kinds(), Now: now, Launcher: txn.Launcher{
+		Store: txn.NewStore(h.Root, now), Agent: "/valtctl", Root: h.Root, Run: systemd{h}}}
+	for path, content := range bare() {
+		h.Write(path, content)
+	}
+	t.Cleanup(h.running.Wait)
+	return h
+}
+
+// bare is what the kernel and Ubuntu say on every host, as far as facts cannot do without.
+func bare() map[string]string {
+	return map[string]string{
+		"/etc/os-release":                 "ID=ubuntu\nVERSION_ID=24.04\nVERSION_CODENAME=noble\n",
+		"/proc/sys/kernel/random/boot_id": "0f0f0f0f-0000-4000-8000-000000000001\n",
+		"/proc/self/mountinfo":            "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n",
+		"/proc/uptime":                    "100.00 50.00\n",
+		"/proc/meminfo":                   "MemTotal: 8000000 kB\n",
+		"/sys/devices/system/cpu/online":  "0-3\n",
+		"/proc/1/stat":                    "1 (systemd) S 0 1 1 0 -1 4194560 1 1 1 1 1 1 1 1 20 0 1 0 1 1 1\n",
+	}
+}
+
+// Write puts a file on the host.
+func (h *Host) Write(path, content string) {
+	h.t.Helper()
+	full := filepath.Join(h.Root, path)
+	err := os.MkdirAll(filepath.Dir(full), 0o755)
+	if err == nil {
+		err = os.WriteFile(full, []byte(content), 0o644)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Connect starts an agent on the host and returns the channel to it.
+func (h *Host) Connect(ctx context.Context) (io.ReadWriteCloser, error) {
+	here, there := net.Pipe()
+	h.mu.Lock()
+	h.links = append(h.links, there)
+	h.mu.Unlock()
+	ctx = context.WithoutCancel(ctx)
+	h.running.Go(func() { _ = agent.Serve(ctx, there, h.handlers()) }) // it ends with the link
+	return here, nil
+}
+
+// Cut loses every connection there is.
+func (h *Host) Cut() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, l := range h.links {
+		_ = l.Close()
+	}
+	h.links = nil
+}
+
+// Calls lists the calls since the last time it was asked, in order.
+func (h *Host) Calls() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	calls := h.calls
+	h.calls = nil
+	return calls
+}
+
+// Followed lists the journal records from which following was begun.
+func (h *Host) Followed() []int64 {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.froms)
+}
+
+// Changes is how many steps have changed the host.
+func (h *Host) Changes() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.applied)
+}
+
+// Secrets are those that the controller gave at last.
+func (h *Host) Secrets() map[string][]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.given
+}
+
+// Reboot loses what is in memory.
+func (h *Host) Reboot() {
+	h.t.Helper()
+	if err := os.RemoveAll(filepath.Join(h.Root, "run")); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// Transactions lists the host's transactions, newest first.
+func (h *Host) Transactions() []txn.Summary {
+	h.t.Helper()
+	all, err := h.side.Launcher.Store.List(0)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return all
+}
+
+func (h *Host) called(name string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.calls = append(h.calls, name)
+}
+
+// handlers are the real ones, counted. Facts are those given, beside what the real
+// handlers know of transactions and releases.
+func (h *Host) handlers() agent.Handlers {
+	real := h.side.Handlers()
+	return agent.Handlers{
+		Facts: func(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
+			h.called("facts")
+			return h.facts(ctx, r, real)
+		},
+		Inspect: func(ctx context.Context, r agent.InspectRequest) (agent.InspectReply, error) {
+			h.called("inspect")
+			return real.Inspect(ctx, r)
+		},
+		TxnStart: func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
+			h.called("start")
+			h.remember(r.Secrets)
+			return real.TxnStart(ctx, r)
+		},
+		TxnRestart: func(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
+			h.called("restart")
+			h.remember(r.Secrets)
+			return real.TxnRestart(ctx, r)
+		},
+		TxnList: func(ctx context.Context, r agent.TxnListRequest) (agent.TxnListReply, error) {
+			h.called("list")
+			return real.TxnList(ctx, r)
+		},
+		TxnFollow: func(ctx context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
+			h.called("follow")
+			h.mu.Lock()
+			h.froms = append(h.froms, r.From)
+			h.mu.Unlock()
+			return real.TxnFollow(ctx, r, event)
+		},
+		Logs: func(_ context.Context, r agent.LogsRequest, out io.Writer) error {
+			h.called("logs")
+			_, err := io.WriteString(out, "log of "+r.Name+"\n")
+			return err
+		},
+	}
+}
+
+func (h *Host) remember(secrets map[string][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.given = secrets
+}
+
+// facts is the real answer with the given facts and the host's own memory of what it is.
+func (h *Host) facts(ctx context.Context, r agent.FactsRequest, real agent.Handlers) (agent.FactsReply, error) {
+	reply, err := real.Facts(ctx, r)
+	if err != nil {
+		return reply, err
+	}
+	installed := reply.Facts.Installed
+	reply.Facts = h.Facts
+	if reply.Facts.Installed == nil {
+		reply.Facts.Installed = installed
+	}
+	return reply, nil
+}
+
+// systemd runs a transaction's unit as a goroutine, which outlives connections.
+type systemd struct{ h *Host }
+
+func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
+	h := s.h
+	if c.Argv[0] != "systemd-run" || h.Crash {
+		return step.Output{}, nil
+	}
+	id := c.Argv[len(c.Argv)-1]
+	ctx = context.WithoutCancel(ctx)
+	h.running.Go(func() {
+		m := &step.Machine{Root: h.Root, Run: s, Now: h.now, BootID: "boot"}
+		if _, err := h.side.Launcher.Execute(ctx, id, m, h.side.Kinds); err != nil {
+			h.t.Errorf("running transaction %s: %v", id, err)
+		}
+	})
+	return step.Output{}, nil
+}
+
+// kinds has every kind that a plan uses, without effect.
+func (h *Host) kinds() step.Registry {
+	var all []step.Kind
+	for _, k := range []step.Kind{
+		step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.DirectoryKind(), step.DongleKind(),
+		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
+		step.PackagesKind(), step.PasswordKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
+	} {
+		all = append(all, step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
+			var params bytes.Buffer // without the indentation that a request's file has
+			err := json.Compact(&params, raw)
+			return imitated{h, k.Name, params.String()}, err
+		}})
+	}
+	return step.NewRegistry(all)
+}
+
+// imitated is a step that remembers that it was applied.
+type imitated struct {
+	h            *Host
+	kind, params string
+}
+
+func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) {
+	if err := s.h.Broken[s.kind]; err != nil {
+		return step.Finding{}, err
+	}
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	if s.h.applied[s.kind+s.params] {
+		return step.Finding{}, nil
+	}
+	disrupts := s.h.Disrupts[s.kind]
+	if disrupts == "" {
+		disrupts = step.Nothing
+	}
+	return step.Finding{Change: true, Diff: "+ " + s.kind + "\n", Disrupts: disrupts}, nil
+}
+
+func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {
+	if s.h.Hold != nil {
+		select {
+		case <-s.h.Hold:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if err := s.h.Fails[s.kind]; err != nil {
+		return err
+	}
+	s.h.mu.Lock()
+	defer s.h.mu.Unlock()
+	s.h.applied[s.kind+s.params] = true
+	return nil
+}
