@@ -164,11 +164,16 @@ func (r *aptRoot) Run(ctx context.Context, c Command) (Output, error) {
 	var out, errs bytes.Buffer
 	lines := &lineWriter{each: c.Line}
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, lines), &errs
+	closeStatus, err := openStatus(cmd, c.Status)
+	if err != nil {
+		return Output{}, err
+	}
+	defer closeStatus()
 	if err := cmd.Start(); err != nil {
 		return Output{}, fmt.Errorf("starting %s: %w", c.Argv[0], err)
 	}
 	r.track(cmd.Process.Pid)
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", c.Argv[0], err, strings.TrimSpace(errs.String()))
 	}

@@ -43,10 +43,12 @@ func aptGet(args ...string) []string {
 }
 
 // installOptions keep what an administrator changed (conffold), take the package's
-// default where it has one (confdef), and let progress be read from standard output.
+// default where it has one (confdef), and let progress be read. The descriptor of the
+// progress is one of its own: apt closes it for dpkg (apt's install-progress.cc), and
+// maintainer scripts without a standard output fail in ways of their own.
 func installOptions() []string {
 	return []string{"-y", "-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force-confold",
-		"-o", "Dpkg::Use-Pty=0", "-o", "APT::Status-Fd=1"}
+		"-o", "Dpkg::Use-Pty=0", "-o", "APT::Status-Fd=3"}
 }
 
 // changeLimit ends a package's script that never ends.
@@ -74,7 +76,7 @@ func (t *transaction) runUnder(wait, run context.Context, argv []string) (Output
 		if wait.Err() != nil {
 			return Output{}, fmt.Errorf("running %s: %w", argv[0], context.Cause(wait))
 		}
-		out, err := t.h.Run.Run(run, Command{Argv: argv, Env: aptEnvironment(), Line: t.line})
+		out, err := t.h.Run.Run(run, Command{Argv: argv, Env: aptEnvironment(), Status: t.line})
 		if err == nil || !lockedMessage.Match(out.Stderr) {
 			return out, err
 		}

@@ -104,6 +104,16 @@ func TestPackagesInstallsExactVersionsAndNothingTwice(t *testing.T) {
 	}
 }
 
+func TestPackagesGivesMaintainerScriptsAnOutput(t *testing.T) {
+	t.Parallel()
+	// A write to a standard output that is closed fails, and with it the script.
+	r := aptHost(t, deb{name: "talkative", version: "1", postinst: "echo to the output\necho to the errors >&2\n"})
+	r.have("talkative")
+	if got := r.version("talkative"); got != "ii 1" {
+		t.Errorf("it is %q", got)
+	}
+}
+
 func TestPackagesTellsHowFarItIs(t *testing.T) {
 	t.Parallel()
 	r := aptHost(t, deb{name: "big", version: "1", files: map[string]string{"/opt/big": strings.Repeat("x", 300_000)}})

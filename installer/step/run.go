@@ -1,11 +1,14 @@
 package step
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -56,13 +59,51 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = afterEnd
 	ownGroup(cmd)
+	closeStatus, err := openStatus(cmd, c.Status)
+	if err != nil {
+		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
+	}
 	err = cmd.Run()
+	closeStatus()
 	if ctx.Err() != nil {
 		killGroup(cmd)
 	}
 	stdout.lines.flush()
 	stderr.lines.flush()
 	return result(ctx, c, cmd, stdout, stderr, err)
+}
+
+// openStatus gives cmd a descriptor 3 that is read line by line, where somebody listens.
+// close is for when cmd has been waited for, or could not be started.
+func openStatus(cmd *exec.Cmd, listen func(string)) (close func(), err error) {
+	if listen == nil {
+		return func() {}, nil
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("opening a pipe for the status: %w", err)
+	}
+	cmd.ExtraFiles = []*os.File{w}
+	read := make(chan struct{})
+	go func() {
+		lines := bufio.NewScanner(r)
+		for lines.Scan() {
+			listen(lines.Text())
+		}
+		_, _ = io.Copy(io.Discard, r) // after a line of no use, so that the program is not held up
+		read <- struct{}{}
+	}()
+	return func() {
+		w.Close()
+		// Something it started may hold the pipe still, as with standard output.
+		select {
+		case <-read:
+			r.Close()
+		case <-time.After(afterEnd):
+			r.Close()
+			<-read
+		}
+	}, nil
 }
 
 // result puts together what Run returns.

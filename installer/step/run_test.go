@@ -70,6 +70,17 @@ func TestExecHandsOutLinesOfBothStreams(t *testing.T) {
 	}
 }
 
+func TestExecReadsStatusBesideTheOutput(t *testing.T) {
+	var got []string
+	out, err := Exec{}.Run(t.Context(), Command{
+		Argv:   []string{"awk", `BEGIN { print "one" >"/dev/fd/3"; print "out"; print "two" >"/dev/fd/3" }`},
+		Status: func(l string) { got = append(got, l) },
+	})
+	if err != nil || string(out.Stdout) != "out\n" || strings.Join(got, "|") != "one|two" {
+		t.Errorf("status %q, output %q, %v", got, out.Stdout, err)
+	}
+}
+
 func TestExecCapsWhatItKeeps(t *testing.T) {
 	if _, err := run(t, "head", "-c", strconv.Itoa(maxStdout+1), "/dev/zero"); err == nil {
 		t.Error("output over the cap was cut without a word")

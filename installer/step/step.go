@@ -111,6 +111,8 @@ type Command struct {
 	Stdin []byte
 	// Line, if set, gets each line of standard output and error as it comes.
 	Line func(line string)
+	// Status, if set, gets each line that the program writes to file descriptor 3.
+	Status func(line string)
 	// Uninterruptible programs are let finish when ctx ends: a package manager
 	// that is killed in its middle leaves a host that needs repair.
 	Uninterruptible bool

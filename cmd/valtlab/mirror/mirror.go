@@ -19,7 +19,7 @@ import (
 )
 
 // revision is raised when what is built from the same request changes.
-const revision = 4
+const revision = 5
 
 // Request says what the repositories hold.
 type Request struct {

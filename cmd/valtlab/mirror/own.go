@@ -155,33 +155,12 @@ func (p ownPackage) cut(ctx context.Context, debian, tree string) error {
 			return fmt.Errorf("cutting %s out of Debian's %s: %w", part, p.From, err)
 		}
 	}
-	if err := p.ownGroup(tree); err != nil {
-		return err
-	}
 	// They name files that were left out, such as the old init script, which Debian's
 	// maintainer script would start beside the unit.
 	for _, list := range []string{"md5sums", "conffiles"} {
 		if err := os.Remove(filepath.Join(tree, "DEBIAN", list)); err != nil && !os.IsNotExist(err) {
 			return fmt.Errorf("cutting up Debian's %s: %w", p.From, err)
 		}
-	}
-	return nil
-}
-
-// ownGroup has the maintainer script make the group docker with groupadd, as Docker's own
-// package does, and not with Debian's addgroup.
-func (p ownPackage) ownGroup(tree string) error {
-	script := filepath.Join(tree, "DEBIAN", "postinst")
-	content, err := os.ReadFile(script)
-	if os.IsNotExist(err) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("cutting up Debian's %s: %w", p.From, err)
-	}
-	content = bytes.ReplaceAll(content, []byte("addgroup --system docker"), []byte("groupadd --system docker"))
-	if err := os.WriteFile(script, content, 0o755); err != nil {
-		return fmt.Errorf("cutting up Debian's %s: %w", p.From, err)
 	}
 	return nil
 }
