@@ -18,7 +18,7 @@ build:
 ## demo: the main job on the practice site
 demo: build
 	$(LAB) up
-	bin/valtctl install --site .lab/site.yaml --yes
+	XDG_STATE_HOME=$(CURDIR)/.lab/state bin/valtctl install --site .lab/site.yaml --yes
 	$(LAB) visit
 
 ## test: lint, unit tests with the race detector, and a seeded sample of every scenario on one shared lab
@@ -37,7 +37,7 @@ scenarios:
 ## campaign: every scenario whole; goes on where it stopped
 campaign: build
 	$(LAB) up
-	$(LAB) scenario run all --seed $(SEED) --resume
+	$(LAB) scenario run all --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
 
 ## bench: valtctl beside the tool a user would otherwise take
 bench: build

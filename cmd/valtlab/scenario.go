@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -34,45 +36,65 @@ func newScenarioList() *cobra.Command {
 	}
 }
 
+// runOptions are the flags of scenario run.
+type runOptions struct {
+	scenario.Options
+	resume, seedGiven bool
+}
+
 func newScenarioRun(g *globals) *cobra.Command {
-	var options scenario.Options
+	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run NAME...",
+		Use:   "run NAME...|all",
 		Short: "Run scenarios on the lab, which must be up",
-		Long:  "Run scenarios on the lab, which must be up. Each prints what it measured and ends in PASS or FAIL; the exit\ncode is 1 if any failed.",
-		Args:  cobra.MinimumNArgs(1),
+		Long: "Run scenarios on the lab, which must be up. Each prints what it measured and ends in PASS or FAIL; the exit\n" +
+			"code is 1 if any failed. Several share what an undisturbed installation looks like.",
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			l, err := g.open()
+			o.Now, o.Out, o.seedGiven = time.Now, cmd.OutOrStdout(), cmd.Flags().Changed("seed")
+			if !o.seedGiven {
+				o.Seed = uint64(time.Now().UnixNano())
+			}
+			return g.runScenarios(cmd.Context(), names, o)
+		},
+	}
+	flags := cmd.Flags()
+	flags.Uint64Var(&o.Seed, "seed", 0, "repeat the run of this seed (default: a new one)")
+	flags.IntVar(&o.Count, "count", 1, "how many variants to try")
+	flags.BoolVar(&o.Sample, "sample", false, "quick variants, which disturb one host instead of all")
+	flags.BoolVar(&o.resume, "resume", false, "skip what has passed with the same seed and build; without --seed, go on with the last one")
+	flags.StringVar(&o.Valtctl, "valtctl", "bin/valtctl", "`path` of the product")
+	return cmd
+}
+
+func (g *globals) runScenarios(ctx context.Context, names []string, o runOptions) error {
+	l, err := g.open()
+	if err != nil {
+		return err
+	}
+	if o.Valtctl, err = filepath.Abs(o.Valtctl); err != nil {
+		return fmt.Errorf("finding valtctl: %w", err)
+	}
+	chosen, campaign := scenario.All(), scenario.Campaign{File: l.Path("campaign.json"), Resume: o.resume, SeedGiven: o.seedGiven}
+	if !slices.Equal(names, []string{"all"}) {
+		chosen, campaign.File = nil, ""
+		for _, name := range names {
+			s, err := scenario.Find(scenario.All(), name)
 			if err != nil {
 				return err
 			}
-			if options.Valtctl, err = filepath.Abs(options.Valtctl); err != nil {
-				return fmt.Errorf("finding valtctl: %w", err)
-			}
-			options.Now, options.Out = time.Now, cmd.OutOrStdout()
-			if !cmd.Flags().Changed("seed") {
-				options.Seed = uint64(time.Now().UnixNano())
-			}
-			var chosen []scenario.Scenario
-			for _, name := range names {
-				s, err := scenario.Find(scenario.All(), name)
-				if err != nil {
-					return err
-				}
-				chosen = append(chosen, s)
-			}
-			failed := false
-			for _, s := range chosen {
-				failed = !scenario.Run(cmd.Context(), s, l, options) || failed
-			}
-			if failed {
-				return exitError(1)
-			}
-			return nil
-		},
+			chosen = append(chosen, s)
+		}
 	}
-	cmd.Flags().Uint64Var(&options.Seed, "seed", 0, "repeat the run of this seed (default: a new one)")
-	cmd.Flags().IntVar(&options.Count, "count", 1, "how many variants to try")
-	cmd.Flags().StringVar(&options.Valtctl, "valtctl", "bin/valtctl", "`path` of the product")
-	return cmd
+	if len(chosen) == 1 { // its verdict is the last line
+		if !scenario.Run(ctx, chosen[0], l, o.Options) {
+			return exitError(1)
+		}
+		return nil
+	}
+	passed, err := campaign.Run(ctx, chosen, l, o.Options)
+	if err == nil && !passed {
+		err = exitError(1)
+	}
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"time"
 )
@@ -41,6 +42,7 @@ func (e *Env) Run(ctx context.Context, args ...string) (Result, error) {
 func (e *Env) Command(ctx context.Context, args ...string) *exec.Cmd {
 	command := exec.CommandContext(ctx, e.Valtctl, args...)
 	command.Dir = e.Lab.Path()
+	command.Env = append(os.Environ(), "XDG_STATE_HOME="+e.State)
 	return command
 }
 

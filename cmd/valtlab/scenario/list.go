@@ -13,6 +13,12 @@ func All() []Scenario {
 		{"lab-sealed", "no outside name resolves, the vendor's do, and every mirror verifies", labSealed},
 		{"lab-reboot", "a host reboots from inside and keeps its disk and its address", labReboot},
 		{"images-serve", "a release's images serve by themselves, say when a part is missing, and lose a killed recording", imagesServe},
+		{"releases", "a tampered target, a wrong signature and a foreign root are refused with nothing changed", releasesRefused},
+		{"install-twice", "a dry run shows every change, the install does just that, and a second one changes nothing", installTwice},
+		{"controller-killed", "a killed controller stops nothing, and any other one finishes", controllerKilled},
+		{"link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut},
+		{"host-rebooted", "a host rebooted in the middle ends as if it had not been", hostRebooted},
+		{"single-server", "one bare server installs itself without SSH and serves both roles", singleServer},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 	}
 }

@@ -32,8 +32,14 @@ type Env struct {
 	Count int
 	// Valtctl is the path of the product's binary.
 	Valtctl string
-	Now     func() time.Time
-	out     io.Writer
+	// State is the product's state folder as a controller. It is the lab's own, so that
+	// it goes with the lab.
+	State string
+	// Sample wants one quick variant, which disturbs one host where a whole run disturbs all.
+	Sample bool
+	Now    func() time.Time
+	out    io.Writer
+	shared *Shared
 }
 
 // Options say how scenarios are run.
@@ -41,14 +47,23 @@ type Options struct {
 	Seed    uint64
 	Count   int
 	Valtctl string
+	Sample  bool
 	Now     func() time.Time
 	Out     io.Writer
+	Shared  *Shared // of the scenarios of one run; nil: for this one alone
 }
 
 // NewEnv is the environment of one run.
 func NewEnv(l *lab.Lab, o Options) *Env {
+	if o.Shared == nil {
+		o.Shared = &Shared{}
+	}
+	var state string
+	if l != nil {
+		state = l.Path("state")
+	}
 	return &Env{
-		Lab: l, Count: max(o.Count, 1), Valtctl: o.Valtctl, Now: o.Now, out: o.Out,
+		Lab: l, Count: max(o.Count, 1), Valtctl: o.Valtctl, State: state, Sample: o.Sample, Now: o.Now, out: o.Out, shared: o.Shared,
 		Random: rand.New(rand.NewPCG(o.Seed, 0x76616c74)),
 	}
 }

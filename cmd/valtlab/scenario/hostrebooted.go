@@ -1,0 +1,81 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+)
+
+// hostRebooted reboots a host while its transaction runs. In the fetch half the secrets are
+// gone and a person must give them again; in the apply half the host finishes by itself.
+func hostRebooted(ctx context.Context, e *Env) error {
+	if _, err := e.baseline(ctx); err != nil {
+		return err
+	}
+	first := e.Random.IntN(2)
+	for n := range e.Count {
+		if err := hostRebootedOnce(ctx, e, (first+n)%2 == 0); err != nil {
+			return fmt.Errorf("round %d: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+func hostRebootedOnce(ctx context.Context, e *Env, fetch bool) error {
+	hosts, err := e.disturbed()
+	if err != nil {
+		return err
+	}
+	m := e.pick(hosts, 0, fetchSteps)
+	if !fetch {
+		m = e.pick(hosts, fetchSteps+6, leastSteps+4)
+	}
+	if err := e.Lab.Reset(ctx, hosts...); err != nil {
+		return err
+	}
+	u, err := e.launch(ctx, m, append([]string{"install", "--yes"}, on(hosts)...)...)
+	if err != nil {
+		return err
+	}
+	if err := u.await(ctx, m); err != nil {
+		return err
+	}
+	half, err := e.half(ctx, m.host)
+	if err != nil {
+		return err
+	}
+	if err := e.Timed(fmt.Sprintf("reboot %s, in %s", m, half), func() error { return e.Reboot(ctx, m.host) }); err != nil {
+		return err
+	}
+	if half == "apply" {
+		// No controller must be needed, so there is none.
+		if err := u.kill(ctx); err != nil {
+			return err
+		}
+		if err := e.Timed("finished by itself after the boot", func() error { return e.finishes(ctx, m.host) }); err != nil {
+			return err
+		}
+	} else {
+		code, err := u.end(ctx)
+		if err != nil {
+			return err
+		}
+		e.Measure("the controller's exit code", "%d", code)
+	}
+	if err := e.Timed("resume", func() error {
+		_, err := e.Expect(ctx, 0, append([]string{"resume", "--yes"}, on(hosts)...)...)
+		return err
+	}); err != nil {
+		return err
+	}
+	return e.asUndisturbed(ctx, hosts)
+}
+
+// half is where the host's transaction is: in fetch until its journal says that this is done.
+func (e *Env) half(ctx context.Context, host string) (string, error) {
+	out, err := outputIfThere(ctx, e.Lab, host, "find", "/var/lib/valtctl/txn", "-name", "journal.jsonl",
+		"-exec", "grep", "-l", `"kind":"half"`, "{}", "+")
+	if out != "" {
+		return "apply", err
+	}
+	return "fetch", err
+}

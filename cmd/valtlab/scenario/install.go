@@ -1,0 +1,110 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"ipivs.com/valtctl/cmd/valtlab/visit"
+)
+
+// Shared is what scenarios of one run need not find out twice.
+type Shared struct {
+	baseline map[string]fingerprint // the site's hosts after an undisturbed installation
+}
+
+// siteHosts are the names of the hosts in the lab's own site file.
+func (e *Env) siteHosts() ([]string, error) {
+	hosts, err := e.Lab.Hosts()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, h := range hosts {
+		if h.Standard() {
+			names = append(names, h.Name)
+		}
+	}
+	if len(names) == 0 {
+		return nil, fmt.Errorf("the lab has no hosts")
+	}
+	return names, nil
+}
+
+// disturbed are the hosts that a scenario disturbs: all of the site's, or in a sample one
+// that the seed chooses, since hosts are installed independently of each other.
+func (e *Env) disturbed() ([]string, error) {
+	hosts, err := e.siteHosts()
+	if err != nil || !e.Sample {
+		return hosts, err
+	}
+	n := e.Random.IntN(len(hosts))
+	return hosts[n : n+1], nil
+}
+
+// on is the command line's part that names hosts.
+func on(hosts []string) []string {
+	var args []string
+	for _, h := range hosts {
+		args = append(args, "--host", h)
+	}
+	return args
+}
+
+// baseline is what the site's hosts are after an undisturbed installation; it is made
+// where no scenario of this run has made it.
+func (e *Env) baseline(ctx context.Context) (map[string]fingerprint, error) {
+	if e.shared.baseline != nil {
+		return e.shared.baseline, nil
+	}
+	err := e.Timed("undisturbed install, to compare with", func() error {
+		if err := e.Lab.Reset(ctx); err != nil {
+			return err
+		}
+		if _, err := e.Expect(ctx, 0, "install", "--yes"); err != nil {
+			return err
+		}
+		return e.keepBaseline(ctx)
+	})
+	return e.shared.baseline, err
+}
+
+func (e *Env) keepBaseline(ctx context.Context) error {
+	hosts, err := e.siteHosts()
+	if err != nil {
+		return err
+	}
+	e.shared.baseline, err = e.fingerprints(ctx, hosts...)
+	return err
+}
+
+// asUndisturbed wants hosts to be what an undisturbed installation makes of them, and a
+// whole site to serve.
+func (e *Env) asUndisturbed(ctx context.Context, hosts []string) error {
+	got, err := e.fingerprints(ctx, hosts...)
+	if err != nil {
+		return err
+	}
+	if err := same(e.shared.baseline, got); err != nil {
+		return err
+	}
+	if e.Sample {
+		return nil
+	}
+	return e.serves(ctx)
+}
+
+// serves asks the site what its people would.
+func (e *Env) serves(ctx context.Context) error {
+	site, err := visit.LabSite(e.Lab)
+	if err != nil {
+		return err
+	}
+	return visit.Err(visit.All(ctx, e.Lab, site))
+}
+
+// transactions counts those that a host has begun.
+func (e *Env) transactions(ctx context.Context, host string) (int, error) {
+	out, err := outputIfThere(ctx, e.Lab, host, "find", "/var/lib/valtctl/txn", "-name", "journal.jsonl")
+	return len(strings.Fields(out)), err
+}

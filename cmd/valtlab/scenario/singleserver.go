@@ -1,0 +1,105 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"path"
+	"strings"
+
+	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/cmd/valtlab/visit"
+)
+
+const (
+	singleName   = "single"
+	singleFolder = "/home/" + lab.DefaultUser + "/site"
+)
+
+// singleServer gives one bare server the binary and a site file and lets it install itself.
+func singleServer(ctx context.Context, e *Env) (err error) {
+	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
+		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
+			return err
+		}
+	}
+	host, err := e.Lab.AddHost(ctx, lab.Host{Name: singleName, Roles: []string{lab.RoleApp, lab.RoleMedia}})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), singleName)) }()
+	if err := carryToSingle(ctx, e, host); err != nil {
+		return err
+	}
+	if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
+		return fmt.Errorf("doing without SSH: %w", err)
+	}
+	if err := e.Timed("install", func() error { return installSelf(ctx, e, "changed ") }); err != nil {
+		return err
+	}
+	if err := e.Timed("install again", func() error { return installSelf(ctx, e, "nothing to change") }); err != nil {
+		return err
+	}
+	return visit.Err(visit.All(ctx, e.Lab, visit.Site{Name: lab.SiteName, App: host.Address,
+		Media: []visit.Media{{Host: singleName, Address: host.Address, Cameras: []netip.Addr{e.Lab.Camera(1)}}}}))
+}
+
+// carryToSingle puts what a person would carry there onto the server.
+func carryToSingle(ctx context.Context, e *Env, host lab.Host) error {
+	files := []containers.File{{Path: singleFolder + "/site.yaml", Content: []byte(singleSite(host, e.Lab.World(), e.Lab.Camera(1)))}}
+	for _, name := range []string{"site.pem", "site.key", "ca.crt", "root.json", "registry_password", "licences/" + singleName} {
+		content, err := readFile(e.Lab.Path(name))
+		if err != nil {
+			return err
+		}
+		files = append(files, containers.File{Path: path.Join(singleFolder, name), Mode: 0o600, Content: content})
+	}
+	binary, err := readFile(e.Valtctl)
+	if err != nil {
+		return err
+	}
+	files = append(files, containers.File{Path: "/usr/local/bin/valtctl", Mode: 0o755, Content: binary})
+	return e.Lab.Engine().CopyTo(ctx, e.Lab.Container(singleName), files)
+}
+
+// singleSite is the site file of a single server, which uses the vendor's own name for the
+// release repository.
+func singleSite(host lab.Host, world, camera netip.Addr) string {
+	return strings.NewReplacer("NAME", lab.SiteName, "HOST", host.Name, "ADDRESS", host.Address.String(), "WORLD", world.String(),
+		"CAMERA", camera.String(), "RECORDINGS", lab.RecordingsPath, "USER", lab.RegistryUser).Replace(`site: single
+name: NAME
+ssl: true
+tls: { certificate: site.pem, key_file: site.key }
+release: { channel: stable, root: root.json }
+registry: { username: USER, password_file: registry_password }
+hosts:
+  - name: HOST
+    address: ADDRESS
+    roles: [app, media]
+    recordings: RECORDINGS
+    wowza: { license: electronic, key_file: licences/HOST }
+    cameras: [CAMERA]
+clients: [10.0.0.0/8]
+network: { ntp: [WORLD], trust: [ca.crt] }
+`)
+}
+
+// installSelf runs the product on the server as its administrator would, and wants it to
+// say so much.
+func installSelf(ctx context.Context, e *Env, say string) error {
+	var stdout, stderr bytes.Buffer
+	code, err := e.Lab.Exec(ctx, singleName, containers.Exec{
+		Argv: []string{"sudo", "/usr/local/bin/valtctl", "install", "--yes", "--site", singleFolder + "/site.yaml"},
+		User: lab.DefaultUser, Stdout: &stdout, Stderr: &stderr,
+	})
+	if err != nil {
+		return err
+	}
+	if code != 0 || !strings.Contains(stdout.String(), say) {
+		return fmt.Errorf("exit %d, and it says %q: %s", code, stdout.String(), stderr.String())
+	}
+	return nil
+}
