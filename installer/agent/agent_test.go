@@ -319,3 +319,16 @@ func BenchmarkCall(b *testing.B) {
 		}
 	}
 }
+
+func TestAFollowingThatIsGivenUpBeforeItIsAskedForEnds(t *testing.T) {
+	c, _ := pair(t, Handlers{TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(json.RawMessage) error) (TxnFollowReply, error) {
+		<-ctx.Done()
+		return TxnFollowReply{}, ctx.Err()
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := c.TxnFollow(ctx, TxnFollowRequest{ID: "t1"}, func(json.RawMessage) error { return nil })
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}

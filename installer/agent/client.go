@@ -11,6 +11,7 @@ import (
 	"net"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/creachadair/jrpc2"
 	"github.com/hashicorp/yamux"
@@ -125,8 +126,6 @@ func call[Resp any](ctx context.Context, c *Client, method string, req any) (Res
 // callStream makes one typed call whose bytes come on a stream of its own, read by
 // read. Stream and call go out together, so this too costs one round trip.
 func callStream[Resp, Req any](ctx context.Context, c *Client, method string, req Req, read func(io.Reader) error) (Resp, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	name := "call/" + strconv.FormatInt(c.streams.Add(1), 10)
 	in, err := c.mux.open(name)
 	if err != nil {
@@ -134,7 +133,9 @@ func callStream[Resp, Req any](ctx context.Context, c *Client, method string, re
 		return none, c.explain(ctx, method, err)
 	}
 	defer in.Close()
-	defer context.AfterFunc(ctx, func() { in.Close() })()
+	calling, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(calling, func() { giveUp(in) })()
 	finished := make(chan error, 1)
 	go func() {
 		err := read(in)
@@ -143,14 +144,22 @@ func callStream[Resp, Req any](ctx context.Context, c *Client, method string, re
 		}
 		finished <- err
 	}()
-	resp, err := call[Resp](ctx, c, method, streamed[Req]{Stream: name, Params: req})
+	resp, err := call[Resp](calling, c, method, streamed[Req]{Stream: name, Params: req})
 	if err != nil {
-		in.Close()
+		giveUp(in)
 	}
-	if readErr := <-finished; err == nil || errors.Is(err, context.Canceled) && readErr != nil {
+	readErr := <-finished
+	if stopped := ctx.Err() == nil && errors.Is(err, context.Canceled); err == nil || stopped && readErr != nil {
 		err = readErr
 	}
 	return resp, err
+}
+
+// giveUp ends reading. Closing alone does not: the far side closes its half only if it
+// has heard of the call at all.
+func giveUp(in net.Conn) {
+	_ = in.SetReadDeadline(time.Unix(1, 0)) // it fails on a stream that has ended
+	in.Close()
 }
 
 // eachLine hands over lines of JSON.
