@@ -20,6 +20,10 @@ type Relay struct {
 	Delay  time.Duration // one way: a round trip takes twice this longer
 	// Rate limits each direction of each connection, in bytes a second; 0: no limit.
 	Rate int64
+	// Ended, if set, is told of each connection that has ended how many round trips it
+	// took one after the other, the handshake of TCP included. It is called from
+	// several goroutines.
+	Ended func(trips int)
 }
 
 // window is how many bytes may be in flight in one direction before the sender has to
@@ -62,22 +66,27 @@ func (r Relay) carry(ctx context.Context, near net.Conn) {
 	defer far.Close()
 	stop := context.AfterFunc(ctx, func() { _, _ = near.Close(), far.Close() })
 	defer stop()
+	var count trips
 	var both sync.WaitGroup
-	both.Go(func() { r.pump(ctx, far, near) })
-	both.Go(func() { r.pump(ctx, near, far) })
+	both.Go(func() { r.pump(ctx, far, near, count.outward()) })
+	both.Go(func() { r.pump(ctx, near, far, count.homeward()) })
 	both.Wait()
+	if r.Ended != nil {
+		r.Ended(count.total())
+	}
 }
 
 // piece is what was read and when it is due at the other end. An empty one is the end.
 type piece struct {
 	bytes []byte
 	due   time.Time
+	trip  int // that it is part of
 }
 
 // pump carries one direction until its end, which it passes on.
-func (r Relay) pump(ctx context.Context, to, from net.Conn) {
+func (r Relay) pump(ctx context.Context, to, from net.Conn, count direction) {
 	queue := make(chan piece, window/pieceSize)
-	go r.read(from, queue)
+	go r.read(from, queue, count)
 	var free time.Time // when the last piece has left, at this rate
 	for p := range queue {
 		if p.due.Before(free) {
@@ -89,6 +98,7 @@ func (r Relay) pump(ctx context.Context, to, from net.Conn) {
 		if len(p.bytes) == 0 {
 			break
 		}
+		count.arrived(p.trip)
 		if _, err := to.Write(p.bytes); err != nil {
 			_ = from.Close() // nobody is left to read for
 			break
@@ -105,14 +115,14 @@ func (r Relay) pump(ctx context.Context, to, from net.Conn) {
 }
 
 // read queues what arrives. It stops reading while the queue is full.
-func (r Relay) read(from io.Reader, queue chan<- piece) {
+func (r Relay) read(from io.Reader, queue chan<- piece, count direction) {
 	defer close(queue)
 	for {
 		buffer := make([]byte, pieceSize)
 		n, err := from.Read(buffer)
 		due := time.Now().Add(r.Delay)
 		if n > 0 {
-			queue <- piece{bytes: buffer[:n], due: due}
+			queue <- piece{bytes: buffer[:n], due: due, trip: count.sent()}
 		}
 		if err != nil {
 			queue <- piece{due: due}
