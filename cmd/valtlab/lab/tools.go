@@ -77,6 +77,14 @@ func (l *Lab) Prepare(ctx context.Context) error {
 	return l.Stage(ctx, stageEngine, l.startEngine)
 }
 
+// benchTools are what valtctl is measured beside.
+func benchTools() []tool { return []tool{{"ansible-playbook", "ansible-core"}} }
+
+// PrepareBench installs what valtctl is measured beside.
+func (l *Lab) PrepareBench(ctx context.Context) error {
+	return l.Stage(ctx, stageTools, func(ctx context.Context) error { return l.install(ctx, benchTools()) })
+}
+
 // installTools installs what is missing with apt-get, and nothing if nothing is.
 func (l *Lab) installTools(ctx context.Context) error { return l.install(ctx, tools()) }
 
