@@ -65,8 +65,8 @@ func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 		return err
 	}
 	for _, host := range hosts {
-		if count, err := e.transactions(ctx, host); err != nil || count != 1 {
-			return fmt.Errorf("%s has %d transactions instead of the one that was begun (%w)", host, count, err)
+		if err := e.oneTransaction(ctx, host); err != nil {
+			return err
 		}
 	}
 	return e.asUndisturbed(ctx, hosts)

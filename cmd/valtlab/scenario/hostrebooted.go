@@ -46,20 +46,8 @@ func hostRebootedOnce(ctx context.Context, e *Env, fetch bool) error {
 	if err := e.Timed(fmt.Sprintf("reboot %s, in %s", m, half), func() error { return e.Reboot(ctx, m.host) }); err != nil {
 		return err
 	}
-	if half == "apply" {
-		// No controller must be needed, so there is none.
-		if err := u.kill(ctx); err != nil {
-			return err
-		}
-		if err := e.Timed("finished by itself after the boot", func() error { return e.finishes(ctx, m.host) }); err != nil {
-			return err
-		}
-	} else {
-		code, err := u.end(ctx)
-		if err != nil {
-			return err
-		}
-		e.Measure("the controller's exit code", "%d", code)
+	if err := e.goesOnAfterReboot(ctx, u, m.host, half); err != nil {
+		return err
 	}
 	if err := e.Timed("resume", func() error {
 		_, err := e.Expect(ctx, 0, append([]string{"resume", "--yes"}, on(hosts)...)...)
@@ -68,6 +56,23 @@ func hostRebootedOnce(ctx context.Context, e *Env, fetch bool) error {
 		return err
 	}
 	return e.asUndisturbed(ctx, hosts)
+}
+
+// goesOnAfterReboot waits for what must happen without a person: in apply the host finishes
+// and needs no controller, so there is none; in fetch the controller ends by itself.
+func (e *Env) goesOnAfterReboot(ctx context.Context, u *underWay, host, half string) error {
+	if half == "apply" {
+		if err := u.kill(ctx); err != nil {
+			return err
+		}
+		return e.Timed("finished by itself after the boot", func() error { return e.finishes(ctx, host) })
+	}
+	code, err := u.end(ctx)
+	if err != nil {
+		return err
+	}
+	e.Measure("the controller's exit code", "%d", code)
+	return nil
 }
 
 // half is where the host's transaction is: in fetch until its journal says that this is done.

@@ -103,8 +103,14 @@ func (e *Env) serves(ctx context.Context) error {
 	return visit.Err(visit.All(ctx, e.Lab, site))
 }
 
-// transactions counts those that a host has begun.
-func (e *Env) transactions(ctx context.Context, host string) (int, error) {
+// oneTransaction wants a host to have begun a single one.
+func (e *Env) oneTransaction(ctx context.Context, host string) error {
 	out, err := outputIfThere(ctx, e.Lab, host, "find", "/var/lib/valtctl/txn", "-name", "journal.jsonl")
-	return len(strings.Fields(out)), err
+	if err != nil {
+		return err
+	}
+	if count := len(strings.Fields(out)); count != 1 {
+		return fmt.Errorf("%s has %d transactions instead of 1", host, count)
+	}
+	return nil
 }

@@ -121,9 +121,7 @@ func installAgain(ctx context.Context, e *Env, hosts []string) error {
 	}
 	var errs []error
 	for _, host := range hosts {
-		if count, err := e.transactions(ctx, host); err != nil || count != 1 {
-			errs = append(errs, fmt.Errorf("%s has %d transactions after it (%w)", host, count, err))
-		}
+		errs = append(errs, e.oneTransaction(ctx, host))
 	}
 	after, err := e.fingerprints(ctx, hosts...)
 	return errors.Join(append(errs, err, same(e.shared.baseline, after))...)

@@ -73,8 +73,12 @@ func dryRunPlan(ctx context.Context, e *Env) (string, error) {
 // true one, verified, and must go by that.
 func refusesRelease(ctx context.Context, e *Env, way releases.Spoiled, plan string) error {
 	if way == releases.TamperedTarget {
-		if digest, err := dryRunPlan(ctx, e); err != nil || digest != plan {
-			return fmt.Errorf("with the true target at hand the plan is %s instead of %s (%w)", digest, plan, err)
+		digest, err := dryRunPlan(ctx, e)
+		if err != nil {
+			return fmt.Errorf("with the true target at hand: %w", err)
+		}
+		if digest != plan {
+			return fmt.Errorf("with the true target at hand the plan is %s instead of %s", digest, plan)
 		}
 	} else if _, err := e.Expect(ctx, 6, "install", "--yes"); err != nil {
 		return fmt.Errorf("with trusted state: %w", err)
