@@ -39,7 +39,7 @@ func readMaterial(s *site.Site, now time.Time) (*material, error) {
 	read := func(field, path string) []byte {
 		content, err := readCapped(path)
 		if err != nil {
-			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: s.Position(field) + ": " + field,
+			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, field),
 				Err: err, Fix: "put the file there, or name another in the site file"})
 		}
 		return content
@@ -71,7 +71,7 @@ func (m *material) check(s *site.Site, now time.Time) error {
 	var errs []error
 	if s.SSL {
 		if _, err := step.CheckCertificate([]byte(m.public.Certificate), m.key, s.Name, now); err != nil {
-			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: s.Position("tls"), Err: err,
+			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "tls"), Err: err,
 				Fix: "give the certificate chain (leaf first) and the key that belongs to it, for the name that clients type"})
 		}
 	}
@@ -81,18 +81,21 @@ func (m *material) check(s *site.Site, now time.Time) error {
 			continue
 		}
 		if err := step.CheckLicence(key); err != nil {
-			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: s.Position(fmt.Sprintf("hosts[%d].wowza.key_file", i)),
+			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, fmt.Sprintf("hosts[%d].wowza.key_file", i)),
 				Err: err, Fix: "put the licence key, one line, into " + h.Wowza.KeyFile})
 		}
 	}
 	for _, c := range m.public.Trust {
 		if err := checkPEM([]byte(c.PEM)); err != nil {
-			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: s.Position("network.trust") + ": " + c.Name,
+			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "network.trust") + ": " + c.Name,
 				Err: err, Fix: "give a certificate authority as PEM"})
 		}
 	}
 	return errors.Join(errs...)
 }
+
+// place is where a field stands in the site file, with its name.
+func place(s *site.Site, field string) string { return s.Position(field) + ": " + field }
 
 // secrets are what one host's steps may ask for.
 func (m *material) secrets(host string) map[string][]byte {

@@ -33,7 +33,7 @@ func openRepository(o Options, m *material) (*release.Repository, error) {
 	opts := release.Options{URL: o.Site.Release.URL, Dir: filepath.Join(o.StateDir, "tuf"), HTTP: client, Now: o.Now}
 	if path := o.Site.Release.Root; path != "" {
 		if opts.Root, err = readCapped(path); err != nil {
-			return nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: o.Site.Position("release.root") + ": release.root", Err: err,
+			return nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(o.Site, "release.root"), Err: err,
 				Fix: "name the root metadata of the repository that release.url names"}
 		}
 	}

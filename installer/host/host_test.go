@@ -1,0 +1,130 @@
+package host
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// looking is a step that wants a secret and may fail to look.
+type looking struct{ secret string }
+
+func (l looking) Inspect(_ context.Context, m *step.Machine) (step.Finding, error) {
+	value, err := m.Secret(l.secret)
+	return step.Finding{Change: true, Diff: strings.Repeat("+", len(value))}, err
+}
+
+func (looking) Apply(context.Context, *step.Machine) error {
+	return errors.New("inspecting applies nothing")
+}
+
+func side(t *testing.T) *Side {
+	t.Helper()
+	root := t.TempDir()
+	now := func() time.Time { return time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC) }
+	return &Side{Now: now, Launcher: txn.Launcher{Root: root, Store: txn.NewStore(root, now)},
+		Kinds: step.NewRegistry([]step.Kind{{Name: "look", New: func(raw json.RawMessage) (step.Step, error) {
+			var name string
+			err := json.Unmarshal(raw, &name)
+			return looking{name}, err
+		}}})}
+}
+
+func TestInspectAnswersForEveryStepAndKeepsSecretsInMemory(t *testing.T) {
+	s := side(t)
+	reply, err := s.inspect(t.Context(), agent.InspectRequest{
+		Steps: []step.Spec{
+			{ID: "a", Kind: "look", Params: json.RawMessage(`"licence"`)},
+			{ID: "b", Kind: "look", Params: json.RawMessage(`"other"`)},
+			{ID: "c", Kind: "unheard-of", Params: json.RawMessage(`{}`)},
+		},
+		Secrets: map[string][]byte{"licence": []byte("KEY-1")},
+	})
+	if err != nil || len(reply.Findings) != 3 {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	a, b, c := reply.Findings[0], reply.Findings[1], reply.Findings[2]
+	if a.ID != "a" || !a.Finding.Change || a.Finding.Diff != "+++++" || a.Problems != nil {
+		t.Errorf("%+v", a)
+	}
+	if len(b.Problems) != 1 || !strings.Contains(b.Problems[0].Cause, `no secret "other"`) {
+		t.Errorf("%+v", b)
+	}
+	if len(c.Problems) != 1 || !strings.Contains(c.Problems[0].Cause, "unheard-of") {
+		t.Errorf("%+v", c)
+	}
+	if left, err := os.ReadDir(s.Launcher.Root); err != nil || len(left) != 0 {
+		t.Errorf("looking left %v, %v", left, err)
+	}
+}
+
+func TestTheNewestTrustedStateIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tuf", "state.json")
+	encode := func(timestamp int64) json.RawMessage {
+		raw, err := json.Marshal(release.State{Roles: map[string]release.RoleState{"timestamp": {Version: timestamp}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	for _, c := range []struct{ offered, want int64 }{{5, 5}, {4, 5}, {9, 9}} {
+		if err := rememberState(path, encode(c.offered)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := readState(path); err != nil || !bytes.Equal(got, encode(c.want)) {
+			t.Errorf("after %d: %s, %v", c.offered, got, err)
+		}
+	}
+	if err := rememberState(path, nil); err != nil {
+		t.Errorf("a controller without a state: %v", err)
+	}
+	if err := os.WriteFile(path, []byte(`{"roles":`), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := rememberState(path, encode(3)); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readState(path); err != nil || !bytes.Equal(got, encode(3)) {
+		t.Errorf("a torn file: %s, %v", got, err)
+	}
+}
+
+func TestLinesOfSeveralLogsStayWhole(t *testing.T) {
+	var out bytes.Buffer
+	shared := &lineWriter{out: &out}
+	web, db := shared.of("web"), shared.of("db")
+	for _, w := range []struct {
+		to   interface{ Write([]byte) (int, error) }
+		text string
+	}{{web, "one\ntw"}, {db, "first\n"}, {web, "o\n"}} {
+		if n, err := w.to.Write([]byte(w.text)); n != len(w.text) || err != nil {
+			t.Errorf("%d, %v", n, err)
+		}
+	}
+	if want := "web        one\ndb         first\nweb        two\n"; out.String() != want {
+		t.Errorf("got %q", out.String())
+	}
+}
+
+func TestATransactionThatIsNotThereIsNotFollowed(t *testing.T) {
+	s := side(t)
+	_, err := s.follow(t.Context(), agent.TxnFollowRequest{ID: "20261122T020000Z-00000000"}, nil)
+	if problem.KindOf(err) != problem.Input {
+		t.Errorf("got %v", err)
+	}
+	if reply, err := s.list(t.Context(), agent.TxnListRequest{}); err != nil || len(reply.Transactions) != 0 {
+		t.Errorf("%+v, %v", reply, err)
+	}
+}
