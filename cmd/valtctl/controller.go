@@ -12,6 +12,7 @@ import (
 	"os/user"
 	"runtime"
 	"slices"
+	"sync"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/remote"
@@ -61,17 +62,22 @@ func who() string {
 
 // connect reaches hosts over SSH, and this machine itself without it.
 func (a *app) connect(s *site.Site) (installer.Connect, error) {
-	self, err := ownBinary()
-	if err != nil {
+	if err := fitsHosts(); err != nil {
 		return nil, err
 	}
+	// Hashing this program takes as long as connecting does, so both happen at once.
+	self := sync.OnceValues(ownBinary)
+	go func() { _, _ = self() }() // its error is told to whoever needs it
 	own := ownAddresses()
 	return func(ctx context.Context, h site.Host, progress func(done, total int64)) (io.ReadWriteCloser, error) {
 		conn, err := dial(ctx, a.connection(s, h), slices.Contains(own, string(h.Address)))
 		if err != nil {
 			return nil, err
 		}
-		with := self
+		with, err := self()
+		if err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
 		with.Progress = progress
 		process, err := conn.StartAgent(ctx, with)
 		if err != nil {
@@ -97,13 +103,18 @@ type channel struct {
 // Close ends both.
 func (c channel) Close() error { return errors.Join(c.Process.Close(), c.conn.Close()) }
 
-// ownBinary is this program as the agent for hosts, which are Linux on amd64.
-func ownBinary() (remote.Agent, error) {
+// fitsHosts refuses a build of this program that hosts, Linux on amd64, cannot run.
+func fitsHosts() error {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
-		return remote.Agent{}, &problem.Error{Kind: problem.Failed, Doing: "preparing the agent for the hosts",
+		return &problem.Error{Kind: problem.Failed, Doing: "preparing the agent for the hosts",
 			Err: fmt.Errorf("this program is built for %s/%s, and hosts need linux/amd64", runtime.GOOS, runtime.GOARCH),
 			Fix: "run valtctl on a Linux machine, or on one of the servers"}
 	}
+	return nil
+}
+
+// ownBinary is this program as the agent for hosts.
+func ownBinary() (remote.Agent, error) {
 	path, err := os.Executable()
 	if err != nil {
 		return remote.Agent{}, fmt.Errorf("finding this program: %w", err)

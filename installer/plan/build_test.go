@@ -93,7 +93,7 @@ hosts:
 `
 
 // input is a whole input for a site file; edits change it before it is returned.
-func input(t *testing.T, file string, edits ...func(*Input)) Input {
+func input(t testing.TB, file string, edits ...func(*Input)) Input {
 	t.Helper()
 	s, err := site.Parse("site.yaml", []byte(file), "/home/x")
 	if err != nil {

@@ -40,9 +40,12 @@ type dpkgMemo struct {
 	state *dpkgState
 }
 
-// readDpkg reads dpkg's status, once for as long as the file is the same. dpkg replaces
-// it by rename, so size, time and inode tell. A host without one has no package.
+// readDpkg reads dpkg's status, once for as long as the file is the same, however many
+// steps look at the same time. dpkg replaces it by rename, so size, time and inode tell.
+// A host without one has no package.
 func readDpkg(h *Machine) (*dpkgState, error) {
+	h.dpkg.Lock()
+	defer h.dpkg.Unlock()
 	f, err := os.Open(h.Path(dpkgStatus))
 	if errors.Is(err, fs.ErrNotExist) {
 		return &dpkgState{}, nil

@@ -88,6 +88,7 @@ type Machine struct {
 	engine *client.Client
 	engErr error
 	memo   sync.Map
+	dpkg   sync.Mutex // held while dpkg's status is read
 }
 
 // Progress is how far a long step is. Total is 0 where it is not known.
