@@ -10,9 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 
-	"github.com/google/renameio/v2"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // FileParams is one file. Content stands in the plan; a file that holds a secret
@@ -113,21 +112,10 @@ func writeFile(h *Machine, path string, content []byte, o owner) error {
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", path, err)
 	}
-	pending, err := renameio.NewPendingFile(full, renameio.WithStaticPermissions(o.mode))
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+	if err := durable.WriteFileAs(full, content, durable.Owner{Mode: o.mode, UID: o.uid, GID: o.gid}); err != nil {
+		return fmt.Errorf("writing %s for %d:%d: %w", path, o.uid, o.gid, err)
 	}
-	defer pending.Cleanup()
-	if err := pending.Chown(o.uid, o.gid); err != nil {
-		return fmt.Errorf("giving %s to %d:%d: %w", path, o.uid, o.gid, err)
-	}
-	if _, err := pending.Write(content); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	if err := pending.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return syncDir(filepath.Dir(full))
+	return nil
 }
 
 // syncDir makes a rename in dir durable (fsync(2) on the folder).
@@ -171,8 +159,8 @@ func ownerDiff(h *Machine, path string, mode fs.FileMode, uid, gid int) (string,
 	if got := info.Mode().Perm(); got != mode.Perm() {
 		fmt.Fprintf(&diff, "- %s mode %04o\n+ %s mode %04o\n", path, got, path, mode.Perm())
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && (int(st.Uid) != uid || int(st.Gid) != gid) {
-		fmt.Fprintf(&diff, "- %s owner %d:%d\n+ %s owner %d:%d\n", path, st.Uid, st.Gid, path, uid, gid)
+	if u, g, ok := ownerOf(info); ok && (u != uid || g != gid) {
+		fmt.Fprintf(&diff, "- %s owner %d:%d\n+ %s owner %d:%d\n", path, u, g, path, uid, gid)
 	}
 	return diff.String(), nil
 }

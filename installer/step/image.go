@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/docker/docker/api/types/image"
@@ -224,11 +223,10 @@ func (i *imageStep) checkSpace(ctx context.Context, h *Machine, engine *client.C
 	if err != nil {
 		return fmt.Errorf("asking the engine where it stores images: %w", err)
 	}
-	var fs syscall.Statfs_t
-	if err := syscall.Statfs(h.Path(info.DockerRootDir), &fs); err != nil {
+	free, err := freeSpace(h.Path(info.DockerRootDir))
+	if err != nil {
 		return fmt.Errorf("looking at the space of %s: %w", info.DockerRootDir, err)
 	}
-	free := int64(fs.Bavail) * fs.Bsize
 	if need := i.Size * unpacked; free < need {
 		return &problem.Error{Kind: problem.Check, Doing: "pulling", Object: i.reference(),
 			Err: fmt.Errorf("%s has %d bytes free and the image needs about %d", info.DockerRootDir, free, need),

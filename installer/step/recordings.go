@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/moby/sys/mountinfo"
-
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -63,7 +61,7 @@ func (r *recordings) mounted(h *Machine) error {
 		return fmt.Errorf("reading the mounts: %w", err)
 	}
 	defer table.Close()
-	mounts, err := mountinfo.GetMountsFromReader(table, mountinfo.SingleEntryFilter(r.path))
+	mounts, err := mountsAt(table, r.path)
 	if err != nil {
 		return fmt.Errorf("reading the mounts: %w", err)
 	}
@@ -72,7 +70,7 @@ func (r *recordings) mounted(h *Machine) error {
 			Err: fmt.Errorf("no file system is mounted there"),
 			Fix: "mount the recordings disk at " + r.path + " (and list it in /etc/fstab), or name another folder under recordings: in the site file"}
 	}
-	if readOnly(mounts[len(mounts)-1].Options) {
+	if readOnly(mounts[len(mounts)-1]) {
 		return &problem.Error{Kind: problem.Check, Doing: "preparing recordings at", Object: r.path,
 			Err: fmt.Errorf("its file system is mounted read-only"),
 			Fix: "look at the disk (dmesg), then mount it for writing"}

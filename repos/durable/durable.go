@@ -16,12 +16,28 @@ import (
 // beside path, fsynced, renamed over it, and the folder is fsynced (rename(2) alone
 // does not survive a power cut). The folder must exist.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
+	return write(path, data, func(f *os.File) error { return f.Chmod(mode) })
+}
+
+// Owner is who may do what with a file.
+type Owner struct {
+	Mode     fs.FileMode
+	UID, GID int
+}
+
+// WriteFileAs is WriteFile of a file that is o's before it has its name, so that a secret
+// is never open to others even for a moment.
+func WriteFileAs(path string, data []byte, o Owner) error {
+	return write(path, data, func(f *os.File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
+}
+
+func write(path string, data []byte, own func(*os.File) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
 	if err != nil {
 		return fmt.Errorf("making a temporary file for %s: %w", path, err)
 	}
-	err = fill(f, data, mode)
+	err = fill(f, data, own)
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -34,10 +50,10 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	return nil
 }
 
-func fill(f *os.File, data []byte, mode fs.FileMode) error {
-	_, err := f.Write(data)
+func fill(f *os.File, data []byte, own func(*os.File) error) error {
+	err := own(f)
 	if err == nil {
-		err = f.Chmod(mode)
+		_, err = f.Write(data)
 	}
 	if err == nil {
 		err = f.Sync()
