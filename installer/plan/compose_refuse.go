@@ -111,7 +111,7 @@ func checkBind(source string) error {
 	case strings.HasPrefix(source, "~"):
 		return fmt.Errorf("%s: a home folder is not the same everywhere; write an absolute path", source)
 	case !path.IsAbs(source) || path.Clean(source) != source:
-		return fmt.Errorf("%s: write an absolute path without . and ..", source)
+		return fmt.Errorf("%s: write an absolute path that does not climb", source)
 	}
 	for _, closed := range []string{"/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/lib/docker", "/var/lib/containerd", "/var/lib/valtctl", "/run/valtctl", "/etc/docker"} {
 		if source == "/" || source == closed || strings.HasPrefix(closed, source+"/") || strings.HasPrefix(source, closed+"/") {

@@ -111,19 +111,18 @@ func (r *reader) judgeCloud(s *Site) {
 
 // judgeCameras finds cameras that stand twice, and servers with too many.
 func (r *reader) judgeCameras(s *Site) {
-	type place struct{ host, line int }
-	seen := map[Address]place{}
+	seen := map[Address]int{} // the index of the host
 	for i, h := range s.Hosts {
 		for _, c := range h.Cameras {
 			first, again := seen[c.Address]
 			switch {
 			case c.Address == "":
 			case !again:
-				seen[c.Address] = place{host: i}
-			case first.host == i:
+				seen[c.Address] = i
+			case first == i:
 				r.at(hostField(i, "cameras"), fmt.Sprintf("the camera %s stands twice", c.Address), "keep it once")
 			default:
-				r.warn(hostField(i, "cameras"), fmt.Sprintf("the camera %s is also a camera of %s", c.Address, s.Hosts[first.host].Name), "keep it at one media host unless both are to record it")
+				r.warn(hostField(i, "cameras"), fmt.Sprintf("the camera %s is also a camera of %s", c.Address, s.Hosts[first].Name), "keep it at one media host unless both are to record it")
 			}
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
@@ -161,7 +162,7 @@ func forget(t *testing.T, d ImageDigests) {
 	engine := dockerOf(t, engineMachine(nil))
 	t.Cleanup(func() {
 		_, err := engine.ImageRemove(context.WithoutCancel(t.Context()), d.Config, image.RemoveOptions{Force: true})
-		if err != nil && !client.IsErrNotFound(err) {
+		if err != nil && !cerrdefs.IsNotFound(err) {
 			t.Errorf("removing the test's image: %v", err)
 		}
 	})
@@ -176,7 +177,7 @@ func containerFor(t *testing.T, d ImageDigests) ContainerParams {
 	t.Cleanup(func() {
 		for _, n := range []string{own, own + "-old"} {
 			err := engine.ContainerRemove(context.WithoutCancel(t.Context()), n, container.RemoveOptions{Force: true})
-			if err != nil && !client.IsErrNotFound(err) {
+			if err != nil && !cerrdefs.IsNotFound(err) {
 				t.Errorf("removing the test's container: %v", err)
 			}
 		}
@@ -192,7 +193,7 @@ func containerFor(t *testing.T, d ImageDigests) ContainerParams {
 func inspect(t *testing.T, containerName string) *container.InspectResponse {
 	t.Helper()
 	found, err := dockerOf(t, engineMachine(nil)).ContainerInspect(t.Context(), containerName)
-	if client.IsErrNotFound(err) {
+	if cerrdefs.IsNotFound(err) {
 		return nil
 	}
 	if err != nil {

@@ -177,7 +177,7 @@ func parseMode(text string) (fs.FileMode, error) {
 // cleanPath refuses a path that is relative or climbs.
 func cleanPath(p string) error {
 	if !filepath.IsAbs(p) || filepath.Clean(p) != p {
-		return fmt.Errorf("checking the path %q: it must be absolute and without . or ..", p)
+		return fmt.Errorf("checking the path %q: it must be absolute and must not climb", p)
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
 )
 
 // networkFor is a wanted network with a name of this test alone. It must be asked for before
@@ -16,7 +16,7 @@ func networkFor(t *testing.T, network string) NetworkParams {
 	own := "valt-step-test-" + strings.ToLower(t.Name()) + "_" + network
 	engine := dockerOf(t, engineMachine(nil))
 	t.Cleanup(func() {
-		if err := engine.NetworkRemove(context.WithoutCancel(t.Context()), own); err != nil && !client.IsErrNotFound(err) {
+		if err := engine.NetworkRemove(context.WithoutCancel(t.Context()), own); err != nil && !cerrdefs.IsNotFound(err) {
 			t.Errorf("removing the test's network: %v", err)
 		}
 	})
