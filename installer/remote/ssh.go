@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -125,7 +126,7 @@ func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKe
 		return ssh.NewClient(sc, chans, reqs), nil
 	}
 	conn.Close()
-	return nil, l.explain(ctx, err, counted.read)
+	return nil, l.explain(ctx, err, counted.read.Load())
 }
 
 // open opens the TCP connection to a hop, through the hops before it.
@@ -142,12 +143,12 @@ func (r *sshRunner) open(ctx context.Context, h hop, limit time.Duration) (net.C
 // countingConn counts what was read, to tell a server that hung up from one that spoke.
 type countingConn struct {
 	net.Conn
-	read int64
+	read atomic.Int64 // the reader goes on while a failed login is explained
 }
 
 func (c *countingConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.read += int64(n)
+	c.read.Add(int64(n))
 	return n, err
 }
 
