@@ -75,7 +75,7 @@ func (e *Env) aptRuns(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	for {
-		if _, err := e.Lab.Output(ctx, host, "pgrep", "--full", "^apt-get .*install"); err == nil {
+		if _, err := e.Lab.Output(ctx, host, "pgrep", "--full", "^(/usr/bin/)?apt-get .*install"); err == nil {
 			return nil
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
