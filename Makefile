@@ -42,7 +42,7 @@ campaign: build
 ## bench: valtctl beside the tool a user would otherwise take
 bench: build
 	$(LAB) up
-	$(LAB) bench
+	XDG_STATE_HOME=$(CURDIR)/.lab/state $(LAB) bench
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./repos/... ./installer/...
 
 lint:
