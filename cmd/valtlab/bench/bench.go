@@ -6,7 +6,6 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -122,18 +121,32 @@ func sameWork(hosts []host, tasks, steps map[string]int) error {
 	return nil
 }
 
-// command runs a program to its end and returns its output and how long it took.
+// command runs a program to its end and returns its output and how long it took. The
+// output goes through files: a connection that Ansible leaves open for the next run
+// (ssh_config(5), ControlPersist) holds its standard error, and a pipe would be waited
+// for until that connection ends too.
 func (b *bench) command(ctx context.Context, env []string, argv ...string) (string, time.Duration, error) {
+	stdout, err := os.Create(filepath.Join(b.work, "stdout"))
+	if err != nil {
+		return "", 0, fmt.Errorf("running %s: %w", filepath.Base(argv[0]), err)
+	}
+	defer stdout.Close()
+	stderr, err := os.Create(filepath.Join(b.work, "stderr"))
+	if err != nil {
+		return "", 0, fmt.Errorf("running %s: %w", filepath.Base(argv[0]), err)
+	}
+	defer stderr.Close()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = b.Lab.Path()
 	cmd.Env = slices.Concat(os.Environ(), env)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.Stdout, cmd.Stderr = stdout, stderr
 	start := b.Now()
-	err := cmd.Run()
+	ran := cmd.Run()
 	took := b.Now().Sub(start)
-	if err != nil {
-		return "", took, fmt.Errorf("running %s: %w: %s%s", filepath.Base(argv[0]), err, stdout.Bytes(), stderr.Bytes())
+	said, err := os.ReadFile(stdout.Name())
+	if err == nil && ran != nil {
+		complaint, _ := os.ReadFile(stderr.Name()) // beside ran it is only an explanation
+		err = fmt.Errorf("running %s: %w: %s%s", filepath.Base(argv[0]), ran, said, complaint)
 	}
-	return stdout.String(), took, nil
+	return string(said), took, err
 }
