@@ -15,6 +15,9 @@ import (
 
 	"github.com/creachadair/jrpc2"
 	"github.com/hashicorp/yamux"
+
+	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/survey"
 )
 
 // Client is the controller's end. Its methods may be called concurrently. Cancelling
@@ -112,6 +115,40 @@ func (c *Client) Logs(ctx context.Context, r LogsRequest, out io.Writer) error {
 	_, err := callStream[struct{}](ctx, c, methodLogs, r, func(in io.Reader) error {
 		_, err := io.Copy(out, in)
 		return err
+	})
+	return err
+}
+
+// Probe has the host ask its questions and hands each outcome over as it comes.
+func (c *Client) Probe(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
+	return callLines(ctx, c, methodProbe, r, outcome)
+}
+
+// Listen has the host listen until ctx ends, which is no error, and hands over what it
+// tells.
+func (c *Client) Listen(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error {
+	err := callLines(ctx, c, methodListen, r, event)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// Survey asks what takes longer than facts.
+func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, error) {
+	return call[survey.Reply](ctx, c, methodSurvey, r)
+}
+
+// callLines makes one typed call that is answered by one thing a line.
+func callLines[Thing, Req any](ctx context.Context, c *Client, method string, req Req, each func(Thing) error) error {
+	_, err := callStream[struct{}](ctx, c, method, req, func(in io.Reader) error {
+		return eachLine(in, func(line json.RawMessage) error {
+			var t Thing
+			if err := json.Unmarshal(line, &t); err != nil {
+				return fmt.Errorf("reading an event of %s: %w", method, err)
+			}
+			return each(t)
+		})
 	})
 	return err
 }

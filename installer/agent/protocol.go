@@ -6,7 +6,9 @@ import (
 	"io"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/survey"
 )
 
 // The methods, by their names on the wire. A method is a name here, one line in
@@ -19,6 +21,9 @@ const (
 	methodTxnList    = "txn.list"
 	methodTxnFollow  = "txn.follow"
 	methodLogs       = "logs"
+	methodProbe      = "probe"
+	methodListen     = "listen"
+	methodSurvey     = "survey"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -31,6 +36,9 @@ type Handlers struct {
 	TxnList    func(ctx context.Context, r TxnListRequest) (TxnListReply, error)
 	TxnFollow  func(ctx context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error)
 	Logs       func(ctx context.Context, r LogsRequest, out io.Writer) error
+	Probe      func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error
+	Listen     func(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error
+	Survey     func(ctx context.Context, r survey.Request) (survey.Reply, error)
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/handler"
@@ -62,6 +63,9 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodTxnList:    answer(h.TxnList),
 		methodTxnFollow:  stream(m, h.follow),
 		methodLogs:       stream(m, h.logs),
+		methodProbe:      stream(m, lines(h.Probe)),
+		methodListen:     stream(m, lines(h.Listen)),
+		methodSurvey:     answer(h.Survey),
 		methodCancel:     cancelCall,
 	}
 }
@@ -77,6 +81,29 @@ func (h Handlers) follow(ctx context.Context, r TxnFollowRequest, out io.Writer)
 		}
 		return nil
 	})
+}
+
+// lines makes what hands over one thing after another write each as a line of JSON. The
+// things may come from several goroutines.
+func lines[Req, Thing any](f func(context.Context, Req, func(Thing) error) error) func(context.Context, Req, io.Writer) (struct{}, error) {
+	return func(ctx context.Context, r Req, out io.Writer) (struct{}, error) {
+		if f == nil {
+			return struct{}{}, errNotServed
+		}
+		var writing sync.Mutex
+		return struct{}{}, f(ctx, r, func(t Thing) error {
+			line, err := json.Marshal(t)
+			if err != nil {
+				return fmt.Errorf("encoding an event: %w", err)
+			}
+			writing.Lock()
+			defer writing.Unlock()
+			if _, err := out.Write(append(line, '\n')); err != nil {
+				return fmt.Errorf("sending an event: %w", err)
+			}
+			return nil
+		})
+	}
 }
 
 func (h Handlers) logs(ctx context.Context, r LogsRequest, out io.Writer) (struct{}, error) {
