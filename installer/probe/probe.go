@@ -45,11 +45,14 @@ type Spec struct {
 	// Name is what TLS verifies and Host: says; empty: Host.
 	Name string `json:"name,omitempty"`
 	Path string `json:"path,omitempty"` // of an HTTP question, absolute; with AskApt the InRelease's
+	TLS  bool   `json:"tls,omitempty"`  // of AskApt: over verified TLS
 	// Proxy is the URL of an HTTP proxy to go through; empty: none.
-	Proxy   string   `json:"proxy,omitempty"`
-	Keyring string   `json:"keyring,omitempty"` // with AskApt: a key of Request.Keyrings; empty: not verified, and said
-	Token   string   `json:"token,omitempty"`   // with AskOurs: what the listener was given
-	Names   []string `json:"names,omitempty"`   // with AskDNS: what is looked up
+	Proxy string `json:"proxy,omitempty"`
+	// Keyring, with AskApt, is a key of Request.Keyrings, or the absolute path of a file on
+	// the machine that asks; empty: not verified, and said.
+	Keyring string   `json:"keyring,omitempty"`
+	Token   string   `json:"token,omitempty"` // with AskOurs: what the listener was given
+	Names   []string `json:"names,omitempty"` // with AskDNS: what is looked up
 	// After is how long after the request this question starts: the site's rate.
 	After time.Duration `json:"after,omitempty"`
 }
