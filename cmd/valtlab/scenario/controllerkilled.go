@@ -89,7 +89,7 @@ func (e *Env) finishes(ctx context.Context, host string) error {
 	defer cancel()
 	for {
 		out, err := outputIfThere(ctx, e.Lab, host, "find", "/var/lib/valtctl/txn", "-name", "journal.jsonl",
-			"-exec", "grep", "-l", `"kind":"end"`, "{}", "+")
+			"-exec", "grep", "-q", `"kind":"end"`, "{}", ";", "-print")
 		if err == nil && out != "" {
 			return nil
 		}

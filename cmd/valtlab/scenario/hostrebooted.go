@@ -78,7 +78,7 @@ func (e *Env) goesOnAfterReboot(ctx context.Context, u *underWay, host, half str
 // half is where the host's transaction is: in fetch until its journal says that this is done.
 func (e *Env) half(ctx context.Context, host string) (string, error) {
 	out, err := outputIfThere(ctx, e.Lab, host, "find", "/var/lib/valtctl/txn", "-name", "journal.jsonl",
-		"-exec", "grep", "-l", `"kind":"half"`, "{}", "+")
+		"-exec", "grep", "-q", `"kind":"half"`, "{}", ";", "-print")
 	if out != "" {
 		return "apply", err
 	}
