@@ -44,9 +44,8 @@ func readMaterial(s *site.Site, now time.Time) (*material, error) {
 		}
 		return content
 	}
-	for _, path := range s.Network.Trust {
-		m.public.Trust = append(m.public.Trust, step.Authority{Name: pemName(path), PEM: string(read("network.trust", path))})
-	}
+	trust, err := readTrust(s)
+	m.public.Trust, errs = trust, append(errs, err)
 	if s.SSL && s.TLS.Certificate != "" {
 		m.public.Certificate = string(read("tls.certificate", s.TLS.Certificate))
 		m.key = read("tls.key_file", s.TLS.KeyFile)
@@ -83,12 +82,6 @@ func (m *material) check(s *site.Site, now time.Time) error {
 		if err := step.CheckLicence(key); err != nil {
 			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, fmt.Sprintf("hosts[%d].wowza.key_file", i)),
 				Err: err, Fix: "put the licence key, one line, into " + h.Wowza.KeyFile})
-		}
-	}
-	for _, c := range m.public.Trust {
-		if err := checkPEM([]byte(c.PEM)); err != nil {
-			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "network.trust") + ": " + c.Name,
-				Err: err, Fix: "give a certificate authority as PEM"})
 		}
 	}
 	return errors.Join(errs...)

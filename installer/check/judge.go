@@ -52,6 +52,7 @@ func (p Prober) judge(t *trial, on *listening) Result {
 	}
 	worst := t.worst()
 	r.Verdict, r.Cause, r.Evidence, r.Lost, r.Took = worst.Verdict, worst.Cause, slices.Clone(worst.Evidence), worst.Lost, worst.Took
+	r.NotAfter = worst.NotAfter
 	if t.ours {
 		r.Evidence = append(r.Evidence, "valtctl itself listened on "+f.Destination.Name+", since nothing else does yet")
 	}

@@ -24,11 +24,16 @@ type listening struct {
 	arrivals map[string][]probe.Arrival            // by host
 }
 
+func newListening() *listening {
+	return &listening{token: newToken(), stop: func() {}, states: map[string]map[uint16]probe.PortState{}, arrivals: map[string][]probe.Arrival{}}
+}
+
 // listen has every destination host listen where nothing does, and returns when each has
 // said where.
 func (p Prober) listen(ctx context.Context, trials []*trial) (*listening, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	l := &listening{token: newToken(), stop: cancel, states: map[string]map[uint16]probe.PortState{}, arrivals: map[string][]probe.Arrival{}}
+	l := newListening()
+	l.stop = cancel
 	if p.NoListen {
 		return l, nil
 	}

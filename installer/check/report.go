@@ -56,6 +56,8 @@ type Result struct {
 	Verdict probe.Verdict `json:"verdict,omitempty"`
 	Lost    probe.Place   `json:"lost,omitempty"`
 	Took    time.Duration `json:"took,omitempty"`
+	// NotAfter is the end of the certificate that the far end showed.
+	NotAfter *time.Time `json:"not_after,omitempty"`
 }
 
 // Report is what a run of checks found.
@@ -66,6 +68,9 @@ type Report struct {
 	Release  string    `json:"release,omitempty"`  // what was checked against; empty: none could be read
 	Listened []string  `json:"listened,omitempty"` // "media1: 444, 8000", where nothing did
 	Results  []Result  `json:"results"`
+	// Connecting and Probing are how long it took to reach the hosts and to try the flows.
+	Connecting time.Duration `json:"connecting"`
+	Probing    time.Duration `json:"probing"`
 }
 
 // Count is how many results have the status.

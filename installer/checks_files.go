@@ -1,0 +1,55 @@
+package installer
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// readTrust reads the authorities that a site names beside the system's. All that cannot
+// be read are reported.
+func readTrust(s *site.Site) ([]step.Authority, error) {
+	var all []step.Authority
+	var errs []error
+	for _, path := range s.Network.Trust {
+		content, err := readCapped(path)
+		if err == nil {
+			err = checkPEM(content)
+		}
+		if err != nil {
+			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "network.trust"), Err: err,
+				Fix: "put a certificate authority as PEM there, or name another in the site file"})
+			continue
+		}
+		all = append(all, step.Authority{Name: pemName(path), PEM: string(content)})
+	}
+	return all, errors.Join(errs...)
+}
+
+// pemOf is authorities as one PEM text.
+func pemOf(all []step.Authority) []byte {
+	var text bytes.Buffer
+	for _, a := range all {
+		fmt.Fprintf(&text, "%s\n", a.PEM)
+	}
+	return text.Bytes()
+}
+
+// readCertificate is the controller's copy of the site's certificate; whether it will do
+// is for the checks.
+func readCertificate(s *site.Site) check.Certificate {
+	var c check.Certificate
+	if !s.SSL || s.TLS.Certificate == "" {
+		return c
+	}
+	if c.Chain, c.Err = readCapped(s.TLS.Certificate); c.Err != nil {
+		return c
+	}
+	c.Key, c.Err = readCapped(s.TLS.KeyFile)
+	return c
+}
