@@ -27,7 +27,7 @@ type Side struct {
 func (s *Side) Handlers() agent.Handlers {
 	return agent.Handlers{
 		Facts: s.facts, Inspect: s.inspect, TxnStart: s.start, TxnRestart: s.restart,
-		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs,
+		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs, Survey: s.survey,
 	}
 }
 

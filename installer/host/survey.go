@@ -1,0 +1,12 @@
+package host
+
+import (
+	"context"
+
+	"ipivs.com/valtctl/installer/survey"
+)
+
+// survey asks the host what takes longer than facts.
+func (s *Side) survey(ctx context.Context, r survey.Request) (survey.Reply, error) {
+	return survey.Take(ctx, survey.Env{Machine: s.machine(nil)}, r)
+}
