@@ -84,7 +84,7 @@ func (m *material) check(s *site.Site, now time.Time) error {
 				Err: err, Fix: "put the licence key, one line, into " + h.Wowza.KeyFile})
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, checkTrust(s, m.public.Trust))...)
 }
 
 // place is where a field stands in the site file, with its name.

@@ -79,8 +79,14 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
 }
 
+// restart goes on with a transaction. One that has ended since the controller looked is
+// what the controller wanted: there is nothing left to do but to follow it.
 func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
-	if err := s.Launcher.Store.Restart(r.ID, r.Secrets); err != nil {
+	err := s.Launcher.Store.Restart(r.ID, r.Secrets)
+	if errors.Is(err, txn.ErrOver) {
+		return agent.TxnReply{ID: r.ID}, nil
+	}
+	if err != nil {
 		return agent.TxnReply{}, err
 	}
 	return agent.TxnReply{ID: r.ID}, s.Launcher.Start(ctx, r.ID)

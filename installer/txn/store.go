@@ -117,6 +117,9 @@ func (s *Store) write(id string, r Request, secrets map[string][]byte) error {
 	return journal.SyncDir(s.dir)
 }
 
+// ErrOver says that a transaction has ended.
+var ErrOver = errors.New("it is over")
+
 // Restart gives an unfinished transaction what it needs to go on; Launcher.Start runs it
 // then. Its fetch half needs every secret again, its apply half none. A transaction that
 // runs already is left alone, which is no error: following it is all there is to do.
@@ -136,7 +139,7 @@ func (s *Store) Restart(id string, secrets map[string][]byte) error {
 	past := readPast(records)
 	if past.end != nil {
 		return &problem.Error{Kind: problem.Input, Doing: "resuming transaction", Object: id,
-			Err: fmt.Errorf("it is over: %s", past.end.Outcome), Fix: "valtctl install begins a new one."}
+			Err: fmt.Errorf("%w: %s", ErrOver, past.end.Outcome), Fix: "valtctl install begins a new one."}
 	}
 	if _, gone := s.missing(id, r); gone && !past.fetched {
 		if err := checkSupplied(r, secrets); err != nil {
