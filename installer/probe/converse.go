@@ -27,6 +27,28 @@ func converse(ctx context.Context, env Env, r *Request, s Spec, conn net.Conn, o
 		askConnect(ctx, c)
 	case AskOurs:
 		askOurs(ctx, c)
+	case AskSSH:
+		askSSH(ctx, c)
+	case AskHTTP:
+		askHTTP(ctx, c)
+	case AskHTTPS:
+		askHTTPS(ctx, c)
+	case AskEither:
+		askEither(ctx, c)
+	case AskRTMP:
+		askRTMP(ctx, c)
+	case AskRTMPS:
+		askRTMPS(ctx, c)
+	case AskRTSP:
+		askRTSP(ctx, c)
+	case AskRegistry:
+		askRegistry(ctx, c)
+	case AskApt:
+		askApt(ctx, c)
+	case AskMetaRelease:
+		askMetaRelease(ctx, c)
+	case AskACME:
+		askACME(ctx, c)
 	default:
 		o.Verdict, o.Cause = Unknown, fmt.Sprintf("this version cannot ask %q over a connection", s.Ask)
 	}

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/ProtonMail/go-crypto/openpgp/packet"
 )
 
 // Hash is what an index promises about a file.
@@ -33,7 +35,16 @@ type Release struct {
 // ReadInRelease verifies a clear-signed Release against a keyring and reads it. It does
 // not judge its dates: whoever asks knows which time counts.
 func ReadInRelease(signed []byte, keys Keyring) (Release, error) {
-	text, err := Open(signed, keys)
+	return readInRelease(signed, keys, nil)
+}
+
+// ReadInReleaseAt is ReadInRelease with keys and signatures judged as of a time.
+func ReadInReleaseAt(signed []byte, keys Keyring, at time.Time) (Release, error) {
+	return readInRelease(signed, keys, &packet.Config{Time: func() time.Time { return at }})
+}
+
+func readInRelease(signed []byte, keys Keyring, config *packet.Config) (Release, error) {
+	text, err := open(signed, keys, config)
 	if err != nil {
 		return Release{}, err
 	}
