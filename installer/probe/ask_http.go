@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"html"
 	"io"
@@ -63,12 +64,32 @@ func (c *conversation) either(ctx context.Context) error {
 	case a != nil && isTLS(a.heard.first):
 		c.note("it answers plain HTTP with a TLS record, as an HTTPS server does")
 		return nil
+	case a != nil && a.heard.total == 0 && c.greetsTLS(ctx):
+		c.note("it ends plain HTTP without a word and answers TLS, as an HTTPS server does")
+		return nil
 	case err != nil:
 		return err
 	case a.wantsTLS():
 		c.note("it says that it speaks HTTPS")
 	}
 	return nil
+}
+
+// greetsTLS tries TLS on a connection of its own, for servers that end plain HTTP without
+// a word. It proves a TLS server and verifies nothing, as the other two signs of one do.
+func (c *conversation) greetsTLS(ctx context.Context) bool {
+	there, tcp := c.conn.RemoteAddr().(*net.TCPAddr)
+	if !tcp || c.spec.Proxy != "" || ctx.Err() != nil {
+		return false
+	}
+	dialer := tls.Dialer{Config: &tls.Config{ServerName: c.name(), Time: c.env.Now,
+		InsecureSkipVerify: true}} //nolint:gosec // nothing is sent on it
+	conn, err := dialer.DialContext(ctx, "tcp", there.String())
+	if err != nil {
+		return false
+	}
+	conn.Close()
+	return true
 }
 
 // answer is an HTTP response and what was read of its body.
