@@ -15,24 +15,35 @@ import (
 // agentCommand is what installer/remote starts on a host. It speaks the agent's
 // protocol on its standard streams and ends when they do.
 func (a *app) agentCommand() *cobra.Command {
-	return &cobra.Command{
+	var once bool
+	c := &cobra.Command{
 		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.ExactArgs(1), Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			a.stage = running
-			return a.serveAgent(cmd.Context(), args[0])
+			return a.serveAgent(cmd.Context(), args[0], once)
 		},
 	}
+	c.Flags().BoolVar(&once, "once", false, "remove this program first, and change nothing else")
+	return c
 }
 
-func (a *app) serveAgent(ctx context.Context, nonce string) error {
+func (a *app) serveAgent(ctx context.Context, nonce string, once bool) error {
 	l, _, err := a.launcher()
 	if err != nil {
 		return err
+	}
+	side := host.Side{Kinds: step.NewRegistry(stepKinds()), Launcher: l, Now: a.now}
+	handlers := side.Handlers()
+	if once {
+		if err := remote.RemoveOnce(l.Agent); err != nil {
+			return err
+		}
+		// A transaction runs by a program that is still there after a reboot.
+		handlers.TxnStart, handlers.TxnRestart = nil, nil
 	}
 	// A line of its own, in case the login shell printed a line without an end.
 	if _, err := fmt.Fprintf(a.out, "\n%s\n", remote.Ready(nonce)); err != nil {
 		return fmt.Errorf("announcing the agent: %w", err)
 	}
-	side := host.Side{Kinds: step.NewRegistry(stepKinds()), Launcher: l, Now: a.now}
-	return agent.Serve(ctx, agent.Stdio(a.in, a.out), side.Handlers())
+	return agent.Serve(ctx, agent.Stdio(a.in, a.out), handlers)
 }

@@ -22,7 +22,7 @@ import (
 
 // runOptions are what every command that works on hosts gives to installer.
 func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Options, error) {
-	connect, err := a.connect(s)
+	connect, err := a.connect(s, agentStays)
 	if err != nil {
 		return installer.Options{}, err
 	}
@@ -60,8 +60,16 @@ func who() string {
 	return name + "@" + host
 }
 
+// afterwards is what stays on a host of an agent that had to be uploaded.
+type afterwards bool
+
+const (
+	agentStays   afterwards = false // the next run finds it there
+	nothingStays afterwards = true  // for commands that only look
+)
+
 // connect reaches hosts over SSH, and this machine itself without it.
-func (a *app) connect(s *site.Site) (installer.Connect, error) {
+func (a *app) connect(s *site.Site, then afterwards) (installer.Connect, error) {
 	if err := fitsHosts(); err != nil {
 		return nil, err
 	}
@@ -78,7 +86,7 @@ func (a *app) connect(s *site.Site) (installer.Connect, error) {
 		if err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
-		with.Progress = progress
+		with.Progress, with.LeavesNothing = progress, then == nothingStays
 		process, err := conn.StartAgent(ctx, with)
 		if err != nil {
 			return nil, errors.Join(err, conn.Close())

@@ -22,7 +22,7 @@ func AgentFromFile(path string) (Agent, error) {
 		return Agent{}, fmt.Errorf("reading the agent's binary: %w", err)
 	}
 	return Agent{
-		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size,
+		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size, Path: path,
 		Open: func() (io.ReadSeekCloser, error) { return os.Open(path) },
 	}, nil
 }

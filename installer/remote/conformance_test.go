@@ -2,7 +2,12 @@ package remote_test
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -60,6 +65,8 @@ func TestConformance(t *testing.T) {
 	for _, k := range kinds {
 		t.Run(k.name, func(t *testing.T) {
 			bare(t)
+			leaveNothing(t, k.connect(t))
+			bare(t)
 			conform(t, k.connect(t))
 		})
 	}
@@ -104,6 +111,50 @@ func conform(t *testing.T, c *remote.Conn) {
 	if uploaded != 0 {
 		t.Errorf("an agent that was there was uploaded again")
 	}
+}
+
+// leaveNothing asks that an agent for looking only works and is never found on the host.
+func leaveNothing(t *testing.T, c *remote.Conn) {
+	a := theAgent(t)
+	a.LeavesNothing = true
+	before := onDisk(t)
+	cl := client(t, c, a)
+	if left := onDisk(t); !slices.Equal(left, before) {
+		t.Errorf("while the agent runs there is %q, before it was %q", left, before)
+	}
+	reply, err := cl.Facts(t.Context(), agent.FactsRequest{})
+	if err != nil || reply.Facts.CPUs != 0 {
+		t.Errorf("the agent runs as user %d, %v", reply.Facts.CPUs, err)
+	}
+	cl.Close()
+	if left := onDisk(t); !slices.Equal(left, before) {
+		t.Errorf("the agent left %q, before it was %q", left, before)
+	}
+}
+
+// onDisk lists what is where an agent may write, but for what a login itself writes.
+func onDisk(t testing.TB) []string {
+	t.Helper()
+	var all []string
+	for _, dir := range []string{"/var/lib", "/home", "/run"} {
+		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+			all = append(all, path)
+			return ignoreGone(err)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return slices.DeleteFunc(all, func(path string) bool {
+		return strings.HasSuffix(path, "/authorized_keys") || strings.HasPrefix(path, "/run/sudo") || strings.HasPrefix(path, "/run/motd")
+	})
+}
+
+func ignoreGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // hide makes a folder of the machine's empty for the length of a test.

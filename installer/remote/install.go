@@ -84,6 +84,7 @@ func (c *Conn) adopt(ctx context.Context, a Agent, path string) error {
 		return fmt.Errorf("reading the host's answer %q: %w", rest, err)
 	}
 	sent := pour(p.command.stdin, a, have)
+	p.command.stdin.Close() // the end of what the script copies
 	if _, err := io.Copy(io.Discard, p.out); err != nil {
 		return errors.Join(fmt.Errorf("waiting for the host: %w", err), ctx.Err())
 	}
@@ -111,9 +112,8 @@ func explainInstall(err error) error {
 	return err
 }
 
-// pour writes the binary from offset on to w and closes w.
-func pour(w io.WriteCloser, a Agent, offset int64) error {
-	defer w.Close()
+// pour writes the binary from offset on to w.
+func pour(w io.Writer, a Agent, offset int64) error {
 	if offset == a.Size {
 		return nil
 	}

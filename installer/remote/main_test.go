@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == "agent" {
 		os.Exit(agentMain(os.Args[2]))
 	}
+	if len(os.Args) == 4 && os.Args[1] == "agent" && os.Args[2] == "--once" {
+		os.Exit(onceMain(os.Args[3]))
+	}
 	if os.Getenv(inNamespace) == "" {
 		os.Exit(reexec())
 	}
@@ -64,6 +67,19 @@ func agentMain(nonce string) int {
 		return 1
 	}
 	return 0
+}
+
+// onceMain is the agent of these tests that leaves nothing.
+func onceMain(nonce string) int {
+	exe, err := os.Executable()
+	if err == nil {
+		err = remote.RemoveOnce(exe)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return agentMain(nonce)
 }
 
 // reexec runs the tests again in a mount namespace of their own.
@@ -185,7 +201,7 @@ func theAgent(t testing.TB) remote.Agent {
 		t.Fatal(err)
 	}
 	return remote.Agent{
-		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size,
+		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size, Path: exe,
 		Open: func() (io.ReadSeekCloser, error) { return os.Open(exe) },
 	}
 }

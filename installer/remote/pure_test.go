@@ -18,8 +18,8 @@ import (
 )
 
 func TestQuoteSurvivesShells(t *testing.T) {
-	script := strings.ReplaceAll(installScript, "\n", " ")
-	argv := []string{"printf", "%s,", "", "a b", `$HOME "x" ~ * ;|&`, script}
+	script, once := strings.ReplaceAll(installScript, "\n", " "), strings.ReplaceAll(onceScript, "\n", " ")
+	argv := []string{"printf", "%s,", "", "a b", `$HOME "x" ~ * ;|&`, script, once}
 	line, err := quote(argv)
 	if err != nil {
 		t.Fatal(err)

@@ -28,8 +28,13 @@ func Ready(nonce string) string { return "valtctl/agent/1 " + nonce + " ready" }
 type Agent struct {
 	Hash string // hex SHA-256 of the binary
 	Size int64  // bytes
+	Path string // where the binary is on this machine; "": only Open knows
 	// Open opens the binary. It is called only if the host lacks it.
 	Open func() (io.ReadSeekCloser, error)
+	// LeavesNothing is for a run that changes nothing: an agent that has to be uploaded
+	// removes itself as it starts (RemoveOnce), and one cut off before that is removed by
+	// the host. An agent that is there already is used and stays.
+	LeavesNothing bool
 	// Progress, if set, is told of an upload as it goes, in bytes.
 	Progress func(done, total int64)
 }

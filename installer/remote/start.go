@@ -21,11 +21,9 @@ const noiseLimit = 64 << 10
 // StartAgent starts the agent as root and uploads it first if the host lacks it. The
 // process it returns is past its ready line: everything read from it is protocol.
 func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
-	p, err := c.launch(ctx, a)
+	p, err := c.launch(ctx, AgentPath(a.Hash))
 	if errors.Is(err, errMissing) {
-		if err = c.install(ctx, a); err == nil {
-			p, err = c.launch(ctx, a)
-		}
+		p, err = c.bring(ctx, a)
 	}
 	if err != nil {
 		return nil, c.explain("starting the agent on", err)
@@ -33,12 +31,21 @@ func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
 	return p, nil
 }
 
-func (c *Conn) launch(ctx context.Context, a Agent) (*Process, error) {
+// bring starts an agent that the host lacks.
+func (c *Conn) bring(ctx context.Context, a Agent) (*Process, error) {
+	if a.LeavesNothing {
+		return c.once(ctx, a)
+	}
+	if err := c.install(ctx, a); err != nil {
+		return nil, err
+	}
+	return c.launch(ctx, AgentPath(a.Hash))
+}
+
+// launch starts the agent that is at path on the host.
+func (c *Conn) launch(ctx context.Context, path string) (*Process, error) {
 	nonce := newNonce()
-	p, _, err := c.asRoot(ctx, task{
-		argv:  []string{AgentPath(a.Hash), "agent", nonce},
-		nonce: nonce, ready: Ready(nonce), path: AgentPath(a.Hash),
-	})
+	p, _, err := c.asRoot(ctx, task{argv: []string{path, "agent", nonce}, nonce: nonce, ready: Ready(nonce), path: path})
 	return p, err
 }
 
@@ -56,7 +63,7 @@ type task struct {
 	argv  []string
 	nonce string // unguessable; in ready and in sudo's question
 	ready string // the announcement, up to what it says about itself
-	path  string // the agent's, to recognise that it is missing
+	path  string // the agent's or how it begins, to recognise that it is missing
 }
 
 // Process is a program that runs as root on the host and has announced itself.
