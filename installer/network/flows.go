@@ -299,8 +299,9 @@ func also(a, b string) string {
 }
 
 // Touches says whether the host of that name is an end of the flow.
-func (f Flow) Touches(host string) bool {
-	return slices.ContainsFunc([]Party{f.Source, f.Destination}, func(p Party) bool {
-		return p.Kind == KindHost && slices.Contains(strings.Split(p.Name, "+"), host)
-	})
+func (f Flow) Touches(host string) bool { return f.Source.is(host) || f.Destination.is(host) }
+
+// is says whether a party is the host of that name.
+func (p Party) is(host string) bool {
+	return p.Kind == KindHost && slices.Contains(strings.Split(p.Name, "+"), host)
 }
