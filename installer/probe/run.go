@@ -1,8 +1,11 @@
 package probe
 
 import (
+	"context"
 	"crypto/x509"
+	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -12,4 +15,80 @@ type Env struct {
 	Roots    *x509.CertPool // authorities for TLS; nil: the machine's own
 	Resolver *net.Resolver  // nil: the machine's own, as Go reads it
 	Root     string         // of files; empty: /
+}
+
+// Run asks every question at once, each from its Spec.After on, and hands over the
+// outcomes as they come, one at a time. It ends at the latest a deadline after the last
+// question's start. An error of outcome ends it; so does ctx, with its error. Otherwise
+// every question has an outcome.
+func Run(ctx context.Context, env Env, r Request, outcome func(Outcome) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	w := newWatch(nil)
+	defer w.close()
+	var handing sync.Mutex
+	hand := func(o Outcome) {
+		handing.Lock()
+		defer handing.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		if err := outcome(o); err != nil {
+			stop(fmt.Errorf("handing over the outcome of %s: %w", o.ID, err))
+		}
+	}
+	var asking sync.WaitGroup
+	for _, s := range r.Specs {
+		asking.Go(func() {
+			if waited(ctx, s.After) {
+				hand(one(ctx, env, &r, s, w))
+			}
+		})
+	}
+	asking.Wait()
+	return context.Cause(ctx)
+}
+
+// waited is false if ctx ended first.
+func waited(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// one asks one question.
+func one(ctx context.Context, env Env, r *Request, s Spec, w *watch) Outcome {
+	deadline := r.Deadline
+	if deadline <= 0 {
+		deadline = DefaultDeadline
+	}
+	ctx, cancel := context.WithTimeout(ctx, deadline)
+	defer cancel()
+	o := Outcome{ID: s.ID}
+	began := env.Now()
+	q := &question{env: env, req: r, spec: s, out: &o, watch: w}
+	q.ask(ctx)
+	o.Took = env.Now().Sub(began)
+	return o
+}
+
+// ask chooses by what the question is asked over.
+func (q *question) ask(ctx context.Context) {
+	switch q.spec.Ask {
+	case AskIKE:
+		q.askIKE(ctx)
+	case AskGRE, AskESP:
+		q.askRaw(ctx)
+	case AskDNS:
+		q.askDNS(ctx)
+	case AskNTP:
+		q.askNTP(ctx)
+	default:
+		q.overTCP(ctx)
+	}
 }
