@@ -1,6 +1,13 @@
 package check
 
 import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
 	"time"
 
 	"ipivs.com/valtctl/installer/facts"
@@ -47,20 +54,92 @@ type Certificate struct {
 	Err        error
 }
 
-// Offer is what the release repository has to update to (ReadOffer).
-type Offer struct {
-	Err     error  // why the repository could not be asked
-	Channel string // that was asked; empty: a version was given
-	Wanted  string // the version that the channel has, or that was given
-	// Releases are the manifests after the oldest installed version up to the wanted one.
-	Releases []*release.Manifest
+// leaf is the first certificate of the chain.
+func (c Certificate) leaf() (*x509.Certificate, error) {
+	if c.Err != nil {
+		return nil, c.Err
+	}
+	block, _ := pem.Decode(c.Chain)
+	if block == nil {
+		return nil, errors.New("reading the site's certificate: it holds nothing in PEM")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the site's certificate: %w", err)
+	}
+	return leaf, nil
 }
 
-// JudgeHosts answers the topic hosts.
-func JudgeHosts(in Input) []Result { return nil }
+// maxPEM caps the files of a certificate and its key, in bytes.
+const maxPEM = 1 << 20
 
-// JudgeExpiry answers the topic expiry, soonest end first.
-func JudgeExpiry(in Input) []Result { return nil }
+// ReadCertificate reads the files that the site file names, on the controller. A site
+// whose certificate is not its own has none.
+func ReadCertificate(s *site.Site) Certificate {
+	if !s.SSL || s.Cloud != nil {
+		return Certificate{}
+	}
+	chain, err := readPEM("tls.certificate", s.TLS.Certificate)
+	key, keyErr := readPEM("tls.key_file", s.TLS.KeyFile)
+	return Certificate{Chain: chain, Key: key, Err: errors.Join(err, keyErr)}
+}
 
-// JudgeUpdate answers the topic update.
-func JudgeUpdate(in Input) []Result { return nil }
+func readPEM(field, path string) ([]byte, error) {
+	if path == "" {
+		return nil, fmt.Errorf("reading the site's certificate: the site file has no %s", field)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", field, err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", field, err)
+	}
+	if len(content) > maxPEM {
+		return nil, fmt.Errorf("reading %s: %s has more than %d bytes", field, path, maxPEM)
+	}
+	return content, nil
+}
+
+// SurveyRequest is what a host of the site is asked. With a manifest its paths and the
+// engine's passwords are known; without one a host that serves media is not written to.
+// For the topic update give the wanted release, else nil.
+func SurveyRequest(s *site.Site, h site.Host, m, wanted *release.Manifest) survey.Request {
+	r := survey.Request{Folders: []string{"/", applicationFolder}}
+	if h.Recordings != "" {
+		r.Folders = append(r.Folders, h.Recordings)
+		r.Write = append(r.Write, h.Recordings)
+	} else {
+		r.Write = append(r.Write, applicationFolder)
+	}
+	if m != nil {
+		for _, p := range m.Roles[release.RoleMedia].Passwords {
+			r.EnginePasswords = append(r.EnginePasswords, p.Path)
+		}
+		if s.SSL && s.Cloud == nil {
+			r.Certificates = append(r.Certificates, m.Paths.Certificate)
+		}
+	}
+	if wanted != nil {
+		r.Packages = packagesFor(h, wanted)
+	}
+	return r
+}
+
+// packagesFor lists the packages that a release wants on a host, as apt names them.
+func packagesFor(h site.Host, m *release.Manifest) []string {
+	var all []string
+	for _, p := range m.Packages {
+		if len(p.Roles) > 0 && !slices.ContainsFunc(p.Roles, func(r string) bool { return h.Has(site.Role(r)) }) {
+			continue
+		}
+		name := p.Name
+		if p.Version != "" {
+			name += "=" + p.Version
+		}
+		all = append(all, name)
+	}
+	return all
+}

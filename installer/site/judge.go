@@ -129,16 +129,33 @@ func (r *reader) judgeCameras(s *Site) {
 	r.judgeLoad(s)
 }
 
-// judgeLoad warns where one server is to do everything for more cameras than the vendor
-// says, and proposes how to divide them.
-func (r *reader) judgeLoad(s *Site) {
-	for i, h := range s.Hosts {
-		if !h.Has(App) || !h.Has(Media) || len(s.Media()) > 1 || len(h.Cameras) <= camerasPerServer {
-			continue
+// Overload is a server that is to do everything for more cameras than the vendor says.
+type Overload struct {
+	Host    string
+	Cameras int
+	Limit   int
+	Split   string // how to divide them, in the words of a site file
+}
+
+// Overloads lists the servers that are application and media server in one for more
+// cameras than the vendor says, each with how to divide them.
+func (s *Site) Overloads() []Overload {
+	var all []Overload
+	for _, h := range s.Hosts {
+		if h.Has(App) && h.Has(Media) && len(s.Media()) == 1 && len(h.Cameras) > camerasPerServer {
+			all = append(all, Overload{h.Name, len(h.Cameras), camerasPerServer,
+				fmt.Sprintf("keep roles: [app] on %s and add media hosts, such as %s", h.Name, split(s, h.Cameras))})
 		}
+	}
+	return all
+}
+
+// judgeLoad warns of servers with too many cameras.
+func (r *reader) judgeLoad(s *Site) {
+	for _, o := range s.Overloads() {
+		i := slices.IndexFunc(s.Hosts, func(h Host) bool { return h.Name == o.Host })
 		r.warn(hostField(i, "cameras"),
-			fmt.Sprintf("%s has %d cameras and is the application server as well; the vendor asks for a separate media server above %d", h.Name, len(h.Cameras), camerasPerServer),
-			fmt.Sprintf("keep roles: [app] on %s and add media hosts, such as %s", h.Name, split(s, h.Cameras)))
+			fmt.Sprintf("%s has %d cameras and is the application server as well; the vendor asks for a separate media server above %d", o.Host, o.Cameras, o.Limit), o.Split)
 	}
 }
 

@@ -83,3 +83,44 @@ func allows(constraint, have, doing, fix string) error {
 	}
 	return &problem.Error{Kind: problem.Check, Doing: doing, Object: constraint, Err: errors.New("this is " + have), Fix: fix}
 }
+
+// Way lists the releases to go through from the installed version to the newest of the
+// given manifests, that one last, in as few updates as their From allows. There being no
+// way is a problem of kind Check.
+func Way(installed string, releases []*Manifest) ([]*Manifest, error) {
+	steps := slices.Clone(releases)
+	slices.SortStableFunc(steps, func(a, b *Manifest) int { return compareVersions(a.Version, b.Version) })
+	steps = slices.DeleteFunc(steps, func(m *Manifest) bool { return compareVersions(m.Version, installed) <= 0 })
+	if len(steps) == 0 {
+		return nil, nil
+	}
+	// hops is how many updates each needs at least, found oldest first: a way only goes up.
+	before := map[int]int{} // index in steps, or -1 for the installed version
+	hops := map[int]int{-1: 0}
+	version := func(i int) string {
+		if i < 0 {
+			return installed
+		}
+		return steps[i].Version
+	}
+	for i, m := range steps {
+		for from := -1; from < i; from++ {
+			n, reached := hops[from]
+			if was, known := hops[i]; !reached || known && was <= n+1 || m.AllowsFrom(version(from)) != nil {
+				continue
+			}
+			hops[i], before[i] = n+1, from
+		}
+	}
+	last := len(steps) - 1
+	if _, reached := hops[last]; !reached {
+		return nil, &problem.Error{Kind: problem.Check, Doing: "looking for a way from " + installed + " to", Object: "release " + version(last),
+			Err: errors.New("no release in between can be reached from it"), Fix: "ask the vendor how to get there"}
+	}
+	var way []*Manifest
+	for i := last; i >= 0; i = before[i] {
+		way = append(way, steps[i])
+	}
+	slices.Reverse(way)
+	return way, nil
+}

@@ -94,19 +94,28 @@ func (e Expiry) String() string {
 		e.Role, e.Expires.UTC().Format("2006-01-02 15:04 UTC"))
 }
 
+// Notice is how long before its end a role's expiry is announced.
+func (e Expiry) Notice() time.Duration {
+	if e.Role == roleTimestamp {
+		return announceTimestampBefore
+	}
+	return announceBefore
+}
+
+// Expiries lists when every role that was seen ends, soonest first.
+func (s State) Expiries() []Expiry {
+	var all []Expiry
+	for _, role := range allRoles() {
+		if r, ok := s.Roles[role]; ok {
+			all = append(all, Expiry{Role: role, Expires: r.Expires})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b Expiry) int { return a.Expires.Compare(b.Expires) })
+	return all
+}
+
 // Expiring lists what must be announced at now: everything within 90 days of its end,
 // and the short-lived timestamp within two days. Soonest first.
 func (s State) Expiring(now time.Time) []Expiry {
-	var ending []Expiry
-	for _, role := range allRoles() {
-		before := announceBefore
-		if role == roleTimestamp {
-			before = announceTimestampBefore
-		}
-		if r, ok := s.Roles[role]; ok && r.Expires.Sub(now) < before {
-			ending = append(ending, Expiry{Role: role, Expires: r.Expires})
-		}
-	}
-	slices.SortStableFunc(ending, func(a, b Expiry) int { return a.Expires.Compare(b.Expires) })
-	return ending
+	return slices.DeleteFunc(s.Expiries(), func(e Expiry) bool { return e.Expires.Sub(now) >= e.Notice() })
 }
