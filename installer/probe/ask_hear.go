@@ -126,6 +126,9 @@ func (h *heard) unheard(err error, protocol string) error {
 	if h.total == 0 {
 		return found(WrongContent, "accepts connections and then fails: %v", err)
 	}
+	if bytes.HasPrefix(h.first, []byte(protocol)) {
+		return found(WrongContent, "answers in broken %s: %v", protocol, err)
+	}
 	return found(WrongContent, "does not speak %s: %s", protocol, h.described())
 }
 

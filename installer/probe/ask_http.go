@@ -121,9 +121,9 @@ func (c *conversation) fetch(ctx context.Context, path string, secure bool) (*an
 	a, err := exchange(conn, r, absolute)
 	if err != nil {
 		if absolute {
-			err = proxySilent(a.heard, err)
+			return a, proxySilent(a.heard, err)
 		}
-		return a, err
+		return a, a.heard.unheard(err, "HTTP")
 	}
 	c.told(a)
 	return a, c.fromProxy(a, absolute)
@@ -183,13 +183,13 @@ func exchange(conn net.Conn, r *http.Request, absolute bool) (*answer, error) {
 			if unsent != nil && a.heard.total == 0 {
 				err = unsent
 			}
-			return a, a.heard.unheard(err, "HTTP")
+			return a, fmt.Errorf("reading an answer: %w", err)
 		}
 		if a.StatusCode/100 != 1 {
 			return a, nil
 		}
 	}
-	return a, found(WrongContent, "does not come to an answer: %s again and again", a.Status)
+	return a, fmt.Errorf("reading an answer: %s again and again", a.line())
 }
 
 // read takes the body, up to most bytes.

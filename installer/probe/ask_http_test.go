@@ -100,7 +100,7 @@ func TestWhatIsNotHTTP(t *testing.T) {
 		{"TLS", raw("\x15\x03\x01\x00\x02\x02\x46"), "does not speak HTTP: it answers as TLS does"},
 		{"garbage", raw("\x00\xff\x1b[31mred\nmore"), `it answers "\x00\xff\x1b[31mred"`},
 		{"a header without end", raw("HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Y: z\r\n", 20000)), "more than a right answer"},
-		{"promises without end", raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 9)), "again and again"},
+		{"promises without end", raw(strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 9)), "answers in broken HTTP: reading an answer: 103 Early Hints again and again"},
 		{"nginx that wants TLS", raw(recorded(t, "nginx-https-port.http")), "speaks HTTPS here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -76,7 +76,7 @@ func (c *conversation) through() (net.Conn, error) {
 	reader := bufio.NewReader(tunnel)
 	answered, err := http.ReadResponse(reader, r)
 	if err != nil {
-		return nil, proxySilent(tunnel, tunnel.unheard(err, "HTTP"))
+		return nil, proxySilent(tunnel, err)
 	}
 	c.note("the proxy answered CONNECT %s with %s", target, (&answer{Response: answered}).line())
 	if answered.StatusCode/100 != 2 {
