@@ -57,18 +57,22 @@ func (c *conversation) index(ctx context.Context) error {
 
 // verifiedIndex reads an InRelease, and verifies it if there is a keyring for it.
 func (c *conversation) verifiedIndex(signed []byte) (apt.Release, error) {
+	claimed, err := apt.ReadUnverified(signed)
+	if err != nil {
+		return claimed, found(WrongContent, "the InRelease cannot be read: %v", err)
+	}
 	if c.spec.Keyring == "" {
-		release, err := apt.ReadUnverified(signed)
-		if err != nil {
-			return release, found(WrongContent, "the InRelease cannot be read: %v", err)
-		}
-		return release, nil
+		return claimed, nil
 	}
 	keys, err := c.keyring()
 	if err != nil {
 		return apt.Release{}, found(Unknown, "the keyring %q cannot be used: %v", c.spec.Keyring, err)
 	}
-	release, err := apt.ReadInReleaseAt(signed, keys, c.env.Now())
+	at := c.env.Now()
+	if claimed.Date.After(at) { // then that is the trouble, and for timely
+		at = claimed.Date.Add(24 * time.Hour)
+	}
+	release, err := apt.ReadInReleaseAt(signed, keys, at)
 	if err == nil {
 		return release, nil
 	}
@@ -104,7 +108,6 @@ func (c *conversation) unverified(signed []byte, keys apt.Keyring, err error) er
 	case errors.Is(err, pgp.ErrUnknownIssuer):
 		return found(WrongContent, "its signature is by a key that is not trusted: %s", signers)
 	case errors.Is(err, pgp.ErrSignatureExpired), errors.Is(err, pgp.ErrKeyExpired):
-		// A signature of the future counts as expired, too.
 		if c.clockIsOff() {
 			if _, then := apt.ReadInReleaseAt(signed, keys, *c.out.Clock); then == nil {
 				return found(WrongClock, "%s, so the index's signature seems not to be valid", c.clockTrouble())

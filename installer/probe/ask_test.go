@@ -48,7 +48,9 @@ const (
 )
 
 // ask connects to addr, or to the proxy that is there, and asks.
-func (a asker) ask(t *testing.T, addr string, s Spec) Outcome { return a.askFor(t, longEnough, addr, s) }
+func (a asker) ask(t *testing.T, addr string, s Spec) Outcome {
+	return a.askFor(t, longEnough, addr, s)
+}
 
 func (a asker) askFor(t *testing.T, within time.Duration, addr string, s Spec) Outcome {
 	t.Helper()
