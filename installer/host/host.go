@@ -1,7 +1,8 @@
 // Package host is the host's side of the calls between controller and agent: it gathers
-// facts, has steps inspect, starts and follows transactions, and reads logs. It is where
-// the packages that know one thing each (facts, step, txn) meet on a host. It decides
-// nothing about a site; what is to be done comes from the controller as steps.
+// facts, has steps inspect, starts and follows transactions, reads logs, and asks the
+// network. It is where the packages that know one thing each (facts, step, txn, probe)
+// meet on a host. It decides nothing about a site; what is to be done comes from the
+// controller as steps.
 package host
 
 import (
@@ -27,7 +28,7 @@ type Side struct {
 func (s *Side) Handlers() agent.Handlers {
 	return agent.Handlers{
 		Facts: s.facts, Inspect: s.inspect, TxnStart: s.start, TxnRestart: s.restart,
-		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs, Survey: s.survey,
+		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs, Probe: s.probe, Listen: s.listen, Survey: s.survey,
 	}
 }
 

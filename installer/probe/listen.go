@@ -21,6 +21,9 @@ type PortState struct {
 	Ours bool   `json:"ours"`          // we listen there now
 	By   string `json:"by,omitempty"`  // the program that already did: "nginx (pid 812)"
 	Err  string `json:"err,omitempty"` // why neither
+	// Watched says that packets are seen before the machine's firewall, so that what has no
+	// Arrival never came. Without it only accepted connections of ours have one.
+	Watched bool `json:"watched,omitempty"`
 }
 
 // Arrival is a connection's first packet as it reached the machine, before its firewall.
