@@ -18,6 +18,7 @@ import (
 // options say what a camera is called and where it listens.
 type options struct {
 	name, rtsp, http string
+	login            bool // wants one before it says anything
 	now              func() time.Time
 }
 
@@ -71,12 +72,23 @@ func (c *camera) serve(ctx context.Context) error {
 // show is the page. net/http gives it a Date, by which a wrong clock is noticed.
 func (c *camera) show(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Server", "valtlab-camera")
+	if c.login {
+		w.Header().Set("WWW-Authenticate", fmt.Sprintf("Basic realm=%q", c.name))
+		w.WriteHeader(http.StatusUnauthorized)
+		return
+	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, "<html><head><title>%[1]s</title></head><body>%[1]s: a camera of the practice site.</body></html>\n", html.EscapeString(c.name))
 }
 
-// OnResponse adds the headers that cameras send with everything.
+// OnResponse adds the headers that cameras send with everything. A camera that wants a
+// login asks for it whatever the question, OPTIONS included, as many do (RFC 2326,
+// section 11.3.1).
 func (c *camera) OnResponse(_ *gortsplib.ServerConn, r *base.Response) {
+	if c.login {
+		r.StatusCode, r.StatusMessage, r.Body = base.StatusUnauthorized, "Unauthorized", nil
+		r.Header = base.Header{"CSeq": r.Header["CSeq"], "WWW-Authenticate": base.HeaderValue{fmt.Sprintf("Basic realm=%q", c.name)}}
+	}
 	r.Header["Server"] = base.HeaderValue{"valtlab-camera/" + c.name}
 	r.Header["Date"] = base.HeaderValue{c.now().UTC().Format(http.TimeFormat)}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/bluenviron/gortsplib/v4/pkg/base"
 )
 
-func startCamera(t *testing.T) (rtsp, page string) {
+func startCamera(t *testing.T, login bool) (rtsp, page string) {
 	t.Helper()
 	probe, err := net.Listen("tcp", "127.0.0.1:0") // gortsplib does not tell which port it got
 	if err != nil {
@@ -22,7 +22,7 @@ func startCamera(t *testing.T) (rtsp, page string) {
 	rtsp = probe.Addr().String()
 	probe.Close()
 	clock := func() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
-	c, err := start(options{"lobby", rtsp, "127.0.0.1:0", clock})
+	c, err := start(options{"lobby", rtsp, "127.0.0.1:0", login, clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func startCamera(t *testing.T) (rtsp, page string) {
 }
 
 func TestCameraIsPlayedOverRTSP(t *testing.T) {
-	rtsp, _ := startCamera(t)
+	rtsp, _ := startCamera(t, false)
 	u, err := base.ParseURL("rtsp://" + rtsp + "/any/path")
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +76,7 @@ func TestCameraIsPlayedOverRTSP(t *testing.T) {
 }
 
 func TestCameraHasAPageWithADate(t *testing.T) {
-	_, page := startCamera(t)
+	_, page := startCamera(t, false)
 	answer, err := http.Get("http://" + page + "/")
 	if err != nil {
 		t.Fatal(err)
@@ -91,5 +91,30 @@ func TestCameraHasAPageWithADate(t *testing.T) {
 	}
 	if answer.Header.Get("Date") == "" {
 		t.Error("the page has no Date")
+	}
+}
+
+func TestCameraWithALoginAsksForItWhateverTheQuestion(t *testing.T) {
+	rtsp, page := startCamera(t, true)
+	conn, err := net.Dial("tcp", rtsp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := io.WriteString(conn, "OPTIONS * RTSP/1.0\r\nCSeq: 7\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	said := make([]byte, 1024)
+	n, err := conn.Read(said)
+	if got := string(said[:n]); err != nil || !strings.HasPrefix(got, "RTSP/1.0 401 ") || !strings.Contains(got, "CSeq: 7\r\n") || !strings.Contains(got, `Basic realm="lobby"`) {
+		t.Errorf("OPTIONS: %q, %v", got, err)
+	}
+	answer, err := http.Get("http://" + page + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusUnauthorized {
+		t.Errorf("the page: %s", answer.Status)
 	}
 }

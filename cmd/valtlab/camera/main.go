@@ -17,10 +17,11 @@ func main() {
 	name := flag.String("name", "camera", "what the camera calls itself")
 	rtsp := flag.String("rtsp", ":554", "listen address of RTSP")
 	http := flag.String("http", ":80", "listen address of the page")
+	login := flag.Bool("login", false, "answer 401 to everything")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	c, err := start(options{*name, *rtsp, *http, time.Now})
+	c, err := start(options{*name, *rtsp, *http, *login, time.Now})
 	if err == nil {
 		err = c.serve(ctx)
 	}

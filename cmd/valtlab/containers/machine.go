@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"strings"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -20,7 +21,7 @@ type Spec struct {
 	Image    string
 	Command  []string // empty: what the image says
 	Env      []string
-	Network  string
+	Network  string // or "container:NAME": that container's own
 	Address  netip.Addr
 	Aliases  []string
 	Hosts    []string // lines of /etc/hosts as name:address
@@ -123,7 +124,7 @@ func (s Spec) hostConfig() *container.HostConfig {
 
 // endpoint is the container's place on its network.
 func (s Spec) endpoint() *network.NetworkingConfig {
-	if s.Network == "" || s.Network == "none" {
+	if s.Network == "" || s.Network == "none" || strings.HasPrefix(s.Network, "container:") {
 		return nil
 	}
 	settings := &network.EndpointSettings{Aliases: s.Aliases}

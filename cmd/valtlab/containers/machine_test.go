@@ -91,3 +91,10 @@ func TestArchiveIsTheSameEveryTime(t *testing.T) {
 		t.Errorf("got %v, want %v", names, want)
 	}
 }
+
+func TestContainerInsideAnotherHasNoNetworkOfItsOwn(t *testing.T) {
+	spec := Spec{Name: "lab-scanner", Lab: "lab", Kind: "peer", Image: "root", Network: "container:lab-media1"}
+	if got := spec.hostConfig().NetworkMode; got != "container:lab-media1" || spec.endpoint() != nil {
+		t.Errorf("its network is %q, with an end at %v", got, spec.endpoint())
+	}
+}

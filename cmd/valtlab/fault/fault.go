@@ -45,9 +45,12 @@ func Hold(ctx context.Context, l *lab.Lab, f Fault, d time.Duration) (err error)
 	return nil
 }
 
-// Clear ends every fault that can be left behind on the hosts.
+// Clear ends every fault that can be left behind on the hosts and between them.
 func Clear(ctx context.Context, l *lab.Lab, hosts ...string) error {
 	var errs []error
+	if err := (OnTheWay{}).End(ctx, l); err != nil {
+		errs = append(errs, err)
+	}
 	for _, host := range hosts {
 		for _, f := range []Fault{Packets{Host: host}, Slow{Host: host}, FullDisk{Host: host}, AptLock{Host: host}} {
 			if err := f.End(ctx, l); err != nil {

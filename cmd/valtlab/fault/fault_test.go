@@ -64,3 +64,14 @@ func TestFullDisksAreFoundByTheirSource(t *testing.T) {
 		t.Errorf("got %v", got)
 	}
 }
+
+func TestRulesAreInTheirDirectionAndInTheFaultsOwnTable(t *testing.T) {
+	got := Rules{Input: []string{"tcp dport 444 drop"}, Output: []string{"ip daddr 10.0.0.1 reject"}}.script()
+	in, out, found := strings.Cut(got, "chain output")
+	if !found || !strings.Contains(in, "    tcp dport 444 drop\n") || strings.Contains(in, "reject") || !strings.Contains(out, "    ip daddr 10.0.0.1 reject\n") {
+		t.Errorf("got\n%s", got)
+	}
+	if !strings.HasPrefix(got, "table inet "+table+"\ndelete table inet "+table+"\n") {
+		t.Errorf("fault clear would not end it, or it would not load twice:\n%s", got)
+	}
+}

@@ -4,21 +4,53 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // AddHost makes a further bare host. Its Address is chosen here. Adding a host that
 // is there already with the same options leaves it alone.
 func (l *Lab) AddHost(ctx context.Context, h Host) (Host, error) {
-	h = h.withDefaults()
+	added, err := l.AddHosts(ctx, h)
+	return added[0], err
+}
+
+// AddHosts makes several, side by side. None may be behind another of them.
+func (l *Lab) AddHosts(ctx context.Context, hosts ...Host) ([]Host, error) {
+	hosts = slices.Clone(hosts)
+	unlock, err := l.lock(ctx)
+	if err != nil {
+		return hosts, err
+	}
+	defer unlock()
+	for i, h := range hosts {
+		if hosts[i], err = l.register(h.withDefaults()); err != nil {
+			return hosts, err
+		}
+	}
+	image, err := l.Image(ctx, hostRecipe())
+	if err != nil {
+		return hosts, err
+	}
+	if err := l.roomToWatch(); err != nil {
+		return hosts, err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, h := range hosts {
+		group.Go(func() error { return l.raiseHost(ctx, h, image) })
+	}
+	return hosts, group.Wait()
+}
+
+// register gives a host its address and writes it into the lab's books.
+func (l *Lab) register(h Host) (Host, error) {
 	if err := h.validate(); err != nil {
 		return h, err
 	}
-	unlock, err := l.lock(ctx)
-	if err != nil {
-		return h, err
-	}
-	defer unlock()
 	s, err := l.load()
 	if err != nil {
 		return h, err
@@ -37,11 +69,28 @@ func (l *Lab) AddHost(ctx context.Context, h Host) (Host, error) {
 			return h, err
 		}
 	}
-	image, err := l.Image(ctx, hostRecipe())
+	return h, nil
+}
+
+// watchers is enough inotify instances for as many hosts as the network has room for:
+// systemd takes eight, and the kernel gives root 128 unless told otherwise (inotify(7)).
+const watchers = 2048
+
+// roomToWatch raises the kernel's limit. It is this machine's, and stays.
+func (l *Lab) roomToWatch() error {
+	const limit = "/proc/sys/fs/inotify/max_user_instances"
+	text, err := os.ReadFile(limit)
 	if err != nil {
-		return h, err
+		return fmt.Errorf("reading the kernel's limit of inotify instances: %w", err)
 	}
-	return h, l.raiseHost(ctx, h, image)
+	if now, err := strconv.Atoi(strings.TrimSpace(string(text))); err != nil || now >= watchers {
+		return err
+	}
+	l.Note("hosts", "raising %s to %d, so that many hosts can run side by side", limit, watchers)
+	if err := os.WriteFile(limit, []byte(strconv.Itoa(watchers)), 0o644); err != nil {
+		return fmt.Errorf("raising the kernel's limit of inotify instances: %w", err)
+	}
+	return nil
 }
 
 // place checks that the host fits into the lab and gives it an address, the one it

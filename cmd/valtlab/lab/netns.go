@@ -21,6 +21,11 @@ func (l *Lab) InNetwork(ctx context.Context, name string, input io.Reader, argv 
 	return l.enter(ctx, name, "--net", input, argv)
 }
 
+// OnMachine runs one of this machine's programs where the lab's bridges are.
+func (l *Lab) OnMachine(ctx context.Context, input io.Reader, argv ...string) error {
+	return run(ctx, input, argv[0], argv[1:]...)
+}
+
 // InMounts runs a program of the container's own, as root, without the limits the
 // engine sets to what enters it, in the container's mounts.
 func (l *Lab) InMounts(ctx context.Context, name string, input io.Reader, argv ...string) error {

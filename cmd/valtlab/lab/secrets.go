@@ -39,9 +39,7 @@ func (l *Lab) makeSecrets() error {
 
 // makeCertificates makes the authority, the world's certificate and the site's.
 func (l *Lab) makeCertificates() error {
-	ca, err := l.pair("ca.crt", "ca.key", func() (pki.Pair, error) {
-		return pki.NewCA(l.Now(), "Practice site "+l.Name())
-	})
+	ca, err := l.Authority()
 	if err != nil {
 		return err
 	}
@@ -55,6 +53,13 @@ func (l *Lab) makeCertificates() error {
 		return ca.Issue(l.Now(), []string{SiteName}, nil)
 	})
 	return err
+}
+
+// Authority is what signs the certificates of the lab's servers.
+func (l *Lab) Authority() (pki.Pair, error) {
+	return l.pair("ca.crt", "ca.key", func() (pki.Pair, error) {
+		return pki.NewCA(l.Now(), "Practice site "+l.Name())
+	})
 }
 
 // pair keeps a certificate and its key in two files. They are made again together
