@@ -22,6 +22,9 @@ const (
 	trustFolder  = "/etc/ssl/certs"
 	trustBundle  = trustFolder + "/ca-certificates.crt"
 	trustUpdater = "/usr/sbin/update-ca-certificates"
+	// trustDraft is what the updater appends to before it renames it. One that a power cut
+	// left behind would be appended to again, and every authority be in the bundle twice.
+	trustDraft = trustBundle + ".new"
 	trustPrefix  = "valtctl-" // of every file of ours
 )
 
@@ -138,6 +141,9 @@ func (t *trustedCA) Inspect(_ context.Context, h *Machine) (Finding, error) {
 	if err != nil {
 		return Finding{}, err
 	}
+	if _, err := os.Lstat(h.Path(trustDraft)); err == nil {
+		stray = append(stray, trustDraft)
+	}
 	for _, file := range stray {
 		fmt.Fprintf(&diff, "- %s\n", file)
 	}
@@ -188,6 +194,9 @@ func (t *trustedCA) Apply(ctx context.Context, h *Machine) error {
 		if err := os.Remove(h.Path(file)); err != nil {
 			return fmt.Errorf("removing a trusted authority: %w", err)
 		}
+	}
+	if err := os.Remove(h.Path(trustDraft)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing what an update of the bundle left that was cut off: %w", err)
 	}
 	if _, err := os.Stat(h.Path(trustUpdater)); errors.Is(err, fs.ErrNotExist) {
 		return t.writeBundle(h)

@@ -44,6 +44,13 @@ func TestTrustedCAIsTakenUpByTheSystemsOwnTool(t *testing.T) {
 		t.Errorf("diff:\n%s", found.Diff)
 	}
 
+	// An earlier update was cut off in its middle; the tool itself would append to its draft.
+	place(t, r.Machine, trustDraft, first)
+	settles(t, trusting(t, Authority{"site", first + second}), r.Machine)
+	if bundle = content(t, r.Machine, trustBundle); strings.Count(bundle, first) != 1 {
+		t.Errorf("an authority is in the bundle %d times:\n%s", strings.Count(bundle, first), bundle)
+	}
+
 	// No longer wanted; what somebody else added stays.
 	place(t, r.Machine, "/usr/local/share/ca-certificates/customer.crt", second)
 	settles(t, trusting(t, Authority{"site", first}), r.Machine)

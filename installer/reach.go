@@ -1,0 +1,93 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// concern is what the changes of a host need of the network.
+type concern struct {
+	step string // what the step's id starts with
+	row  string // what the row's id starts with
+	must bool
+}
+
+// concerns says which rows of the vendor's page the changes of one host need, by what
+// their ids start with. What is only needed once the host serves is told and holds
+// nothing up.
+func concerns() []concern {
+	return []concern{
+		{"apt-source/", "updates.", true},
+		{"packages/", "updates.", true},
+		{"engine", "updates.docker-", true},
+		{"image/", "updates.docker-registry", true},
+		{"licence", "wowza.", false},
+	}
+}
+
+// reach tries the flows that the changes need, before anything is changed: an
+// installation that stops in its middle at a firewall helps nobody.
+func (r *run) reach(ctx context.Context) error {
+	must := map[string]bool{} // flow ids
+	var flows []network.Flow
+	for _, f := range network.Flows(r.Site) {
+		needed, needs := r.needs(f)
+		if !needs {
+			continue
+		}
+		must[f.ID] = needed
+		flows = append(flows, f)
+	}
+	if len(flows) == 0 {
+		return nil
+	}
+	r.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("trying %d flows that the changes need", len(flows))})
+	results, _, err := r.prober().Try(ctx, flows)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, res := range results {
+		switch {
+		case res.Status != check.Fail:
+		case must[res.ID]:
+			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "trying", Object: res.Subject, Err: errors.New(res.Cause), Fix: res.Fix})
+		default:
+			r.Observer.Observe(Event{Kind: EventNote, Host: res.Host, Text: fmt.Sprintf("%s does not work: %s", res.Subject, res.Cause)})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// needs says whether the changes of the flow's source need it, and must have it.
+func (r *run) needs(f network.Flow) (must, needs bool) {
+	for _, h := range r.result.Hosts {
+		if f.Source.Kind != network.KindHost || f.Source.Name != h.Host {
+			continue
+		}
+		for _, c := range concerns() {
+			row := slices.ContainsFunc(f.Rows, func(row string) bool { return strings.HasPrefix(row, c.row) })
+			if row && slices.ContainsFunc(h.Changes, func(s StepChange) bool { return strings.HasPrefix(s.ID, c.step) }) {
+				must, needs = must || c.must, true
+			}
+		}
+	}
+	return must, needs
+}
+
+// prober asks the network from the hosts of this run.
+func (r *run) prober() check.Prober {
+	p := check.Prober{Site: r.Site, Manifest: r.chosen.manifest, Hosts: map[string]check.Machine{}, Codenames: map[string]string{},
+		Trust: pemOf(r.material.public.Trust), NoListen: true}
+	for i, h := range r.hosts {
+		p.Hosts[h.Name], p.Codenames[h.Name] = r.fleet[i].client, r.facts[i].Facts.OS.Codename
+	}
+	return p
+}
