@@ -10,6 +10,9 @@ import (
 	"ipivs.com/valtctl/installer/step"
 )
 
+// maxPackage is more bytes than any package has: what says so is no size.
+const maxPackage = 1 << 40
+
 // packages is how apt and dpkg are.
 func (h *host) packages(ctx context.Context) (answer, error) {
 	found, err := step.LookAtPackages(ctx, h.Machine)
@@ -104,7 +107,7 @@ func readURIs(text string) Download {
 		if len(f) < 3 || !strings.HasPrefix(f[0], "'") {
 			continue
 		}
-		if n, err := strconv.ParseInt(f[2], 10, 64); err == nil && n >= 0 {
+		if n, err := strconv.ParseInt(f[2], 10, 64); err == nil && n >= 0 && n < maxPackage {
 			d.Bytes += n
 			d.Packages = append(d.Packages, strings.TrimSuffix(f[1], ".deb"))
 		}
