@@ -13,6 +13,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -126,5 +127,22 @@ func TestATransactionThatIsNotThereIsNotFollowed(t *testing.T) {
 	}
 	if reply, err := s.list(t.Context(), agent.TxnListRequest{}); err != nil || len(reply.Transactions) != 0 {
 		t.Errorf("%+v, %v", reply, err)
+	}
+}
+
+func TestSurveyIsAnsweredOverTheWire(t *testing.T) {
+	s := side(t)
+	s.Launcher.Run = step.Exec{}
+	reply, err := s.Handlers().Survey(t.Context(), survey.Request{Certificates: []string{"/none.pem"}})
+	if err != nil || len(reply.Certificates) != 1 || !reply.Certificates[0].Missing {
+		t.Fatalf("%+v, %v", reply, err)
+	}
+	raw, err := json.Marshal(reply)
+	var read survey.Reply
+	if err := errors.Join(err, json.Unmarshal(raw, &read)); err != nil || !read.Certificates[0].Missing {
+		t.Errorf("%s, %v", raw, err)
+	}
+	if left, err := os.ReadDir(s.Launcher.Root); err != nil || len(left) != 0 {
+		t.Errorf("asking left %v, %v", left, err)
 	}
 }

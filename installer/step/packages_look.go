@@ -52,12 +52,23 @@ func AptEnvironment() []string { return aptEnvironment() }
 // alone, which is all it needs, and is ten times as fast.
 func aptCheck(ctx context.Context, h *Machine) (string, error) {
 	out, err := h.Run.Run(ctx, Command{Env: aptEnvironment(),
-		Argv: ReadingApt("-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=/dev/null", "check")})
+		Argv: ReadingApt("-o", "quiet=0", "-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=/dev/null", "check")})
 	if err == nil {
 		return "", nil
 	}
 	if ctx.Err() == nil && out.Code > 0 {
-		return strings.TrimSpace(strings.ToValidUTF8(string(out.Stdout)+string(out.Stderr), "?")), nil
+		return complaints(string(out.Stdout) + string(out.Stderr)), nil
 	}
 	return "", err
+}
+
+// complaints is apt's output without what it says it is doing ("Reading package lists...").
+func complaints(output string) string {
+	var kept []string
+	for line := range strings.Lines(strings.ToValidUTF8(output, "?")) {
+		if line = strings.TrimRight(line, "\r\n "); line != "" && !strings.HasSuffix(line, "...") && !strings.HasSuffix(line, "... Done") {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\n")
 }

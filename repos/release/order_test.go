@@ -2,6 +2,7 @@ package release_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"ipivs.com/valtctl/repos/problem"
@@ -49,4 +50,26 @@ func TestAllowsBeside(t *testing.T) {
 		t.Error(err)
 	}
 	wantProblem(t, m.AllowsBeside(release.RoleApp, "6.3.0"), problem.Check, "app servers")
+}
+
+func TestWayGoesThroughAsFewReleasesAsItMust(t *testing.T) {
+	shelf := []*release.Manifest{{Version: "6.5.0", From: ">= 6.4"}, {Version: "6.3.0", From: ">= 6.1"}, {Version: "6.4.0", From: ">= 6.2"}, {Version: "6.2.0"}, {Version: "6.4.1", From: ">= 6.2"}}
+	for installed, want := range map[string]string{
+		"6.4.0": "6.5.0", "6.2.0": "6.4.0 6.5.0", "6.1.0": "6.2.0 6.4.0 6.5.0", "5.0.0": "6.2.0 6.4.0 6.5.0", "6.5.0": "", "7.0.0": "",
+	} {
+		way, err := release.Way(installed, shelf)
+		if err != nil {
+			t.Errorf("from %s: %v", installed, err)
+			continue
+		}
+		var versions []string
+		for _, m := range way {
+			versions = append(versions, m.Version)
+		}
+		if got := strings.Join(versions, " "); got != want {
+			t.Errorf("from %s it goes through %q, want %q", installed, got, want)
+		}
+	}
+	_, err := release.Way("5.0.0", shelf[:2])
+	wantProblem(t, err, problem.Check, "6.5.0")
 }

@@ -91,3 +91,18 @@ func TestExpiriesAreAnnounced(t *testing.T) {
 		})
 	}
 }
+
+func TestExpiriesListsEveryRoleSoonestFirst(t *testing.T) {
+	at := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	s := release.State{Roles: map[string]release.RoleState{"root": {Expires: at.AddDate(1, 0, 0)}, "timestamp": {Expires: at.AddDate(0, 0, 3)}, "releases": {Expires: at.AddDate(0, 6, 0)}}}
+	var roles []string
+	for _, e := range s.Expiries() {
+		roles = append(roles, e.Role)
+		if e.Role == "timestamp" && e.Notice() != 48*time.Hour || e.Role == "root" && e.Notice() != 90*24*time.Hour {
+			t.Errorf("%s is announced %s before", e.Role, e.Notice())
+		}
+	}
+	if want := []string{"timestamp", "releases", "root"}; !slices.Equal(roles, want) {
+		t.Errorf("listed %v, want %v", roles, want)
+	}
+}
