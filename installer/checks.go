@@ -123,7 +123,9 @@ func (c *checking) wants(f network.Flow) bool {
 	if len(c.Hosts) > 0 && !slices.ContainsFunc(c.Hosts, f.Touches) || c.Want != nil && !c.Want(f) {
 		return false
 	}
-	fetches := slices.ContainsFunc(f.Rows, func(row string) bool { return strings.HasPrefix(row, "updates.") || strings.HasPrefix(row, "certificate.") })
+	fetches := slices.ContainsFunc(f.Rows, func(row string) bool {
+		return strings.HasPrefix(row, "updates.") || strings.HasPrefix(row, "certificate.")
+	})
 	return c.has(check.Network) || fetches && (c.has(check.Update) || c.has(check.Expiry))
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"ipivs.com/valtctl/installer/check"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -47,18 +46,4 @@ func pemOf(all []step.Authority) []byte {
 		fmt.Fprintf(&text, "%s\n", a.PEM)
 	}
 	return text.Bytes()
-}
-
-// readCertificate is the controller's copy of the site's certificate; whether it will do
-// is for the checks.
-func readCertificate(s *site.Site) check.Certificate {
-	var c check.Certificate
-	if !s.SSL || s.TLS.Certificate == "" {
-		return c
-	}
-	if c.Chain, c.Err = readCapped(s.TLS.Certificate); c.Err != nil {
-		return c
-	}
-	c.Key, c.Err = readCapped(s.TLS.KeyFile)
-	return c
 }

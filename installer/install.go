@@ -26,6 +26,8 @@ type Options struct {
 	Now      func() time.Time
 	Observer Observer
 	DryRun   bool
+	// SkipChecks leaves out trying the flows that the changes need.
+	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
 	Confirm func(ctx context.Context, found *Result) error
 }
@@ -117,6 +119,11 @@ func (r *run) install(ctx context.Context) error {
 	}
 	if r.DryRun {
 		return nil
+	}
+	if r.anyChange() && !r.SkipChecks {
+		if err := r.reach(ctx); err != nil {
+			return err
+		}
 	}
 	if r.anyChange() && r.Confirm != nil {
 		if err := r.Confirm(ctx, r.result); err != nil {

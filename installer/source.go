@@ -14,6 +14,7 @@ import (
 // chosen is the release of a run: everything of it that a plan needs, and what the
 // controller trusts now.
 type chosen struct {
+	repo     *release.Repository
 	manifest *release.Manifest
 	compose  map[site.Role][]byte
 	state    release.State
@@ -48,7 +49,7 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 	if err != nil {
 		return nil, err
 	}
-	got := &chosen{compose: map[site.Role][]byte{}}
+	got := &chosen{repo: repo, compose: map[site.Role][]byte{}}
 	if err := repo.Refresh(ctx); err != nil {
 		if !last || problem.KindOf(err) == problem.Trust && !errors.Is(err, release.ErrExpired) {
 			return nil, err

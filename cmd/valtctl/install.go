@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) installCommand() *cobra.Command {
-	return a.changing(&cobra.Command{
+	cmd := a.changing(&cobra.Command{
 		Use: "install", Short: "Bring the site's servers to its release", Args: cobra.NoArgs,
 		Long: `Bring the site's servers to its release: packages, Docker engine, images, certificate,
 licence, containers, until every role answers its health checks.
@@ -21,10 +21,14 @@ The hosts do the work by themselves, in parallel. If this program, its machine o
 lost they go on; "valtctl resume" follows or finishes what was begun. A second install changes
 nothing. On a server that already serves, what would interrupt it is left and named.
 
+The network flows that the changes need are tried first ("valtctl check network" tries all).
+
 On a single server run it there as root: no SSH is used.`,
 		Example: "  valtctl install --dry-run\n  valtctl install --yes\n  sudo valtctl install",
 		RunE:    a.action([]string{"text", "json"}, a.install),
 	})
+	cmd.Flags().BoolVar(&a.flags.skipChecks, "skip-checks", false, "do not try the network flows that the changes need")
+	return cmd
 }
 
 func (a *app) install(ctx context.Context, _ []string) (report, error) {
@@ -42,7 +46,7 @@ func (a *app) perform(ctx context.Context, run func(context.Context, installer.O
 	if err != nil {
 		return report{}, err
 	}
-	o.Confirm = a.confirmChanges
+	o.Confirm, o.SkipChecks = a.confirmChanges, a.flags.skipChecks
 	result, err := run(ctx, o)
 	obs.end()
 	if result == nil {

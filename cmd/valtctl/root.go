@@ -33,6 +33,7 @@ type flags struct {
 	events bool
 
 	dryRun, yes bool // of changing commands
+	skipChecks  bool // of install
 }
 
 // commands lists every command. A new one is one file and one line here.
@@ -46,6 +47,7 @@ func (a *app) commands() []*cobra.Command {
 		a.logsCommand(),
 		a.siteCommand(),
 		a.networkCommand(),
+		a.checkCommand(),
 		a.versionCommand(),
 		a.trustCommand(),
 		a.agentCommand(),

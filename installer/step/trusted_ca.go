@@ -24,8 +24,8 @@ const (
 	trustUpdater = "/usr/sbin/update-ca-certificates"
 	// trustDraft is what the updater appends to before it renames it. One that a power cut
 	// left behind would be appended to again, and every authority be in the bundle twice.
-	trustDraft = trustBundle + ".new"
-	trustPrefix  = "valtctl-" // of every file of ours
+	trustDraft  = trustBundle + ".new"
+	trustPrefix = "valtctl-" // of every file of ours
 )
 
 // Authority is one certificate authority, or a chain of them, in PEM.
