@@ -44,7 +44,7 @@ func write(w io.Writer, name string, f frame) error {
 	tmpl, err := template.New(name).Funcs(template.FuncMap{
 		"policy": func() string { return policy },
 		"style":  func() template.CSS { return template.CSS(style) },
-		"word":   word, "date": date, "join": strings.Join, "count": count,
+		"word":   word, "date": date, "join": strings.Join, "count": count, "seen": seen,
 		"inc": func(i int) int { return i + 1 },
 	}).ParseFS(files, "*.html")
 	if err != nil {

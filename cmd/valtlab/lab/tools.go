@@ -52,11 +52,13 @@ func lookup(program string) (string, error) {
 }
 
 // testTools are what the tests of the whole tree run beside the lab's own tools: real SSH
-// servers on loopback, and programs that check what was written.
+// servers on loopback, programs that check what was written, and a browser with a font for
+// the pages.
 func testTools() []tool {
 	return []tool{
 		{"sshd", "openssh-server"}, {"/usr/lib/openssh/sftp-server", "openssh-sftp-server"}, {"dropbear", "dropbear-bin"},
 		{"sudo", "sudo"}, {"perl", "perl-base"}, {"unshare", "util-linux"}, {"gcc", "gcc"}, {"/usr/include/errno.h", "libc6-dev"},
+		{"chromium", "chromium"}, {"/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf", "fonts-dejavu-core"},
 	}
 }
 
