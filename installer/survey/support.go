@@ -78,5 +78,5 @@ func readSupport(table, version string) (Support, error) {
 		}
 		return found, nil
 	}
-	return Support{}, fmt.Errorf("Ubuntu %s is not in it", version)
+	return Support{}, fmt.Errorf("it has no Ubuntu %s", version)
 }
