@@ -95,11 +95,13 @@ func locate(r *Result, o probe.Outcome, on *listening) {
 	case !known:
 	case came:
 		r.Lost = probe.AtDestination
-		r.Cause = fmt.Sprintf("it arrives at %s, and its own firewall drops it there", f.Destination.Name)
+		if o.Silent || o.Cause == "" {
+			r.Cause = fmt.Sprintf("it arrives at %s, and its own firewall drops it there", f.Destination.Name)
+		}
 		r.Evidence = append(r.Evidence, "the first packet was seen on "+f.Destination.Name+"'s interface")
 	default:
 		r.Lost = probe.OnTheWay
-		if o.Cause == "" {
+		if o.Silent || o.Cause == "" {
 			r.Cause = fmt.Sprintf("it never arrives at %s: something on the way drops it", f.Destination.Name)
 		}
 		r.Evidence = append(r.Evidence, "no packet of it was seen on "+f.Destination.Name+"'s interface")

@@ -42,7 +42,7 @@ func trialOf(f network.Flow, by string, answers ...probe.Outcome) *trial {
 func TestWhereAFilteredFlowIsLost(t *testing.T) {
 	s := siteOf(t, threeHosts)
 	f := flowNamed(t, s, "app-to-media.rest/app1/media1")
-	silence := probe.Outcome{Verdict: probe.Filtered, Local: "10.0.4.10:40001"}
+	silence := probe.Outcome{Verdict: probe.Filtered, Cause: "nothing came back", Silent: true, Local: "10.0.4.10:40001"}
 	arrives := func(from string) *listening {
 		l := newListening()
 		l.states["media1"] = map[uint16]probe.PortState{8087: {Port: 8087, Ours: true}}
@@ -51,24 +51,27 @@ func TestWhereAFilteredFlowIsLost(t *testing.T) {
 		}
 		return l
 	}
-	left := silence
+	left, rejected := silence, silence
 	left.Lost = probe.AtSource
+	rejected.Silent, rejected.Cause, rejected.Lost = false, "rejected by the destination's own firewall", probe.AtDestination
 	for name, c := range map[string]struct {
 		answer probe.Outcome
 		on     *listening
 		want   probe.Place
+		cause  string
 		fix    string
 	}{
-		"never left":                {left, arrives(""), probe.AtSource, "out to 10.0.4.21 in app1's own firewall"},
-		"came and was dropped":      {silence, arrives("10.0.4.10:40001"), probe.AtDestination, "in from 10.0.4.10 in media1's own firewall"},
-		"came through a NAT":        {silence, arrives("192.0.2.1:40001"), probe.AtDestination, "in from 10.0.4.10 in media1's own firewall"},
-		"left and never came":       {silence, arrives("10.0.4.10:40002"), probe.OnTheWay, "in the network's firewall"},
-		"the far end was not asked": {silence, newListening(), "", "in the network's firewall"},
+		"never left":                {left, arrives(""), probe.AtSource, "nothing came back", "out to 10.0.4.21 in app1's own firewall"},
+		"came and was dropped":      {silence, arrives("10.0.4.10:40001"), probe.AtDestination, "it arrives at media1", "in from 10.0.4.10 in media1's own firewall"},
+		"came through a NAT":        {silence, arrives("192.0.2.1:40001"), probe.AtDestination, "it arrives at media1", "in from 10.0.4.10 in media1's own firewall"},
+		"came and was rejected":     {rejected, arrives("10.0.4.10:40001"), probe.AtDestination, "rejected by", "in from 10.0.4.10 in media1's own firewall"},
+		"left and never came":       {silence, arrives("10.0.4.10:40002"), probe.OnTheWay, "it never arrives at media1", "in the network's firewall"},
+		"the far end was not asked": {silence, newListening(), "", "nothing came back", "in the network's firewall"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Prober{Site: s, Hosts: map[string]Machine{"app1": here{}, "media1": here{}}}.judge(trialOf(f, "app1", c.answer), c.on)
-			if r.Status != Fail || r.Lost != c.want || !strings.Contains(r.Fix, c.fix) {
-				t.Errorf("got %s, lost at %q, fix %q", r.Status, r.Lost, r.Fix)
+			if r.Status != Fail || r.Lost != c.want || !strings.Contains(r.Fix, c.fix) || !strings.Contains(r.Cause, c.cause) {
+				t.Errorf("got %s, lost at %q, cause %q, fix %q", r.Status, r.Lost, r.Cause, r.Fix)
 			}
 		})
 	}

@@ -26,13 +26,21 @@ func (c *conversation) registry(ctx context.Context) error {
 	asks := strings.EqualFold(scheme, "Bearer") || strings.EqualFold(scheme, "Basic")
 	known := a.Header.Get("Docker-Distribution-Api-Version") != ""
 	switch {
-	case a.StatusCode == http.StatusOK && (known || !a.isPage()),
+	case a.StatusCode == http.StatusOK && (known || a.isObject()),
 		a.StatusCode == http.StatusUnauthorized && (known || asks):
 		return nil
 	case a.isPage():
 		return found(WrongContent, "a web page, not a registry (%s)", a.line())
 	}
 	return found(WrongContent, "not a registry: %s answers %s", path, a.line())
+}
+
+// isObject says whether the body is a JSON object, as a registry that needs no login
+// answers, or empty.
+func (a *answer) isObject() bool {
+	a.read(maxPage)
+	body := bytes.TrimSpace(a.body)
+	return len(body) == 0 || body[0] == '{' && json.Valid(body)
 }
 
 // askMetaRelease wants the list of Ubuntu releases that do-release-upgrade reads.

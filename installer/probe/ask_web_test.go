@@ -36,6 +36,8 @@ func TestWebDocuments(t *testing.T) {
 		{"a registry that wants a password", AskRegistry, headed("WWW-Authenticate", `Basic realm="r"`, challenge), Works, ""},
 		{"a registry by its header", AskRegistry, headed("Docker-Distribution-Api-Version", "registry/2.0", challenge), Works, ""},
 		{"a web server", AskRegistry, page(200, "text/html", portal), WrongContent, "a web page, not a registry (200 OK)"},
+		{"a web server's first words", AskRegistry, page(200, "text/plain", "It works!"), WrongContent, "not a registry: /v2/ answers 200 OK"},
+		{"a registry without a login", AskRegistry, page(200, "application/json", "{}"), Works, ""},
 		{"a web server without it", AskRegistry, http.NotFound, WrongContent, "not a registry: /v2/ answers 404 Not Found"},
 		{"a web server with a login page", AskRegistry, page(401, "text/html", portal), WrongContent, "a web page, not a registry (401 Unauthorized)"},
 		{"releases", AskMetaRelease, page(200, "text/plain", list), Works, ""},

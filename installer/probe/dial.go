@@ -126,8 +126,22 @@ func (q *question) dialAny(ctx context.Context, all []netip.Addr, port uint16) (
 			continue
 		}
 		first, q.out.Address = r, to.String()
+		q.out.Local, q.out.Silent = tried.from(), r.silence
 	}
 	return nil, first
+}
+
+// from is where a try started, whatever became of it; empty where the port is not known.
+func (a attempt) from() string {
+	if a.local == 0 {
+		return ""
+	}
+	conn, err := net.Dial("udp4", a.to.String()) // sends nothing, and shows the source address
+	if err != nil {
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), a.local).String()
+	}
+	defer conn.Close()
+	return netip.AddrPortFrom(conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr(), a.local).String() // as of every UDP connection
 }
 
 // shareOf is an equal share for each that is left of the time that is left.
@@ -155,7 +169,7 @@ func (q *question) dial(ctx context.Context, to netip.AddrPort) (net.Conn, attem
 
 // attempt gathers what is known of a try that ended with err.
 func (q *question) attempt(protocol uint8, local uint16, to netip.AddrPort, err error) attempt {
-	a := attempt{protocol: protocol, to: to, err: err, unable: q.watch.why}
+	a := attempt{protocol: protocol, to: to, local: local, err: err, unable: q.watch.why}
 	if err == nil {
 		return a
 	}

@@ -12,7 +12,8 @@ import (
 type attempt struct {
 	protocol uint8
 	to       netip.AddrPort
-	err      error // nil: it came about
+	local    uint16 // port that it started from; 0: not known
+	err      error  // nil: it came about
 	trace    trace
 	watched  bool       // what the trace does not have was not there
 	unable   error      // why packets could not be watched at all

@@ -106,6 +106,9 @@ type Outcome struct {
 	// Lost says where a filtered flow ends, as far as the asking machine can tell: it sees
 	// whether its own packet left. Arrivals tell the rest.
 	Lost Place `json:"lost,omitempty"`
+	// Silent says of a filtered flow that nothing at all came back: whose filter it was
+	// only arrivals can tell.
+	Silent bool `json:"silent,omitempty"`
 	// Local is the address and port the question was asked from.
 	Local string `json:"local,omitempty"`
 	// Clock is what the far end says the time is (HTTP's Date, NTP), and Offset that less
