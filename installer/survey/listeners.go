@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -58,6 +59,22 @@ func (h *host) listeners(ctx context.Context) (answer, error) {
 	return func(r *Reply) { r.Listeners = all }, errors.Join(dockerErr, ownersErr)
 }
 
+// ignored are the inodes of the sockets that do not count.
+func (h *host) ignored() map[string]bool {
+	own := map[string]bool{}
+	if h.ignore == 0 {
+		return own
+	}
+	fds, _ := filepath.Glob(h.Path(fmt.Sprintf("/proc/%d/fd/*", h.ignore))) // the pattern is well formed
+	for _, fd := range fds {
+		link, err := os.Readlink(fd)
+		if inode, ok := strings.CutPrefix(link, "socket:["); err == nil && ok {
+			own[strings.TrimSuffix(inode, "]")] = true
+		}
+	}
+	return own
+}
+
 // sockets reads the kernel's tables of both protocols and address families.
 func (h *host) sockets() ([]socket, error) {
 	var all []socket
@@ -78,6 +95,8 @@ func (h *host) sockets() ([]socket, error) {
 		}
 		all = append(all, readSockets(text, table.protocol, table.state)...)
 	}
+	own := h.ignored()
+	all = slices.DeleteFunc(all, func(s socket) bool { return own[s.inode] })
 	return all, nil
 }
 

@@ -90,6 +90,10 @@ func TestRealMachineAnswersEveryQuestionAndKeepsNothing(t *testing.T) {
 	if l := reply.Listeners[at]; l.PID != os.Getpid() || l.Program == "" || !l.Address.IsLoopback() || l.Protocol != "tcp" {
 		t.Errorf("our own listener is told as %+v", l)
 	}
+	ignoring := take(t, Env{Machine: &step.Machine{Run: step.Exec{}, Now: time.Now}, Within: time.Minute, Ignore: os.Getpid()}, Request{})
+	if slices.ContainsFunc(ignoring.Listeners, func(l Listener) bool { return l.Port == port }) {
+		t.Error("a listener of the process that does not count is told")
+	}
 	if len(reply.Inodes) != 2 || reply.Inodes[0].Total != reply.Inodes[1].Total {
 		t.Errorf("inodes %+v", reply.Inodes)
 	}

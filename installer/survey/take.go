@@ -28,7 +28,10 @@ type Env struct {
 	Machine *step.Machine // its Root, Run, Now and engine are used
 	// EngineREST is the media engine's REST interface; empty: DefaultEngineREST.
 	EngineREST string
-	Within     time.Duration // for all questions together; 0: 2.5 s, 30 s with a download
+	// Ignore is a process whose sockets do not count: the agent's own, which listens while
+	// flows are tried. 0: none.
+	Ignore int
+	Within time.Duration // for all questions together; 0: 2.5 s, 30 s with a download
 }
 
 // answer puts into the reply what one question found; nil: nothing.
@@ -66,7 +69,8 @@ func (h *host) questions(r Request) []question {
 // host is one host while it is asked.
 type host struct {
 	*step.Machine
-	rest string
+	rest   string
+	ignore int
 }
 
 // Take asks the host everything at once. A question that fails, or has no answer in time,
@@ -76,7 +80,7 @@ func Take(ctx context.Context, e Env, r Request) (Reply, error) {
 	if e.Machine == nil || e.Machine.Run == nil || e.Machine.Now == nil {
 		return Reply{}, errors.New("surveying the host: a machine with programs and a clock is needed")
 	}
-	h := &host{Machine: e.Machine, rest: e.EngineREST}
+	h := &host{Machine: e.Machine, rest: e.EngineREST, ignore: e.Ignore}
 	if h.rest == "" {
 		h.rest = DefaultEngineREST
 	}
