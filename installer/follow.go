@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
@@ -100,6 +101,7 @@ type following struct {
 	next   int64 // the journal record to go on from
 	titles map[string]titled
 	lost   bool
+	proved string // the last confirmation that was asked for
 }
 
 // titled is a step's place and name, for people.
@@ -143,7 +145,18 @@ func (f *following) once(ctx context.Context) (txn.Result, error) {
 	if s == nil {
 		return txn.Result{}, errNoSession
 	}
-	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, f.event)
+	var proving sync.WaitGroup
+	defer proving.Wait()
+	ctx, ended := context.WithCancel(ctx)
+	defer ended()
+	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, func(raw json.RawMessage) error {
+		nonce, err := f.event(raw)
+		if nonce != "" && nonce != f.proved {
+			f.proved = nonce
+			proving.Go(func() { f.prove(ctx, s, nonce) })
+		}
+		return err
+	})
 	if err != nil {
 		return txn.Result{}, err
 	}
@@ -185,13 +198,15 @@ func (f *following) tell(e Event) {
 	f.Observer.Observe(e)
 }
 
-// event passes on one line of what the host says.
-func (f *following) event(raw json.RawMessage) error {
+// event passes on one line of what the host says, and returns the confirmation that it
+// asks for, if any.
+func (f *following) event(raw json.RawMessage) (confirm string, err error) {
 	var e txn.Event
 	if err := json.Unmarshal(raw, &e); err != nil {
-		return fmt.Errorf("reading an event: %w", err)
+		return "", fmt.Errorf("reading an event: %w", err)
 	}
 	if p := e.Progress; p != nil {
+		confirm = p.Confirm
 		at := f.titles[p.Step]
 		f.tell(Event{Kind: EventProgress, Step: p.Step, Title: at.title, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
 	}
@@ -199,7 +214,7 @@ func (f *following) event(raw json.RawMessage) error {
 		f.next = rec.Seq + 1
 		f.record(rec)
 	}
-	return nil
+	return confirm, nil
 }
 
 // record tells of what a person watching wants to know of the journal.

@@ -20,6 +20,7 @@ func stepKinds() []step.Kind {
 		step.EngineConfigKind(),
 		step.EngineServiceKind(),
 		step.FileKind(),
+		step.FirewallKind(),
 		step.HealthKind(),
 		step.ImageKind(),
 		step.LicenceKind(),

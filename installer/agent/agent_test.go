@@ -15,7 +15,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -97,6 +99,10 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodTxnList:    func() error { _, err := c.TxnList(ctx); return err },
 		methodTxnFollow:  func() error { _, err := c.TxnFollow(ctx, TxnFollowRequest{}, nil); return err },
 		methodLogs:       func() error { return c.Logs(ctx, LogsRequest{}, io.Discard) },
+		methodProbe:      func() error { return c.Probe(ctx, probe.Request{}, nil) },
+		methodListen:     func() error { return c.Listen(ctx, probe.ListenRequest{}, nil) },
+		methodSurvey:     func() error { _, err := c.Survey(ctx, survey.Request{}); return err },
+		methodFirewall:   func() error { return c.ConfirmFirewall(ctx, step.FirewallAnswer{}) },
 	}
 	for name, call := range calls {
 		if err := call(); err == nil || !strings.Contains(err.Error(), "does not serve") {

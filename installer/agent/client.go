@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
 )
 
@@ -137,6 +138,12 @@ func (c *Client) Listen(ctx context.Context, r probe.ListenRequest, event func(p
 // Survey asks what takes longer than facts.
 func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, error) {
 	return call[survey.Reply](ctx, c, methodSurvey, r)
+}
+
+// ConfirmFirewall answers a host whose new firewall rules are on trial.
+func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) error {
+	_, err := call[struct{}](ctx, c, methodFirewall, a)
+	return err
 }
 
 // callLines makes one typed call that is answered by one thing a line.

@@ -24,6 +24,7 @@ const (
 	methodProbe      = "probe"
 	methodListen     = "listen"
 	methodSurvey     = "survey"
+	methodFirewall   = "firewall.confirm"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -39,6 +40,7 @@ type Handlers struct {
 	Probe      func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error
 	Listen     func(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error
 	Survey     func(ctx context.Context, r survey.Request) (survey.Reply, error)
+	Firewall   func(ctx context.Context, r step.FirewallAnswer) (struct{}, error)
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler

@@ -66,6 +66,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodProbe:      stream(m, lines(h.Probe)),
 		methodListen:     stream(m, lines(h.Listen)),
 		methodSurvey:     answer(h.Survey),
+		methodFirewall:   answer(h.Firewall),
 		methodCancel:     cancelCall,
 	}
 }

@@ -88,6 +88,7 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 			b.serve(r)
 		}
 	}
+	b.firewall()
 	return HostPlan{Host: h.Name, Roles: roleNames(h), Steps: b.steps}, errors.Join(b.errs...)
 }
 

@@ -46,7 +46,7 @@ func (b *builder) machine() {
 	b.sources("http")
 	b.packages("packages/certificates", "package ca-certificates", func(p release.Package) bool { return !p.Engine && p.Name == caCertificates })
 	b.sources("https")
-	b.packages("packages/host", "packages of the host", func(p release.Package) bool { return !p.Engine && p.Name != caCertificates })
+	b.packages("packages/host", "packages of the host", func(p release.Package) bool { return !p.Engine && p.Name != caCertificates }, b.firewallPackages()...)
 	b.clock()
 	b.engine()
 }
@@ -87,8 +87,9 @@ func (b *builder) codename(text string) string {
 	return strings.ReplaceAll(text, "{codename}", b.facts.Codename)
 }
 
-// packages plans those packages of the release that are for this host's roles.
-func (b *builder) packages(id, title string, want func(release.Package) bool) {
+// packages plans those packages of the release that are for this host's roles, and what
+// the site needs beside them.
+func (b *builder) packages(id, title string, want func(release.Package) bool, more ...step.PackageWanted) {
 	var params step.PackagesParams
 	for _, p := range b.Manifest.Packages {
 		if !want(p) || !b.forRole(p.Roles) {
@@ -96,6 +97,11 @@ func (b *builder) packages(id, title string, want func(release.Package) bool) {
 		}
 		params.Engine = p.Engine
 		params.Packages = append(params.Packages, step.PackageWanted{Name: p.Name, Version: p.Version})
+	}
+	for _, p := range more {
+		if !slices.ContainsFunc(params.Packages, func(have step.PackageWanted) bool { return have.Name == p.Name }) {
+			params.Packages = append(params.Packages, p)
+		}
 	}
 	if len(params.Packages) == 0 {
 		return

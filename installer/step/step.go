@@ -97,6 +97,9 @@ type Progress struct {
 	Text  string `json:"text,omitempty"`
 	Done  int64  `json:"done"`  // bytes
 	Total int64  `json:"total"` // bytes
+	// Confirm asks who follows to prove over a new connection that the host can be
+	// reached (ConfirmFirewall takes it back).
+	Confirm string `json:"confirm,omitempty"`
 }
 
 // Runner runs a program on the host. Argv is never text for a shell.

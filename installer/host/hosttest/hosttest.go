@@ -199,6 +199,10 @@ func (h *Host) handlers() agent.Handlers {
 			h.mu.Unlock()
 			return real.TxnFollow(ctx, r, event)
 		},
+		Firewall: func(ctx context.Context, a step.FirewallAnswer) (struct{}, error) {
+			h.called("confirm")
+			return real.Firewall(ctx, a)
+		},
 		Logs: func(_ context.Context, r agent.LogsRequest, out io.Writer) error {
 			h.called("logs")
 			_, err := io.WriteString(out, "log of "+r.Name+"\n")
@@ -232,7 +236,10 @@ type systemd struct{ h *Host }
 
 func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 	h := s.h
-	if c.Argv[0] != "systemd-run" || h.Crash {
+	if c.Argv[0] == "nft" { // whatever was loaded is in force
+		return step.Output{Stdout: []byte("table inet valtctl {\n}\n")}, nil
+	}
+	if c.Argv[0] != "systemd-run" || !slices.Contains(c.Argv, "txn-run") || h.Crash {
 		return step.Output{}, nil
 	}
 	id := c.Argv[len(c.Argv)-1]
@@ -246,17 +253,21 @@ func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 	return step.Output{}, nil
 }
 
-// kinds has every kind that a plan uses, without effect.
+// kinds has every kind that a plan uses, without effect. A firewall is the real one over
+// the imitated nft, since it speaks with the controller.
 func (h *Host) kinds() step.Registry {
 	var all []step.Kind
 	for _, k := range []step.Kind{
 		step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.DirectoryKind(), step.DongleKind(),
-		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
+		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.FirewallKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
 		step.PackagesKind(), step.PasswordKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
 	} {
 		all = append(all, step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
 			var params bytes.Buffer // without the indentation that a request's file has
 			err := json.Compact(&params, raw)
+			if k.Name == "firewall" && params.String() != "{}" {
+				return k.New(raw)
+			}
 			return imitated{h, k.Name, params.String()}, err
 		}})
 	}

@@ -1,0 +1,31 @@
+package plan
+
+import (
+	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+)
+
+// firewall plans the host's firewall as the very last step: if its trial fails the host
+// is as it was and serves. With firewall: off it takes away one that was managed before.
+func (b *builder) firewall() {
+	var params step.FirewallParams
+	title := "no firewall of valtctl's"
+	if b.Site.Firewall == site.FirewallManaged {
+		rules, err := network.Ruleset(b.Site, b.host.Name)
+		if err != nil {
+			b.fail(err)
+			return
+		}
+		params.Rules, title = string(rules), "firewall"
+	}
+	b.add(applied("firewall", title), step.FirewallKind(), params)
+}
+
+// firewallPackages is what a managed firewall is loaded with.
+func (b *builder) firewallPackages() []step.PackageWanted {
+	if b.Site.Firewall != site.FirewallManaged {
+		return nil
+	}
+	return []step.PackageWanted{{Name: "nftables"}}
+}
