@@ -12,6 +12,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"ipivs.com/valtctl/cmd/valtctl/page"
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/check"
 	"ipivs.com/valtctl/installer/probe"
@@ -43,7 +44,7 @@ update   what an update to the newest release (or --to) would need
 Without a topic: network, hosts and expiry. Nothing is left on the hosts. Flows from clients
 are tried from this machine if it is in a clients' network, or with --from client.
 Exit code 3: something that the vendor asks for does not work.`,
-		Example: "  valtctl check\n  valtctl check network --host media1\n  valtctl check --save before.json; …; valtctl check --compare before.json",
+		Example: "  valtctl check\n  valtctl check network --host media1\n  valtctl check -o html >check.html\n  valtctl check --save before.json; …; valtctl check --compare before.json",
 	}
 	cmd.Flags().StringVar(&f.from, "from", "", "`client`: this machine stands in for a client, wherever it is")
 	cmd.Flags().IntVar(&f.rate, "rate", 0, "at most `N` new connections a second over the whole site, for networks that watch for scans")
@@ -53,7 +54,7 @@ Exit code 3: something that the vendor asks for does not work.`,
 	cmd.Flags().StringVar(&f.to, "to", "", "with update: the `release` to look at instead of the channel's newest")
 	cmd.Flags().BoolVar(&f.all, "all", false, "list the checks that passed too")
 	cmd.Flags().DurationVar(&f.deadline, "deadline", probe.DefaultDeadline, "how long each flow may take, for lookup, dial and protocol together")
-	cmd.RunE = a.action([]string{"text", "json"}, func(ctx context.Context, args []string) (report, error) {
+	cmd.RunE = a.action([]string{"text", "json", "html"}, func(ctx context.Context, args []string) (report, error) {
 		return a.check(ctx, f, args)
 	})
 	return cmd
@@ -93,7 +94,7 @@ func (a *app) check(ctx context.Context, f checkFlags, args []string) (report, e
 	if before != nil {
 		result.Changes = check.Compare(before, found)
 	}
-	return checkReport(result, f), errors.Join(saveReport(f.save, found), failed(found))
+	return checkReport(s, result, f), errors.Join(saveReport(f.save, found), failed(found))
 }
 
 func (f checkFlags) topics(args []string) ([]check.Topic, error) {
@@ -134,9 +135,10 @@ func (a *app) checkOptions(s *site.Site, obs installer.Observer, f checkFlags) (
 }
 
 // checkReport renders what was found.
-func checkReport(c checked, f checkFlags) report {
+func checkReport(s *site.Site, c checked, f checkFlags) report {
 	return report{value: c, as: map[string]func(io.Writer) error{
 		"text": func(w io.Writer) error { return writeChecks(w, c, f.all) },
+		"html": func(w io.Writer) error { return page.Check(w, c.Report, s) },
 	}}
 }
 

@@ -45,7 +45,7 @@ func TestWhereAFilteredFlowIsLost(t *testing.T) {
 	silence := probe.Outcome{Verdict: probe.Filtered, Cause: "nothing came back", Silent: true, Local: "10.0.4.10:40001"}
 	arrives := func(from string) *listening {
 		l := newListening()
-		l.states["media1"] = map[uint16]probe.PortState{8087: {Port: 8087, Ours: true}}
+		l.states["media1"] = map[uint16]probe.PortState{8087: {Port: 8087, Ours: true, Watched: true}}
 		if from != "" {
 			l.arrivals["media1"] = []probe.Arrival{{From: from, Port: 8087}}
 		}

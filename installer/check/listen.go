@@ -134,18 +134,17 @@ func (l *listening) ours(f network.Flow) bool {
 // whether that can be told. Behind an address translation the source's port alone can be
 // recognised, which routers keep where they can.
 func (l *listening) came(f network.Flow, o probe.Outcome) (came, known bool) {
-	if l.state(f) == nil || o.Local == "" {
-		return false, false
-	}
+	state := l.state(f)
 	_, port, err := net.SplitHostPort(o.Local)
-	if err != nil {
+	if state == nil || err != nil {
 		return false, false
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.ContainsFunc(l.arrivals[ourEnd(f)], func(a probe.Arrival) bool {
+	came = slices.ContainsFunc(l.arrivals[ourEnd(f)], func(a probe.Arrival) bool {
 		return a.Port == f.Port && (a.From == o.Local || strings.HasSuffix(a.From, ":"+port))
-	}), true
+	})
+	return came, came || state.Watched
 }
 
 // PortList writes ports for people.

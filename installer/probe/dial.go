@@ -113,7 +113,7 @@ func (q *question) dialAny(ctx context.Context, all []netip.Addr, port uint16) (
 	var first ruling
 	for i, a := range all {
 		to := netip.AddrPortFrom(a, port)
-		share, cancel := shareOf(ctx, len(all)-i)
+		share, cancel := q.env.shareOf(ctx, len(all)-i)
 		conn, tried := q.dial(share, to)
 		cancel()
 		r := judge(tried)
@@ -145,12 +145,12 @@ func (a attempt) from() string {
 }
 
 // shareOf is an equal share for each that is left of the time that is left.
-func shareOf(ctx context.Context, left int) (context.Context, context.CancelFunc) {
+func (e Env) shareOf(ctx context.Context, left int) (context.Context, context.CancelFunc) {
 	deadline, ok := ctx.Deadline()
 	if !ok || left < 2 {
 		return context.WithCancel(ctx)
 	}
-	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(left))
+	return context.WithTimeout(ctx, deadline.Sub(e.Now())/time.Duration(left))
 }
 
 // dial makes one attempt. The port is bound first, so that the packets are known.

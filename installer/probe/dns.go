@@ -199,7 +199,7 @@ func (q *question) query(ctx context.Context, server netip.AddrPort, name string
 		return err == nil
 	}
 	if q.spec.Protocol != "tcp" {
-		r := q.exchange(ctx, server, func(conn net.Conn) error { return repeat(ctx, conn, packet, accept) })
+		r := q.exchange(ctx, server, func(conn net.Conn) error { return q.env.repeat(ctx, conn, packet, accept) })
 		if !reply.truncated {
 			return reply, r
 		}

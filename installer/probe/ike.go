@@ -34,7 +34,7 @@ func (q *question) askIKE(ctx context.Context) {
 	}
 	r := q.exchange(ctx, to, func(conn net.Conn) error {
 		q.out.Local = conn.LocalAddr().String()
-		return repeat(ctx, conn, append(marker, request...), func(answer []byte) bool {
+		return q.env.repeat(ctx, conn, append(marker, request...), func(answer []byte) bool {
 			said, ok := readIKE(bytes.TrimPrefix(answer, marker), spi)
 			if ok {
 				q.out.Evidence = append(q.out.Evidence, "answered IKE_SA_INIT: "+said)

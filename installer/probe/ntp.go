@@ -46,7 +46,7 @@ func (q *question) queryNTP(ctx context.Context, conn net.Conn) (*ntp.Response, 
 		}
 		var got *ntp.Response
 		got, err = ntp.QueryWithOptions(q.out.Address, ntp.QueryOptions{
-			Timeout: time.Until(deadline) / time.Duration(left), GetSystemTime: q.env.Now,
+			Timeout: deadline.Sub(q.env.Now()) / time.Duration(left), GetSystemTime: q.env.Now,
 			Dialer: func(string, string) (net.Conn, error) { return stayingOpen{conn}, nil }})
 		if err == nil {
 			return got, nil

@@ -34,7 +34,7 @@ func (q *question) askRaw(ctx context.Context) {
 	defer conn.Close()
 	defer boundBy(ctx, conn)()
 	q.out.Local = conn.LocalAddr().String()
-	err = repeat(ctx, conn, packet, func([]byte) bool { return true })
+	err = q.env.repeat(ctx, conn, packet, func([]byte) bool { return true })
 	q.ruled(ruleRaw(q.attempt(protocol, 0, to, err), strings.ToUpper(string(q.spec.Ask))))
 }
 

@@ -194,7 +194,7 @@ func (l *listening) taken(conn net.Conn) {
 
 // answer writes the token and waits for the other side to leave.
 func (l *listening) answer(conn net.Conn) {
-	_ = conn.SetDeadline(time.Now().Add(answerTime)) // fails on a closed connection alone
+	_ = conn.SetDeadline(l.env.Now().Add(answerTime)) // fails on a closed connection alone
 	if _, err := io.WriteString(conn, l.request.Token+"\n"); err == nil {
 		_, _ = io.Copy(io.Discard, io.LimitReader(conn, maxDatagram)) // whoever speaks is not listened to
 	}

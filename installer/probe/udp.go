@@ -44,11 +44,11 @@ const maxDatagram = 64 << 10
 
 // repeat sends the packet, evenly spread over the time there is, until an answer is
 // accepted. Its error is the last one of the network.
-func repeat(ctx context.Context, conn net.Conn, packet []byte, accept func(answer []byte) bool) error {
+func (e Env) repeat(ctx context.Context, conn net.Conn, packet []byte, accept func(answer []byte) bool) error {
 	buf := make([]byte, maxDatagram)
 	var err error
 	for left := tries; left > 0 && ctx.Err() == nil; left-- {
-		share, cancel := shareOf(ctx, left)
+		share, cancel := e.shareOf(ctx, left)
 		err = once(share, conn, packet, buf, accept)
 		cancel()
 		if err == nil || !timedOut(err) {
