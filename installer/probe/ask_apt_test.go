@@ -76,10 +76,10 @@ func TestApt(t *testing.T) {
 		{"good", page(200, "text/plain", good), 0, Works, ""},
 		{"a captive page", page(200, "text/html", portal), 0, WrongContent, "captive portal: a web page instead of an InRelease"},
 		{"a captive redirect", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "http://login.hotel.example/", 302)
+			http.Redirect(w, r, "http://login.hotel.example/", http.StatusFound)
 		}, 0, WrongContent, "captive portal: it redirects to http://login.hotel.example/"},
 		{"a redirect to HTTPS", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, "https://apt.example"+indexPath, 301)
+			http.Redirect(w, r, "https://apt.example"+indexPath, http.StatusMovedPermanently)
 		}, 0, WrongContent, "redirects to https://apt.example/ubuntu"},
 		{"not there", http.NotFound, 0, WrongContent, indexPath + " is not there: it answers 404 Not Found"},
 		{"something else", page(200, "text/plain", "hello"), 0, WrongContent, "is something else than an InRelease"},

@@ -107,7 +107,7 @@ func (h *heard) silent(err error) string {
 		return "begins to answer and then stops"
 	case h.total > 0:
 		return ""
-	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
+	case errors.Is(err, errReset), errors.Is(err, syscall.EPIPE):
 		return "accepts connections and resets them as soon as it is asked"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "accepts connections and closes them without a word"

@@ -5,13 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 )
 
@@ -43,7 +43,7 @@ func (c *conversation) noTLS(raw *heard, err error) error {
 	switch {
 	case errors.As(err, &plain):
 		return found(WrongContent, "does not speak TLS: %s", raw.described())
-	case raw.total == 0 && errors.Is(err, syscall.ECONNRESET):
+	case raw.total == 0 && errors.Is(err, errReset):
 		// Firewalls read the name in the first message and cut what they do not allow.
 		return found(Filtered, "the connection is reset as soon as TLS names %q: a firewall that looks into connections does that", c.name())
 	}
@@ -58,9 +58,12 @@ func (c *conversation) show(chain []*x509.Certificate) {
 	leaf, end := chain[0], chain[0].NotAfter.UTC()
 	c.out.Issuer, c.out.NotAfter = c.clean(leaf.Issuer.String()), &end
 	for i, cert := range chain[:min(len(chain), 5)] {
-		c.note("certificate %d: %q, issued by %q, valid from %s to %s", i+1, cert.Subject, cert.Issuer, day(cert.NotBefore), day(cert.NotAfter))
+		c.note("certificate %d: %s, issued by %s, valid from %s to %s", i+1, quoted(cert.Subject), quoted(cert.Issuer), day(cert.NotBefore), day(cert.NotAfter))
 	}
 }
+
+// quoted is a name of a certificate. Quotes in it are escaped already (RFC 2253).
+func quoted(name pkix.Name) string { return `"` + name.String() + `"` }
 
 func day(at time.Time) string { return at.UTC().Format("2006-01-02 15:04 MST") }
 
@@ -128,17 +131,17 @@ func within(chain []*x509.Certificate) time.Time {
 // intercepted is the finding for a certificate of an authority that is not trusted.
 func (c *conversation) intercepted(chain []*x509.Certificate, misnamed error) error {
 	leaf := chain[0]
-	issuer := leaf.Issuer.String()
+	issuer := quoted(leaf.Issuer)
 	switch {
 	case selfSigned(leaf) && misnamed == nil:
-		return found(Intercepted, "TLS is not trusted: the certificate for %q is signed by itself (%q), more like the far end's own than an interception", c.name(), issuer)
+		return found(Intercepted, "TLS is not trusted: the certificate for %q is signed by itself (%s), more like the far end's own than an interception", c.name(), issuer)
 	case misnamed != nil:
-		return found(Intercepted, "TLS is intercepted: the certificate is issued by %q, and is for %s", issuer, names(leaf))
+		return found(Intercepted, "TLS is intercepted: the certificate is issued by %s, and is for %s", issuer, names(leaf))
 	case len(chain) == 1 && len(leaf.IssuingCertificateURL) > 0:
 		// Interceptors do not say where their authority's certificate is to be had.
-		return found(Intercepted, "TLS is intercepted: the certificate is issued by %q; or the far end leaves out the certificate of that issuer", issuer)
+		return found(Intercepted, "TLS is intercepted: the certificate is issued by %s; or the far end leaves out the certificate of that issuer", issuer)
 	}
-	return found(Intercepted, "TLS is intercepted: the certificate is issued by %q", issuer)
+	return found(Intercepted, "TLS is intercepted: the certificate is issued by %s", issuer)
 }
 
 func selfSigned(cert *x509.Certificate) bool {
@@ -157,7 +160,7 @@ func names(cert *x509.Certificate) string {
 	}
 	switch most := 5; {
 	case len(all) == 0:
-		return fmt.Sprintf("no host (%q)", cert.Subject)
+		return fmt.Sprintf("no host (%s)", quoted(cert.Subject))
 	case len(all) > most:
 		return strings.Join(all[:most], ", ") + fmt.Sprintf(" and %d more", len(all)-most)
 	}
@@ -178,7 +181,7 @@ func (c *conversation) untimely(session *tls.Conn, chain []*x509.Certificate, ro
 	for i, cert := range chain {
 		whose := "the certificate"
 		if i > 0 {
-			whose = fmt.Sprintf("the certificate of its issuer %q", cert.Subject)
+			whose = fmt.Sprintf("the certificate of its issuer %s", quoted(cert.Subject))
 		}
 		if now.After(cert.NotAfter) {
 			return found(Certificate, "%s expired on %s", whose, day(cert.NotAfter))
@@ -187,7 +190,7 @@ func (c *conversation) untimely(session *tls.Conn, chain []*x509.Certificate, ro
 			return found(Certificate, "%s is not valid before %s", whose, day(cert.NotBefore))
 		}
 	}
-	return found(Certificate, "an authority above %q has expired", chain[len(chain)-1].Issuer)
+	return found(Certificate, "an authority above %s has expired", quoted(chain[len(chain)-1].Issuer))
 }
 
 // askTime sends what may be sent to anybody, for the Date of the answer.
