@@ -9,7 +9,7 @@ import (
 
 // How long and how often a new connection is tried before the new firewall is refused.
 const (
-	proveFor   = 15 * time.Second
+	proveFor   = 12 * time.Second
 	proveEvery = time.Second
 )
 

@@ -20,6 +20,7 @@ func All() []Scenario {
 		{"host-rebooted", "a host rebooted in the middle ends as if it had not been", hostRebooted},
 		{"single-server", "one bare server installs itself without SSH and serves both roles", singleServer},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
+		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 	}
 }
 
