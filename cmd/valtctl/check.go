@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/cmd/valtctl/page"
@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/installer/check"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -176,12 +177,10 @@ func saveReport(path string, r *check.Report) error {
 	if path == "" {
 		return nil
 	}
-	f, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	var text bytes.Buffer
+	err := check.WriteSaved(&text, r)
 	if err == nil {
-		defer f.Cleanup()
-		if err = check.WriteSaved(f, r); err == nil {
-			err = f.CloseAtomicallyReplace()
-		}
+		err = durable.WriteFile(path, text.Bytes(), 0o600)
 	}
 	if err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "saving the report to", Object: path, Err: err, Fix: "name a file that you may write"}
