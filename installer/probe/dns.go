@@ -70,6 +70,9 @@ func worst(all []ruling) ruling {
 // servers are those that are asked; false: the verdict is given.
 func (q *question) servers(ctx context.Context) ([]netip.AddrPort, bool) {
 	if q.spec.Host != "" {
+		if q.spec.Port == 0 {
+			q.spec.Port = dnsPort
+		}
 		to, ok := q.firstAddress(ctx)
 		return []netip.AddrPort{to}, ok
 	}
