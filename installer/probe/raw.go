@@ -56,8 +56,9 @@ func ruleRaw(a attempt, name string) ruling {
 	return r
 }
 
-// grePacket is a header that announces IPv4 (RFC 2784, section 2), and nothing more.
-func grePacket() []byte { return []byte{0, 0, 0x08, 0} }
+// grePacket is a header that announces IPv4 (RFC 2784, section 2), and no packet in it:
+// only as much as ICMP must quote before Linux tells the socket of it (RFC 792).
+func grePacket() []byte { return []byte{0, 0, 0x08, 0, 0, 0, 0, 0} }
 
 // espPacket is for a security association that does not exist (RFC 4303, section 2; SPIs
 // up to 255 are reserved).
