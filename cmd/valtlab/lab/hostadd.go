@@ -130,42 +130,31 @@ func (l *Lab) place(s state, h Host) (Host, error) {
 	return h, fmt.Errorf("adding host %s: no address is left on %s", h.Name, network)
 }
 
-// RemoveHosts removes hosts that AddHost made.
+// RemoveHosts removes hosts that AddHost made, side by side.
 func (l *Lab) RemoveHosts(ctx context.Context, names ...string) error {
 	unlock, err := l.lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	for _, name := range names {
-		if err := l.removeAdded(ctx, name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Lab) removeAdded(ctx context.Context, name string) error {
-	h, err := l.Host(name)
-	if err != nil {
-		return err
-	}
-	if isStandard(name) {
-		return fmt.Errorf("removing host %s: it is one of valtlab up's own", name)
-	}
 	s, err := l.load()
 	if err != nil {
 		return err
 	}
-	for _, o := range s.Hosts {
-		if o.Behind == name {
-			return fmt.Errorf("removing host %s: %s is behind it; remove that first", name, o.Name)
+	hosts := make([]Host, len(names))
+	for i, name := range names {
+		if hosts[i], err = l.removable(s, name, names); err != nil {
+			return err
 		}
 	}
-	if err := l.removeHost(ctx, h); err != nil {
+	group, groupCtx := errgroup.WithContext(ctx)
+	for _, h := range hosts {
+		group.Go(func() error { return l.removeHost(groupCtx, h) })
+	}
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	s.Hosts = slices.DeleteFunc(s.Hosts, func(o Host) bool { return o.Name == name })
+	s.Hosts = slices.DeleteFunc(s.Hosts, func(o Host) bool { return slices.Contains(names, o.Name) })
 	if err := l.save(s); err != nil {
 		return err
 	}
@@ -173,4 +162,22 @@ func (l *Lab) removeAdded(ctx context.Context, name string) error {
 		return err
 	}
 	return l.writeKnownHosts(s)
+}
+
+// removable is the host of that name, unless it is the lab's own or the way to one that
+// is not removed with it.
+func (l *Lab) removable(s state, name string, with []string) (Host, error) {
+	h, err := l.Host(name)
+	if err != nil {
+		return h, err
+	}
+	if isStandard(name) {
+		return h, fmt.Errorf("removing host %s: it is one of valtlab up's own", name)
+	}
+	for _, o := range s.Hosts {
+		if o.Behind == name && !slices.Contains(with, o.Name) {
+			return h, fmt.Errorf("removing host %s: %s is behind it; remove that first", name, o.Name)
+		}
+	}
+	return h, nil
 }

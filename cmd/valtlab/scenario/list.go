@@ -21,6 +21,10 @@ func All() []Scenario {
 		{"single-server", "one bare server installs itself without SSH and serves both roles", singleServer},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
+		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},
+		{"against-nmap", "ports that are open, closed, dropped and rejected are what nmap says they are", againstNmap},
+		{"big-check", "a check of the largest site takes little longer than one question that nobody answers", bigCheck},
+		{"check-leaves-nothing", "a check leaves no file, listener or process on a host, also when it is killed", checkLeavesNothing},
 	}
 }
 
