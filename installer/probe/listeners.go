@@ -1,83 +1,47 @@
 package probe
 
 import (
-	"encoding/hex"
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
+
+	"ipivs.com/valtctl/installer/sockets"
 )
 
-// owner is whoever listens on a port, by the socket's inode.
-type owner struct{ inode string }
-
-// listenersOf are the TCP ports that something listens on, over IPv4 or IPv6, on whatever
-// address.
-func listenersOf(root string) map[uint16]owner {
-	taken := map[uint16]owner{}
-	for _, table := range []string{"tcp", "tcp6"} {
-		for _, line := range procNet(root, table) {
-			if port, inode, ok := parseListener(line); ok {
-				taken[port] = owner{inode}
-			}
+// takenPorts are the TCP ports that something listens on, over IPv4 or IPv6, on whatever
+// address, and by which program.
+func takenPorts(ctx context.Context, root string) (map[uint16]string, error) {
+	open, err := sockets.Listening(root)
+	if err != nil {
+		return nil, err
+	}
+	owners, _ := sockets.Owners(ctx, root, open) // without it a port is taken all the same
+	taken := map[uint16]string{}
+	for _, s := range open {
+		if s.Protocol == "tcp" && (taken[s.At.Port()] == "" || owners[s.Inode] != 0) {
+			taken[s.At.Port()] = programText(root, owners[s.Inode])
 		}
 	}
-	return taken
+	return taken, nil
 }
 
-// parseListener reads a line of /proc/net/tcp (proc_pid_net(5)): the local address and
-// port in hexadecimal, the state, and the inode in the tenth field.
-func parseListener(line string) (uint16, string, bool) {
-	const listen = "0A"
-	f := strings.Fields(line)
-	if len(f) < 10 || f[3] != listen {
-		return 0, "", false
-	}
-	_, last, ok := strings.Cut(f[1], ":")
-	b, err := hex.DecodeString(last)
-	if !ok || err != nil || len(b) != 2 {
-		return 0, "", false
-	}
-	return uint16(b[0])<<8 | uint16(b[1]), f[9], true
-}
-
-// String names the program, its first process where several share the socket.
-func (o owner) String(root string) string {
-	pid, ok := o.process(root)
-	if !ok {
+// programText names a process for people.
+func programText(root string, pid int) string {
+	name := sockets.Program(root, pid)
+	switch {
+	case pid == 0:
 		return "a program that could not be found out"
-	}
-	at := filepath.Join("/", root, "proc", strconv.Itoa(pid))
-	name, err := os.ReadFile(filepath.Join(at, "comm"))
-	if err != nil {
+	case name == "":
 		return fmt.Sprintf("a program (pid %d)", pid)
 	}
-	said := fmt.Sprintf("%s (pid %d)", strings.TrimSpace(string(name)), pid)
-	args, err := os.ReadFile(filepath.Join(at, "cmdline"))
+	said := fmt.Sprintf("%s (pid %d)", name, pid)
+	args, err := os.ReadFile(fmt.Sprintf("%s/proc/%d/cmdline", root, pid))
 	if to := proxiedTo(string(args)); err == nil && to != "" {
 		said += " for the container at " + to
 	}
 	return said
-}
-
-// process is the oldest that has the socket open.
-func (o owner) process(root string) (int, bool) {
-	fds, err := filepath.Glob(filepath.Join("/", root, "proc/[0-9]*/fd/*"))
-	if err != nil {
-		return 0, false
-	}
-	lowest := 0
-	for _, fd := range fds {
-		if to, err := os.Readlink(fd); err != nil || to != "socket:["+o.inode+"]" {
-			continue // a process that has ended meanwhile has no descriptors
-		}
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(fd))))
-		if err == nil && (lowest == 0 || pid < lowest) {
-			lowest = pid
-		}
-	}
-	return lowest, lowest != 0
 }
 
 // proxiedTo is where Docker's proxy for a published port passes connections on to, by its

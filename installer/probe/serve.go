@@ -42,7 +42,10 @@ func Listen(ctx context.Context, env Env, r ListenRequest, event func(ListenEven
 		}
 	})
 	defer w.close()
-	listeners := l.open(w.packets != nil)
+	listeners, err := l.open(ctx, w.packets != nil)
+	if err != nil {
+		return err
+	}
 	for _, one := range listeners {
 		l.working.Go(func() { l.accept(one) })
 	}
@@ -97,13 +100,16 @@ func ownAddresses() (map[netip.Addr]bool, error) {
 }
 
 // open listens where nothing does, and tells each port's state in the request's order.
-func (l *listening) open(watched bool) []net.Listener {
-	taken := listenersOf(l.env.Root)
+func (l *listening) open(ctx context.Context, watched bool) ([]net.Listener, error) {
+	taken, err := takenPorts(ctx, l.env.Root)
+	if err != nil {
+		return nil, err
+	}
 	var open []net.Listener
 	for _, port := range l.request.Ports {
 		state := PortState{Port: port, Watched: watched}
-		if owner, ok := taken[port]; ok {
-			state.By = owner.String(l.env.Root)
+		if by, ok := taken[port]; ok {
+			state.By = by
 		} else if one, err := net.Listen("tcp4", fmt.Sprintf(":%d", port)); err != nil {
 			state.Err = err.Error()
 		} else {
@@ -111,7 +117,7 @@ func (l *listening) open(watched bool) []net.Listener {
 		}
 		l.hand(ListenEvent{State: &state})
 	}
-	return open
+	return open, nil
 }
 
 // hand gives an event on; its error ends everything.

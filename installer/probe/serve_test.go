@@ -96,9 +96,9 @@ func TestDockersProxyIsNamedWithItsContainer(t *testing.T) {
 	if err := os.Symlink("socket:[777]", filepath.Join(root, "proc/812/fd/4")); err != nil {
 		t.Fatal(err)
 	}
-	o, ok := listenersOf(root)[443]
-	if got := o.String(root); !ok || got != "docker-proxy (pid 812) for the container at 172.17.0.2:8443" {
-		t.Errorf("%q, %v", got, ok)
+	taken, err := takenPorts(t.Context(), root)
+	if got := taken[443]; err != nil || got != "docker-proxy (pid 812) for the container at 172.17.0.2:8443" {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

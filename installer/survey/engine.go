@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
+	"ipivs.com/valtctl/installer/sockets"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -103,8 +104,8 @@ func readRoutes(table string) []Subnet {
 		if len(f) < 8 {
 			continue
 		}
-		to, ok := readAddress(f[1] + ":0")
-		mask, maskOK := readAddress(f[7] + ":0")
+		to, ok := sockets.ParseAddress(f[1] + ":0")
+		mask, maskOK := sockets.ParseAddress(f[7] + ":0")
 		flags, err := strconv.ParseUint(f[3], 16, 16)
 		if !ok || !maskOK || err != nil || flags&routeUp == 0 {
 			continue

@@ -55,7 +55,7 @@ func (h *host) mayRecord(ctx context.Context, r Request) string {
 // servesMedia says whether anything listens on a media engine's ports, or is published
 // there.
 func (h *host) servesMedia(ctx context.Context) (bool, error) {
-	sockets, err := h.sockets()
+	open, err := h.sockets()
 	if err != nil {
 		return false, err
 	}
@@ -64,8 +64,8 @@ func (h *host) servesMedia(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	var bare []Listener
-	for _, s := range sockets {
-		bare = append(bare, Listener{Protocol: s.protocol, Port: s.at.Port()})
+	for _, s := range open {
+		bare = append(bare, Listener{Protocol: s.Protocol, Port: s.At.Port()})
 	}
 	return slices.ContainsFunc(published(bare, containers), func(l Listener) bool {
 		return l.Protocol == "tcp" && slices.Contains(enginePorts(), l.Port)
