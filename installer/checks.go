@@ -52,6 +52,8 @@ type checking struct {
 	choseErr error
 	offer    check.Offer
 	report   *check.Report
+
+	listening *check.Listening
 }
 
 // Check runs the checks and returns what they found. What cannot be reached is a result
@@ -135,6 +137,8 @@ func (c *checking) has(t check.Topic) bool { return slices.Contains(c.Topics, t)
 // failed where it did.
 func (c *checking) meet(ctx context.Context) {
 	start := c.Now()
+	c.listening = check.NewListening()
+	ports := c.prober().Ports(c.flows)
 	c.fleet = make(fleet, len(c.hosts))
 	c.seen = make([]check.HostSeen, len(c.hosts))
 	_ = each(len(c.hosts)+1, func(i int) error {
@@ -144,6 +148,9 @@ func (c *checking) meet(ctx context.Context) {
 		}
 		c.seen[i].Host = c.hosts[i]
 		c.seen[i].FactsErr = c.greet(ctx, i)
+		if c.seen[i].FactsErr == nil && !c.NoListen {
+			c.listen(ctx, i, ports[c.hosts[i].Name])
+		}
 		return nil
 	})
 	c.report.Connecting = c.Now().Sub(start)
@@ -166,6 +173,16 @@ func (c *checking) greet(ctx context.Context, i int) error {
 	offset := reply.Facts.Clock.Now.Sub(asked.Add(answered.Sub(asked) / 2))
 	c.seen[i].Facts, c.seen[i].ClockOffset = &reply.Facts, &offset
 	return nil
+}
+
+// listen has a host listen as soon as it is there, while others are still connecting.
+func (c *checking) listen(ctx context.Context, i int, ports []uint16) {
+	if len(ports) == 0 {
+		return
+	}
+	host := c.hosts[i].Name
+	c.Observer.Observe(Event{Kind: EventNote, Host: host, Text: "listens where nothing does yet while the check lasts, of: " + check.PortList(ports)})
+	c.listening.Start(ctx, host, c.fleet[i].client, ports)
 }
 
 // release reads the release that the site is to have, or what was last known of it.
@@ -216,7 +233,8 @@ func (c *checking) network(ctx context.Context) error {
 	}
 	start := c.Now()
 	var err error
-	c.report.Results, c.report.Listened, err = c.prober().Try(ctx, c.flows)
+	c.report.Results, err = c.prober().Try(ctx, c.flows, c.listening)
+	c.report.Listened = c.listening.Where()
 	c.report.Probing = c.Now().Sub(start)
 	return err
 }
@@ -237,12 +255,10 @@ func (c *checking) prober() check.Prober {
 	p := check.Prober{
 		Site: c.Site, Manifest: c.manifest(), Hosts: map[string]check.Machine{}, Codenames: map[string]string{},
 		Here: c.Here, Addresses: c.Addresses, Client: c.Client, Deadline: c.Deadline, Rate: c.Rate, NoListen: c.NoListen,
-		Trust: pemOf(c.trust), Announce: func(host string, ports []uint16) {
-			c.Observer.Observe(Event{Kind: EventNote, Host: host, Text: "listens where nothing does yet while the check lasts, of: " + check.PortList(ports)})
-		},
+		Trust: pemOf(c.trust),
 	}
 	for i, h := range c.hosts {
-		if c.seen[i].Facts != nil {
+		if len(c.seen) > 0 && c.seen[i].Facts != nil {
 			p.Hosts[h.Name], p.Codenames[h.Name] = c.fleet[i].client, c.seen[i].Facts.OS.Codename
 		}
 	}

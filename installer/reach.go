@@ -49,7 +49,7 @@ func (r *run) reach(ctx context.Context) error {
 		return nil
 	}
 	r.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("trying %d flows that the changes need", len(flows))})
-	results, _, err := r.prober().Try(ctx, flows)
+	results, err := r.prober().Try(ctx, flows, nil)
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,9 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	}).Start(newFrames(calls))
 	err = m.serve(ctx)
 	cancel()
-	server.Stop()
+	// The server ends with its stream, by itself: told to stop, jrpc2 v1.3.6 panics if a
+	// request is being read at that moment.
+	calls.Close()
 	server.Wait()
 	return ended(ctx, err)
 }

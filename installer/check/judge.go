@@ -40,7 +40,7 @@ func name(p network.Party) string {
 }
 
 // judge makes a result of what was asked and answered.
-func (p Prober) judge(t *trial, on *listening) Result {
+func (p Prober) judge(t *trial, on *Listening) Result {
 	f := t.flow
 	r := Result{ID: f.ID, Topic: Network, Subject: Subject(f), Flow: &f}
 	if t.by != controller {
@@ -85,7 +85,7 @@ func (t *trial) worst() probe.Outcome {
 
 // locate says where the packets of a filtered flow were lost. The asking machine has seen
 // whether they left; the far end, where it is ours, whether they came.
-func locate(r *Result, o probe.Outcome, on *listening) {
+func locate(r *Result, o probe.Outcome, on *Listening) {
 	f := *r.Flow
 	if r.Lost == probe.AtSource {
 		return

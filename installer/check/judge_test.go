@@ -43,8 +43,8 @@ func TestWhereAFilteredFlowIsLost(t *testing.T) {
 	s := siteOf(t, threeHosts)
 	f := flowNamed(t, s, "app-to-media.rest/app1/media1")
 	silence := probe.Outcome{Verdict: probe.Filtered, Cause: "nothing came back", Silent: true, Local: "10.0.4.10:40001"}
-	arrives := func(from string) *listening {
-		l := newListening()
+	arrives := func(from string) *Listening {
+		l := NewListening()
 		l.states["media1"] = map[uint16]probe.PortState{8087: {Port: 8087, Ours: true, Watched: true}}
 		if from != "" {
 			l.arrivals["media1"] = []probe.Arrival{{From: from, Port: 8087}}
@@ -56,7 +56,7 @@ func TestWhereAFilteredFlowIsLost(t *testing.T) {
 	rejected.Silent, rejected.Cause, rejected.Lost = false, "rejected by the destination's own firewall", probe.AtDestination
 	for name, c := range map[string]struct {
 		answer probe.Outcome
-		on     *listening
+		on     *Listening
 		want   probe.Place
 		cause  string
 		fix    string
@@ -66,7 +66,7 @@ func TestWhereAFilteredFlowIsLost(t *testing.T) {
 		"came through a NAT":        {silence, arrives("192.0.2.1:40001"), probe.AtDestination, "it arrives at media1", "in from 10.0.4.10 in media1's own firewall"},
 		"came and was rejected":     {rejected, arrives("10.0.4.10:40001"), probe.AtDestination, "rejected by", "in from 10.0.4.10 in media1's own firewall"},
 		"left and never came":       {silence, arrives("10.0.4.10:40002"), probe.OnTheWay, "it never arrives at media1", "in the network's firewall"},
-		"the far end was not asked": {silence, newListening(), "", "nothing came back", "in the network's firewall"},
+		"the far end was not asked": {silence, NewListening(), "", "nothing came back", "in the network's firewall"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := Prober{Site: s, Hosts: map[string]Machine{"app1": here{}, "media1": here{}}}.judge(trialOf(f, "app1", c.answer), c.on)
@@ -82,20 +82,20 @@ func TestClosedPortIsOnlyWrongWhereSomethingShouldListen(t *testing.T) {
 	both := map[string]Machine{"app1": here{}, "media1": here{}}
 	refused := probe.Outcome{Verdict: probe.Refused}
 	rest, camera := flowNamed(t, s, "app-to-media.rest/app1/media1"), flowNamed(t, s, "camera.rtsp/media1/10.0.9.11")
-	busy := newListening()
+	busy := NewListening()
 	busy.states["media1"] = map[uint16]probe.PortState{8087: {Port: 8087, Err: "address in use"}}
 	for name, c := range map[string]struct {
 		prober Prober
 		flow   network.Flow
-		on     *listening
+		on     *Listening
 		want   Status
 		cause  string
 	}{
-		"a camera that streams nothing":   {Prober{Hosts: both}, camera, newListening(), Fail, ""},
-		"nobody may listen":               {Prober{Hosts: both, NoListen: true}, rest, newListening(), Unknown, "packets get there and back"},
-		"the far end is out of reach":     {Prober{Hosts: map[string]Machine{"app1": here{}}}, rest, newListening(), Unknown, "media1 could not be reached"},
+		"a camera that streams nothing":   {Prober{Hosts: both}, camera, NewListening(), Fail, ""},
+		"nobody may listen":               {Prober{Hosts: both, NoListen: true}, rest, NewListening(), Unknown, "packets get there and back"},
+		"the far end is out of reach":     {Prober{Hosts: map[string]Machine{"app1": here{}}}, rest, NewListening(), Unknown, "media1 could not be reached"},
 		"we could not listen either":      {Prober{Hosts: both}, rest, busy, Unknown, "address in use"},
-		"it is closed although we listen": {Prober{Hosts: both}, rest, newListening(), Fail, ""},
+		"it is closed although we listen": {Prober{Hosts: both}, rest, NewListening(), Fail, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.prober.Site = s
@@ -110,11 +110,11 @@ func TestClosedPortIsOnlyWrongWhereSomethingShouldListen(t *testing.T) {
 func TestWorstOfSeveralAnswersCounts(t *testing.T) {
 	s := siteOf(t, threeHosts)
 	f := flowNamed(t, s, "updates.docker-registry/app1/docker.ipivs.com")
-	r := Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{Verdict: probe.Intercepted, Cause: "by a proxy"}), newListening())
+	r := Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{Verdict: probe.Intercepted, Cause: "by a proxy"}), NewListening())
 	if r.Status != Fail || r.Verdict != probe.Intercepted || r.Cause != "by a proxy" || r.Host != "app1" {
 		t.Errorf("got %+v", r)
 	}
-	r = Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{}), newListening())
+	r = Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{}), NewListening())
 	if r.Status != Unknown || !strings.Contains(r.Cause, "no answer came back") {
 		t.Errorf("an answer that never came: %+v", r)
 	}
@@ -156,7 +156,7 @@ func TestFlowsFromClientsAreTriedWhereThatIsPossible(t *testing.T) {
 			}
 		})
 	}
-	r := Prober{Site: s}.judge(&trial{flow: client, why: "x"}, newListening())
+	r := Prober{Site: s}.judge(&trial{flow: client, why: "x"}, NewListening())
 	if r.Status != Unknown || !strings.Contains(r.Fix, "--from client") || !strings.Contains(r.Fix, "-o ps1") {
 		t.Errorf("how to try it is not told: %+v", r)
 	}
@@ -180,7 +180,7 @@ func TestRateSpreadsTheQuestionsOverTheSite(t *testing.T) {
 		tr.by, tr.why = p.source(f)
 		trials = append(trials, tr)
 	}
-	p.ask(trials, newListening())
+	p.ask(trials, NewListening())
 	var starts []int64
 	for _, tr := range trials {
 		for _, q := range tr.asked {

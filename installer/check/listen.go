@@ -2,7 +2,6 @@ package check
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"slices"
 	"strconv"
@@ -13,56 +12,44 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 )
 
-// listening is our hosts' own end of the flows, while they are tried.
-type listening struct {
+// Listening is our hosts' own end of the flows, while they are tried.
+type Listening struct {
 	token string
-	stop  context.CancelFunc
 	done  sync.WaitGroup
 
 	mu       sync.Mutex
+	stops    []context.CancelFunc
 	states   map[string]map[uint16]probe.PortState // by host
 	arrivals map[string][]probe.Arrival            // by host
 }
 
-func newListening() *listening {
-	return &listening{token: newToken(), stop: func() {}, states: map[string]map[uint16]probe.PortState{}, arrivals: map[string][]probe.Arrival{}}
+// NewListening listens nowhere yet.
+func NewListening() *Listening {
+	return &Listening{token: newToken(), states: map[string]map[uint16]probe.PortState{}, arrivals: map[string][]probe.Arrival{}}
 }
 
-// listen has every destination host listen where nothing does, and returns when each has
-// said where.
-func (p Prober) listen(ctx context.Context, trials []*trial) (*listening, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	l := newListening()
-	l.stop = cancel
-	if p.NoListen {
-		return l, nil
-	}
-	var ready sync.WaitGroup
-	for host, ports := range p.ports(trials) {
-		if p.Announce != nil {
-			p.Announce(host, ports)
-		}
-		l.states[host] = map[uint16]probe.PortState{}
-		ready.Add(1)
-		l.done.Go(func() { l.run(ctx, p.Hosts[host], host, ports, sync.OnceFunc(ready.Done)) })
-	}
-	ready.Wait()
-	if ctx.Err() != nil {
-		l.end()
-		return nil, fmt.Errorf("listening on the hosts: %w", context.Cause(ctx))
-	}
-	return l, nil
+// Start has a host listen where nothing does, and returns when it has said where. It
+// listens until End, or until ctx ends. Hosts may start at the same time.
+func (l *Listening) Start(ctx context.Context, host string, m Machine, ports []uint16) {
+	ctx, stop := context.WithCancel(ctx)
+	l.mu.Lock()
+	l.stops = append(l.stops, stop)
+	l.states[host] = map[uint16]probe.PortState{}
+	l.mu.Unlock()
+	ready := make(chan struct{})
+	l.done.Go(func() { l.run(ctx, m, host, ports, sync.OnceFunc(func() { close(ready) })) })
+	<-ready
 }
 
-// ports are the TCP ports of ours that somebody is going to try, by host.
-func (p Prober) ports(trials []*trial) map[string][]uint16 {
+// Ports are the TCP ports of the site's hosts that somebody is going to try, by host.
+func (p Prober) Ports(flows []network.Flow) map[string][]uint16 {
 	all := map[string][]uint16{}
-	for _, t := range trials {
-		host := ourEnd(t.flow)
-		if t.by == "" || p.Hosts[host] == nil || slices.Contains(all[host], t.flow.Port) {
-			continue
+	for _, f := range flows {
+		host := ourEnd(f)
+		tried := f.Source.Kind == network.KindHost || f.Source.Kind == network.KindNetwork && p.Here != nil && p.standsIn(f.Source)
+		if host != "" && tried && !slices.Contains(all[host], f.Port) {
+			all[host] = append(all[host], f.Port)
 		}
-		all[host] = append(all[host], t.flow.Port)
 	}
 	for _, ports := range all {
 		slices.Sort(ports)
@@ -81,7 +68,7 @@ func ourEnd(f network.Flow) string {
 
 // run keeps what one host tells, until the listening ends. A host that cannot listen is
 // known by its ports having no state.
-func (l *listening) run(ctx context.Context, m Machine, host string, ports []uint16, ready func()) {
+func (l *Listening) run(ctx context.Context, m Machine, host string, ports []uint16, ready func()) {
 	defer ready()
 	err := m.Listen(ctx, probe.ListenRequest{Ports: ports, Token: l.token}, func(e probe.ListenEvent) error {
 		l.mu.Lock()
@@ -108,15 +95,19 @@ func (l *listening) run(ctx context.Context, m Machine, host string, ports []uin
 	}
 }
 
-// end stops the listening and returns what arrived. It may be called again.
-func (l *listening) end() *listening {
-	l.stop()
+// End stops the listening and waits until the hosts have. It may be called again.
+func (l *Listening) End() {
+	l.mu.Lock()
+	stops := l.stops
+	l.mu.Unlock()
+	for _, stop := range stops {
+		stop()
+	}
 	l.done.Wait()
-	return l
 }
 
 // state is who listens at the end of a flow; nil: the far end is not ours, or was not asked.
-func (l *listening) state(f network.Flow) *probe.PortState {
+func (l *Listening) state(f network.Flow) *probe.PortState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if s, ok := l.states[ourEnd(f)][f.Port]; ok {
@@ -125,7 +116,7 @@ func (l *listening) state(f network.Flow) *probe.PortState {
 	return nil
 }
 
-func (l *listening) ours(f network.Flow) bool {
+func (l *Listening) ours(f network.Flow) bool {
 	s := l.state(f)
 	return s != nil && s.Ours
 }
@@ -133,7 +124,7 @@ func (l *listening) ours(f network.Flow) bool {
 // came says whether a question's first packet reached the flow's far end, and known
 // whether that can be told. Behind an address translation the source's port alone can be
 // recognised, which routers keep where they can.
-func (l *listening) came(f network.Flow, o probe.Outcome) (came, known bool) {
+func (l *Listening) came(f network.Flow, o probe.Outcome) (came, known bool) {
 	state := l.state(f)
 	_, port, err := net.SplitHostPort(o.Local)
 	if state == nil || err != nil {
@@ -156,8 +147,8 @@ func PortList(ports []uint16) string {
 	return strings.Join(texts, ", ")
 }
 
-// text is where we listened, a line a host.
-func (l *listening) text() []string {
+// Where says where we listened, a line a host: "media1: 444, 8000".
+func (l *Listening) Where() []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []string

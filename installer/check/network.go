@@ -43,9 +43,7 @@ type Prober struct {
 	Trust    []byte        // authorities in PEM beside the machines' own
 	Deadline time.Duration // of each question; 0: probe.DefaultDeadline
 	Rate     int           // new connections a second over the whole site; 0: as fast as it goes
-	NoListen bool
-	// Announce is told before a host starts to listen.
-	Announce func(host string, ports []uint16)
+	NoListen bool          // said of ports where nothing listens
 }
 
 // controller is the name of the controller among the machines. No host can be called so
@@ -62,29 +60,29 @@ type trial struct {
 	answer []probe.Outcome
 }
 
-// Try tries the flows, all at once, and returns one result each in their order, and who
-// listened where. An error says that the trying itself failed.
-func (p Prober) Try(ctx context.Context, flows []network.Flow) ([]Result, []string, error) {
+// Try tries the flows, all at once, while our hosts listen, and returns one result each
+// in their order. It ends the listening, of which nil stands for none. An error says that
+// the trying itself failed.
+func (p Prober) Try(ctx context.Context, flows []network.Flow, on *Listening) ([]Result, error) {
+	if on == nil {
+		on = NewListening()
+	}
+	defer on.End()
 	trials := make([]*trial, len(flows))
 	for i, f := range flows {
 		trials[i] = &trial{flow: f}
 		trials[i].by, trials[i].why = p.source(f)
 	}
-	listening, err := p.listen(ctx, trials)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer listening.end()
-	p.ask(trials, listening)
+	p.ask(trials, on)
 	if err := p.probe(ctx, trials); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	arrived := listening.end()
+	on.End() // every arrival is known then
 	results := make([]Result, len(trials))
 	for i, t := range trials {
-		results[i] = p.judge(t, arrived)
+		results[i] = p.judge(t, on)
 	}
-	return results, listening.text(), nil
+	return results, nil
 }
 
 // source is the machine that a flow must be tried from.
@@ -123,7 +121,7 @@ func (p Prober) standsIn(from network.Party) bool {
 
 // ask decides what is asked of each flow, now that it is known who listens where, and when
 // each question starts.
-func (p Prober) ask(trials []*trial, on *listening) {
+func (p Prober) ask(trials []*trial, on *Listening) {
 	n := 0
 	for i, t := range trials {
 		if t.by == "" {

@@ -70,16 +70,24 @@ func practice(t *testing.T) (Prober, map[string]*scripted, []network.Flow) {
 	return p, hosts, network.Flows(s)
 }
 
+// listenAll has every host listen.
+func listenAll(t *testing.T, p Prober, hosts map[string]*scripted, flows []network.Flow) *Listening {
+	on := NewListening()
+	for host, ports := range p.Ports(flows) {
+		on.Start(t.Context(), host, hosts[host], ports)
+	}
+	return on
+}
+
 func TestFarEndListensWhereNothingDoesAndIsReleased(t *testing.T) {
 	p, hosts, flows := practice(t)
-	var announced []string
-	p.Announce = func(host string, ports []uint16) { announced = append(announced, host+" "+PortList(ports)) }
-	results, listened, err := p.Try(t.Context(), flows)
+	on := listenAll(t, p, hosts, flows)
+	results, err := p.Try(t.Context(), flows, on)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(results) != len(flows) || !slices.Contains(listened, "media1: 444, 8000, 8086, 8087") || len(announced) != 3 {
-		t.Errorf("%d results, listened at %q after announcing %q", len(results), listened, announced)
+	if listened := on.Where(); len(results) != len(flows) || !slices.Contains(listened, "media1: 444, 8000, 8086, 8087") || len(listened) != 3 {
+		t.Errorf("%d results, listened at %q", len(results), listened)
 	}
 	for name, h := range hosts {
 		if !h.released {
@@ -99,9 +107,8 @@ func TestFarEndListensWhereNothingDoesAndIsReleased(t *testing.T) {
 func TestNothingListensWhereThatIsNotWanted(t *testing.T) {
 	p, hosts, flows := practice(t)
 	p.NoListen = true
-	_, listened, err := p.Try(t.Context(), flows)
-	if err != nil || len(listened) > 0 || hosts["media1"].token != "" {
-		t.Errorf("listened at %q, %v", listened, err)
+	if _, err := p.Try(t.Context(), flows, nil); err != nil || hosts["media1"].token != "" {
+		t.Errorf("listened with %q, %v", hosts["media1"].token, err)
 	}
 }
 
@@ -120,7 +127,7 @@ func TestDroppedAtTheFarEndIsToldFromDroppedOnTheWay(t *testing.T) {
 		}
 		return works(s)
 	}
-	results, _, err := p.Try(t.Context(), flows)
+	results, err := p.Try(t.Context(), flows, listenAll(t, p, hosts, flows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +144,7 @@ func TestHostLostInTheMiddleIsUnknownAndNotTheOthersProblem(t *testing.T) {
 	media := hosts["media2"]
 	media.lost = errors.New("the link is gone")
 	media.answers = func(probe.Spec) probe.Outcome { return probe.Outcome{} }
-	results, _, err := p.Try(t.Context(), flows)
+	results, err := p.Try(t.Context(), flows, listenAll(t, p, hosts, flows))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +159,7 @@ func TestHostLostInTheMiddleIsUnknownAndNotTheOthersProblem(t *testing.T) {
 	for _, h := range hosts {
 		h.lost = errors.New("the link is gone")
 	}
-	if _, _, err := p.Try(t.Context(), flows); err == nil {
+	if _, err := p.Try(t.Context(), flows, nil); err == nil {
 		t.Error("nothing could be tried, and that is no error")
 	}
 }
@@ -161,7 +168,7 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	p, _, flows := practice(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := p.Try(ctx, flows); !errors.Is(err, context.Canceled) {
+	if _, err := p.Try(ctx, flows, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }
