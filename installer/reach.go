@@ -34,7 +34,9 @@ func concerns() []concern {
 
 // reach tries the flows that the changes need, before anything is changed: an
 // installation that stops in its middle at a firewall helps nobody.
-func (r *run) reach(ctx context.Context) error {
+func (r *run) reach(ctx context.Context) error { return r.reachFrom(ctx, r.prober()) }
+
+func (r *run) reachFrom(ctx context.Context, p check.Prober) error {
 	must := map[string]bool{} // flow ids
 	var flows []network.Flow
 	for _, f := range network.Flows(r.Site) {
@@ -49,7 +51,7 @@ func (r *run) reach(ctx context.Context) error {
 		return nil
 	}
 	r.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("trying %d flows that the changes need", len(flows))})
-	results, err := r.prober().Try(ctx, flows, nil)
+	results, err := p.Try(ctx, flows, nil)
 	if err != nil {
 		return err
 	}

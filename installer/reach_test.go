@@ -1,0 +1,123 @@
+package installer
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+const twoHosts = `
+site: st-marys
+name: valt.st-marys.example
+ssl: true
+hosts:
+  - { name: app1, address: 10.0.4.10, roles: [app] }
+  - { name: media1, address: 10.0.4.21, roles: [media], cameras: [10.0.9.11] }
+clients: [10.0.0.0/16]
+`
+
+// changing is a run of the site in which media1 would do these steps and app1 nothing.
+func changing(t *testing.T, steps ...string) *run {
+	t.Helper()
+	s, err := site.Parse("site.yaml", []byte(twoHosts), "/home/valt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &run{Options: Options{Site: s, Observer: Silent{}}, result: &Result{Hosts: []HostResult{{Host: "app1"}, {Host: "media1"}}},
+		chosen: &chosen{manifest: &release.Manifest{}}, material: &material{}}
+	for _, id := range steps {
+		r.result.Hosts[1].Changes = append(r.result.Hosts[1].Changes, StepChange{ID: id})
+	}
+	return r
+}
+
+func TestChangesNeedTheirOwnFlowsAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		step       string
+		must, told []string // what the rows begin with
+	}{
+		"an image needs the registry":                {"image/web", []string{"updates.docker-registry"}, nil},
+		"packages need every mirror":                 {"packages/host", []string{"updates."}, nil},
+		"the engine needs Docker's":                  {"engine", []string{"updates.docker-"}, nil},
+		"a licence is told and holds up nothing":     {"licence", nil, []string{"wowza."}},
+		"a file of the site needs nobody":            {"file/etc/valt/banner.txt", nil, nil},
+		"what only looks like an image needs nobody": {"images", nil, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := changing(t, c.step)
+			for _, f := range network.Flows(r.Site) {
+				must, needs := r.needs(f)
+				from := f.Source.Kind == network.KindHost && f.Source.Name == "media1"
+				if want := from && begins(f, c.must); must != want {
+					t.Errorf("%s: must have it: %v", f.ID, must)
+				}
+				if want := from && (begins(f, c.must) || begins(f, c.told)); needs != want {
+					t.Errorf("%s: needs it: %v", f.ID, needs)
+				}
+			}
+		})
+	}
+}
+
+func begins(f network.Flow, prefixes []string) bool {
+	for _, p := range prefixes {
+		if strings.HasPrefix(f.Rows[0], p) {
+			return true
+		}
+	}
+	return false
+}
+
+// answering asks nothing and says the same of every flow.
+type answering struct{ verdict probe.Verdict }
+
+func (a answering) Probe(_ context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
+	for _, s := range r.Specs {
+		if err := outcome(probe.Outcome{ID: s.ID, Verdict: a.verdict, Cause: "a proxy is in the way"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (answering) Listen(context.Context, probe.ListenRequest, func(probe.ListenEvent) error) error {
+	return errors.New("nobody is to listen for an installation")
+}
+
+func TestInstallationStopsBeforeItBeginsWhereAFlowThatItNeedsFails(t *testing.T) {
+	machines := func(v probe.Verdict) map[string]check.Machine {
+		return map[string]check.Machine{"app1": answering{v}, "media1": answering{v}}
+	}
+	r := changing(t, "image/engine", "licence")
+	err := r.reachFrom(t.Context(), check.Prober{Site: r.Site, Hosts: machines(probe.Intercepted), NoListen: true})
+	all := problem.All(err)
+	if len(all) != 1 || all[0].Kind != problem.Check || !strings.Contains(all[0].Error(), "media1 → docker.ipivs.com, tcp/443: a proxy is in the way") || all[0].Fix == "" {
+		t.Errorf("got %v", err)
+	}
+	if err := r.reachFrom(t.Context(), check.Prober{Site: r.Site, Hosts: machines(probe.Works), NoListen: true}); err != nil {
+		t.Errorf("everything works, and it says %v", err)
+	}
+	if err := changing(t).reachFrom(t.Context(), check.Prober{}); err != nil {
+		t.Errorf("nothing changes, and it says %v", err)
+	}
+}
+
+func TestProbersKnowTheirHosts(t *testing.T) {
+	r := changing(t)
+	r.hosts = r.Site.Hosts
+	r.fleet = fleet{{client: &agent.Client{}}, {client: &agent.Client{}}}
+	r.facts = make([]agent.FactsReply, 2)
+	r.facts[1].Facts.OS.Codename = "noble"
+	if p := r.prober(); len(p.Hosts) != 2 || p.Codenames["media1"] != "noble" || !p.NoListen {
+		t.Errorf("got %+v", p)
+	}
+}
