@@ -26,7 +26,7 @@ func concerns() []concern {
 	return []concern{
 		{"apt-source/", "updates.", true},
 		{"packages/", "updates.", true},
-		{"engine", "updates.docker-", true},
+		{"registry-login", "updates.docker-registry", true},
 		{"image/", "updates.docker-registry", true},
 		{"licence", "wowza.", false},
 	}

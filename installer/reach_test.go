@@ -47,7 +47,8 @@ func TestChangesNeedTheirOwnFlowsAlone(t *testing.T) {
 	}{
 		"an image needs the registry":                {"image/web", []string{"updates.docker-registry"}, nil},
 		"packages need every mirror":                 {"packages/host", []string{"updates."}, nil},
-		"the engine needs Docker's":                  {"engine", []string{"updates.docker-"}, nil},
+		"the login needs the registry":               {"registry-login", []string{"updates.docker-registry"}, nil},
+		"the engine's settings need nobody":          {"engine-config", nil, nil},
 		"a licence is told and holds up nothing":     {"licence", nil, []string{"wowza."}},
 		"a file of the site needs nobody":            {"file/etc/valt/banner.txt", nil, nil},
 		"what only looks like an image needs nobody": {"images", nil, nil},
