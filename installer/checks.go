@@ -76,12 +76,8 @@ func Check(ctx context.Context, o CheckOptions) (*check.Report, error) {
 	if c.has(check.Update) {
 		c.offer = c.readOffer(ctx)
 	}
-	err = each(2, func(i int) error {
-		if i == 0 {
-			return c.network(ctx)
-		}
-		return c.survey(ctx)
-	})
+	asks := []func(context.Context) error{c.network, c.survey, c.names}
+	err = each(len(asks), func(i int) error { return asks[i](ctx) })
 	if err != nil {
 		return nil, err
 	}
@@ -286,8 +282,36 @@ func (c *checking) survey(ctx context.Context) error {
 	})
 }
 
+// names asks each host's own name servers.
+func (c *checking) names(ctx context.Context) error {
+	if !c.has(check.Hosts) {
+		return nil
+	}
+	question := check.NameQuestion(c.Site)
+	return each(len(c.hosts), func(i int) error {
+		if c.seen[i].Facts == nil || len(question.Names) == 0 {
+			return nil
+		}
+		c.seen[i].Names = &probe.Outcome{Verdict: probe.Unknown}
+		err := c.fleet[i].client.Probe(ctx, probe.Request{Specs: []probe.Spec{question}, Deadline: c.Deadline}, func(o probe.Outcome) error {
+			c.seen[i].Names = &o
+			return nil
+		})
+		if err != nil {
+			c.seen[i].Names.Cause = fmt.Sprintf("they could not be asked: %v", err)
+		}
+		return nil
+	})
+}
+
 // judge adds what the hosts' answers mean.
 func (c *checking) judge() {
+	ahead := check.VendorOffsets(c.report.Results)
+	for i := range c.seen {
+		if by, ok := ahead[c.seen[i].Host.Name]; ok {
+			c.seen[i].VendorOffset = &by
+		}
+	}
 	in := check.Input{Site: c.Site, Manifest: c.manifest(), Hosts: c.seen, Now: c.Now(), MetadataErr: c.choseErr,
 		Endpoints: c.endpoints(), Certificate: check.ReadCertificate(c.Site), Offer: c.offer}
 	if c.chosen != nil {

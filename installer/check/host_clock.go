@@ -2,7 +2,10 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"time"
+
+	"ipivs.com/valtctl/installer/network"
 )
 
 // Offsets of clocks that are spoken of, and that break TLS, signatures and recordings'
@@ -10,6 +13,9 @@ import (
 const (
 	clockWarn = time.Second
 	clockFail = 5 * time.Minute
+	// HTTP tells seconds, and a camera may take one to answer.
+	cameraClockWarn = time.Minute
+	vendorClockWarn = 5 * time.Second
 )
 
 // judgeClock compares a host's clock with the controller's, which is not known to be
@@ -35,6 +41,41 @@ func judgeClock(v view) finding {
 		f.fix = "set the clock of this machine"
 	}
 	return f
+}
+
+// judgeVendorClock compares a host's clock with what the vendor's servers say of the time:
+// the only ones here that are not the customer's.
+func judgeVendorClock(v view) finding {
+	if v.VendorOffset == nil {
+		return finding{} // no flow was tried, or nobody told
+	}
+	by := -*v.VendorOffset
+	f := finding{subject: "the clock of " + v.Host.Name + " beside the vendor's servers", status: Pass}
+	f.evidence = []string{fmt.Sprintf("%s theirs by %s", aheadOf(by), by.Abs().Round(time.Second))}
+	if by.Abs() <= vendorClockWarn {
+		return f
+	}
+	f = off(f, by.Abs())
+	f.cause = fmt.Sprintf("it is %s what they say by %s", aheadOf(by), by.Abs().Round(time.Second))
+	f.fix = "set it right: sudo timedatectl set-ntp true, and name the time servers in network.ntp"
+	return f
+}
+
+// VendorOffsets are how far the vendor's servers are ahead of each host, by the median of
+// what they told: one wrong server of many is no reason to doubt a host.
+func VendorOffsets(results []Result) map[string]time.Duration {
+	told := map[string][]time.Duration{}
+	for _, r := range results {
+		if r.Flow != nil && r.Offset != nil && r.Flow.Destination.Kind == network.KindVendor && r.Host != "" {
+			told[r.Host] = append(told[r.Host], *r.Offset)
+		}
+	}
+	medians := map[string]time.Duration{}
+	for host, all := range told {
+		slices.Sort(all)
+		medians[host] = all[len(all)/2]
+	}
+	return medians
 }
 
 func off(f finding, by time.Duration) finding {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/repos/release"
@@ -45,6 +46,11 @@ type HostSeen struct {
 	// ClockOffset is the host's clock less the controller's, positive if it is ahead; nil:
 	// not measured.
 	ClockOffset *time.Duration
+	// VendorOffset is the vendor's servers' clock less the host's (VendorOffsets); nil: not
+	// known.
+	VendorOffset *time.Duration
+	// Names is what the host's own name servers answered (NameQuestion); nil: not asked.
+	Names *probe.Outcome
 }
 
 // Certificate is the controller's copy of the site's certificate and key. Err is why it

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
@@ -63,10 +64,25 @@ func (p Prober) judge(t *trial, on *Listening) Result {
 		p.refused(&r, on.state(f))
 	}
 	r.Status = status(r.Verdict, f.Basis)
+	if worst.Clock != nil {
+		r.Offset = &worst.Offset
+		cameraClock(&r)
+	}
 	if r.Status != Pass && r.Fix == "" {
 		r.Fix = fix(f, r.Verdict, r.Lost)
 	}
 	return r
+}
+
+// cameraClock warns of a camera whose clock is wrong: many burn the time into the picture,
+// and that is what a court sees.
+func cameraClock(r *Result) {
+	if r.Status != Pass || r.Flow.Destination.Kind != network.KindCamera || r.Offset.Abs() <= cameraClockWarn {
+		return
+	}
+	r.Status = Warn
+	r.Cause = fmt.Sprintf("the camera's clock is %s %s's by %s", aheadOf(*r.Offset), r.Host, r.Offset.Abs().Round(time.Second))
+	r.Fix = "set the camera's time server (NTP) and time zone in its own settings"
 }
 
 // worst is the answer that counts.

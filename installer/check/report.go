@@ -56,6 +56,8 @@ type Result struct {
 	Verdict probe.Verdict `json:"verdict,omitempty"`
 	Lost    probe.Place   `json:"lost,omitempty"`
 	Took    time.Duration `json:"took,omitempty"`
+	// Offset is the far end's clock less that of the machine that asked, where it told.
+	Offset *time.Duration `json:"offset,omitempty"`
 	// NotAfter is the end of the certificate that the far end showed.
 	NotAfter *time.Time `json:"not_after,omitempty"`
 }
