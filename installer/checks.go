@@ -1,6 +1,7 @@
 package installer
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/netip"
@@ -227,12 +228,22 @@ func (c *checking) network(ctx context.Context) error {
 	if len(c.flows) == 0 {
 		return nil
 	}
+	c.Observer.Observe(Event{Kind: EventNote, Text: c.ahead()})
 	start := c.Now()
 	var err error
 	c.report.Results, err = c.prober().Try(ctx, c.flows, c.listening)
 	c.report.Listened = c.listening.Where()
 	c.report.Probing = c.Now().Sub(start)
 	return err
+}
+
+// ahead says what trying the flows will take.
+func (c *checking) ahead() string {
+	within := cmp.Or(c.Deadline, probe.DefaultDeadline)
+	if c.Rate > 0 {
+		within += time.Duration(len(c.flows)) * time.Second / time.Duration(c.Rate)
+	}
+	return fmt.Sprintf("trying %d flows, all of them within about %s", len(c.flows), within.Round(time.Second))
 }
 
 // endpoints are the ends of the certificates that the flows were shown, by name.
