@@ -28,7 +28,7 @@ test: build lint
 	$(MAKE) scenarios
 
 unit:
-	$(GO) test -race ./...
+	$(GO) test -race -ldflags '-s -w' ./...
 
 scenarios:
 	$(LAB) up
