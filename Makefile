@@ -27,8 +27,9 @@ test: build lint
 	$(MAKE) unit
 	$(MAKE) scenarios
 
+## unit: lint has vetted already, and many packages wait more than they compute
 unit:
-	$(GO) test -race -ldflags '-s -w' ./...
+	$(GO) test -race -vet=off -p 4 -ldflags '-s -w' ./...
 
 scenarios:
 	$(LAB) up
