@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -194,7 +195,7 @@ func (r *run) judge(i int, findings []agent.StepFinding) error {
 	var errs []error
 	for n, f := range findings {
 		spec := r.result.plan.Hosts[i].Steps[n]
-		if err := agent.Err(f.Problems); err != nil {
+		if err := problem.FromRecords(f.Problems); err != nil {
 			errs = append(errs, fmt.Errorf("host %s: %w", res.Host, err))
 			continue
 		}

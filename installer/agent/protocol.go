@@ -9,6 +9,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // The methods, by their names on the wire. A method is a name here, one line in
@@ -82,9 +83,9 @@ type InspectReply struct {
 
 // StepFinding is what one step found, or why it could not look.
 type StepFinding struct {
-	ID       string       `json:"id"`
-	Finding  step.Finding `json:"finding"`
-	Problems []Problem    `json:"problems,omitempty"`
+	ID       string           `json:"id"`
+	Finding  step.Finding     `json:"finding"`
+	Problems []problem.Record `json:"problems,omitempty"`
 }
 
 // TxnStartRequest hands the host its transaction (installer/txn's request).

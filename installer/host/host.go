@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // Side is one host as its agent works on it.
@@ -63,7 +64,7 @@ func (s *Side) inspect(ctx context.Context, r agent.InspectRequest) (agent.Inspe
 			if err == nil {
 				f.Finding, err = made.Inspect(ctx, m)
 			}
-			f.Problems = agent.Problems(err)
+			f.Problems = problem.Records(err)
 			return nil
 		})
 	}

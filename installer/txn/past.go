@@ -3,6 +3,7 @@ package txn
 import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // What the records of a transaction carry beside step.Finding.
@@ -29,7 +30,7 @@ type (
 		Reason string `json:"reason"`
 	}
 	problemsData struct {
-		Problems []Problem `json:"problems"`
+		Problems []problem.Record `json:"problems"`
 	}
 )
 

@@ -20,13 +20,13 @@ const (
 
 // Result is how an execution ended, and what the transaction has done by then.
 type Result struct {
-	Outcome   Outcome   `json:"outcome"`
-	Changed   int       `json:"changed"`   // steps that changed the host, in this execution or before
-	Unchanged int       `json:"unchanged"` // steps that found nothing to do
-	Deferred  []string  `json:"deferred,omitempty"`
-	Skipped   []string  `json:"skipped,omitempty"`
-	Step      string    `json:"step,omitempty"` // where it failed or waits
-	Problems  []Problem `json:"problems,omitempty"`
+	Outcome   Outcome          `json:"outcome"`
+	Changed   int              `json:"changed"`   // steps that changed the host, in this execution or before
+	Unchanged int              `json:"unchanged"` // steps that found nothing to do
+	Deferred  []string         `json:"deferred,omitempty"`
+	Skipped   []string         `json:"skipped,omitempty"`
+	Step      string           `json:"step,omitempty"` // where it failed or waits
+	Problems  []problem.Record `json:"problems,omitempty"`
 }
 
 // Complete says whether the host is all of what was asked: done, nothing left out.
@@ -50,33 +50,11 @@ func (r Result) Err() error {
 	return errors.Join(all...)
 }
 
-// Problem is a problem.Error as journals and results keep it.
-type Problem struct {
-	Kind   problem.Kind `json:"kind"`
-	Doing  string       `json:"doing,omitempty"`
-	Object string       `json:"object,omitempty"`
-	Cause  string       `json:"cause,omitempty"`
-	Fix    string       `json:"fix,omitempty"`
-}
-
-// Err is the problem as an error.
-func (p Problem) Err() error {
-	e := &problem.Error{Kind: p.Kind, Doing: p.Doing, Object: p.Object, Fix: p.Fix}
-	if p.Cause != "" {
-		e.Err = errors.New(p.Cause)
-	}
-	return e
-}
-
-// problems is every problem in err.
-func problems(err error) []Problem {
-	var all []Problem
-	for _, e := range problem.All(err) {
-		p := Problem{Kind: e.Kind, Doing: e.Doing, Object: e.Object, Fix: e.Fix}
-		if e.Err != nil {
-			p.Cause = cut(e.Err.Error())
-		}
-		all = append(all, p)
+// problems is every problem in err, as journals and results keep them.
+func problems(err error) []problem.Record {
+	all := problem.Records(err)
+	for i := range all {
+		all[i].Cause = cut(all[i].Cause)
 	}
 	return all
 }
