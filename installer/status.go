@@ -72,7 +72,7 @@ func Logs(ctx context.Context, o Options, r agent.LogsRequest, out func(host str
 
 // Needs lists what a person must do about a host, most pressing first; none where it
 // serves as it should.
-func (h HostFacts) Needs(s *site.Site) []*problem.Error {
+func (h HostFacts) Needs() []*problem.Error {
 	need := func(fix, format string, args ...any) *problem.Error {
 		return &problem.Error{Kind: problem.Check, Doing: "looking at host", Object: h.Host, Err: fmt.Errorf(format, args...), Fix: fix}
 	}

@@ -41,7 +41,7 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 			h := serving()
 			c.edit(&h)
 			var got []string
-			for _, p := range h.Needs(nil) {
+			for _, p := range h.Needs() {
 				got = append(got, p.Err.Error()+" | "+p.Fix)
 			}
 			if strings.Join(got, "\n") != c.want {

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
-	"ipivs.com/valtctl/installer/site"
 )
 
 func (a *app) statusCommand() *cobra.Command {
@@ -56,16 +55,16 @@ func (a *app) status(ctx context.Context, _ []string) (report, error) {
 	var all []hostStatus
 	var needs []error
 	for _, h := range hosts {
-		all = append(all, statusOf(h, s))
-		for _, p := range h.Needs(s) {
+		all = append(all, statusOf(h))
+		for _, p := range h.Needs() {
 			needs = append(needs, p)
 		}
 	}
 	return text(all, func(w io.Writer) error { return writeStatus(w, all) }), errors.Join(needs...)
 }
 
-func statusOf(h installer.HostFacts, s *site.Site) hostStatus {
-	st := hostStatus{Host: h.Host, Reached: h.Err == nil, Needs: problemList(h.Needs(s))}
+func statusOf(h installer.HostFacts) hostStatus {
+	st := hostStatus{Host: h.Host, Reached: h.Err == nil, Needs: problemList(h.Needs())}
 	if h.Err != nil {
 		return st
 	}
