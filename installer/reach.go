@@ -23,13 +23,18 @@ type concern struct {
 // their ids start with. What is only needed once the host serves is told and holds
 // nothing up.
 func concerns() []concern {
-	return []concern{
-		{"apt-source/", "updates.", true},
-		{"packages/", "updates.", true},
-		{"registry-login", "updates.docker-registry", true},
-		{"image/", "updates.docker-registry", true},
-		{"licence", "wowza.", false},
+	var all []concern
+	for _, step := range []string{"apt-source/", "packages/"} {
+		for _, row := range []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"} {
+			all = append(all, concern{step, row, true})
+		}
+		all = append(all, concern{step, "updates.ubuntu-changelogs", false}) // read by people, later
 	}
+	return append(all,
+		concern{"registry-login", "updates.docker-registry", true},
+		concern{"image/", "updates.docker-registry", true},
+		concern{"licence", "wowza.", false},
+	)
 }
 
 // reach tries the flows that the changes need, before anything is changed: an

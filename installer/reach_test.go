@@ -45,13 +45,13 @@ func TestChangesNeedTheirOwnFlowsAlone(t *testing.T) {
 		step       string
 		must, told []string // what the rows begin with
 	}{
-		"an image needs the registry":                {"image/web", []string{"updates.docker-registry"}, nil},
-		"packages need every mirror":                 {"packages/host", []string{"updates."}, nil},
-		"the login needs the registry":               {"registry-login", []string{"updates.docker-registry"}, nil},
-		"the engine's settings need nobody":          {"engine-config", nil, nil},
-		"a licence is told and holds up nothing":     {"licence", nil, []string{"wowza."}},
-		"a file of the site needs nobody":            {"file/etc/valt/banner.txt", nil, nil},
-		"what only looks like an image needs nobody": {"images", nil, nil},
+		"an image needs the registry":                   {"image/web", []string{"updates.docker-registry"}, nil},
+		"packages need every source, and no changelogs": {"packages/host", []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
+		"the login needs the registry":                  {"registry-login", []string{"updates.docker-registry"}, nil},
+		"the engine's settings need nobody":             {"engine-config", nil, nil},
+		"a licence is told and holds up nothing":        {"licence", nil, []string{"wowza."}},
+		"a file of the site needs nobody":               {"file/etc/valt/banner.txt", nil, nil},
+		"what only looks like an image needs nobody":    {"images", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := changing(t, c.step)
