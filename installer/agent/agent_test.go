@@ -103,6 +103,8 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodListen:     func() error { return c.Listen(ctx, probe.ListenRequest{}, nil) },
 		methodSurvey:     func() error { _, err := c.Survey(ctx, survey.Request{}); return err },
 		methodFirewall:   func() error { return c.ConfirmFirewall(ctx, step.FirewallAnswer{}) },
+		methodTxnConfirm: func() error { return c.TxnConfirm(ctx, TxnConfirmRequest{}) },
+		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
 	}
 	for name, call := range calls {
 		if err := call(); err == nil || !strings.Contains(err.Error(), "does not serve") {

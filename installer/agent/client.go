@@ -146,6 +146,17 @@ func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) err
 	return err
 }
 
+// TxnConfirm answers a transaction that waits to be confirmed.
+func (c *Client) TxnConfirm(ctx context.Context, r TxnConfirmRequest) error {
+	_, err := call[struct{}](ctx, c, methodTxnConfirm, r)
+	return err
+}
+
+// Lease asks for the site's lease, of the host that keeps it.
+func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) {
+	return call[LeaseReply](ctx, c, methodLease, r)
+}
+
 // callLines makes one typed call that is answered by one thing a line.
 func callLines[Thing, Req any](ctx context.Context, c *Client, method string, req Req, each func(Thing) error) error {
 	_, err := callStream[struct{}](ctx, c, method, req, func(in io.Reader) error {

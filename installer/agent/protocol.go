@@ -26,6 +26,8 @@ const (
 	methodListen     = "listen"
 	methodSurvey     = "survey"
 	methodFirewall   = "firewall.confirm"
+	methodTxnConfirm = "txn.confirm"
+	methodLease      = "lease"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -42,6 +44,8 @@ type Handlers struct {
 	Listen     func(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error
 	Survey     func(ctx context.Context, r survey.Request) (survey.Reply, error)
 	Firewall   func(ctx context.Context, r step.FirewallAnswer) (struct{}, error)
+	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
+	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler
@@ -101,6 +105,52 @@ type TxnStartRequest struct {
 type TxnRestartRequest struct {
 	ID      string            `json:"id"`
 	Secrets map[string][]byte `json:"secrets,omitempty"`
+	Fence   int64             `json:"fence,omitempty"` // as txn.Request's
+}
+
+// TxnConfirmRequest answers a transaction that has switched its host and waits: it is
+// kept, or, with Undo, taken back for the reason given.
+type TxnConfirmRequest struct {
+	ID    string `json:"id"`
+	Undo  string `json:"undo,omitempty"`
+	Fence int64  `json:"fence,omitempty"`
+}
+
+// LeaseAction is what a LeaseRequest asks.
+type LeaseAction string
+
+// The actions.
+const (
+	LeaseShow    LeaseAction = "show"
+	LeaseTake    LeaseAction = "take"    // free or expired, or held by the same run
+	LeaseRenew   LeaseAction = "renew"   // refused once it has expired or been taken
+	LeaseRelease LeaseAction = "release" // of the token given; no error where it is gone
+	LeaseBreak   LeaseAction = "break"   // whoever holds it, for Reason
+	LeaseFence   LeaseAction = "fence"   // remember Token as the highest seen: of hosts that do not keep the lease
+)
+
+// LeaseRequest is about the site's one lease, on the host that keeps it. Who and Run say
+// for whom; Seconds is how long it holds, judged by this host's boot clock. A taken token
+// is the highest of Token and every one that this host has seen, plus one.
+type LeaseRequest struct {
+	Action  LeaseAction `json:"action"`
+	Who     string      `json:"who,omitempty"`
+	Run     string      `json:"run,omitempty"`
+	Token   int64       `json:"token,omitempty"`
+	Seconds int64       `json:"seconds,omitempty"`
+	Reason  string      `json:"reason,omitempty"`
+	// Rollout, if set with take or renew, is kept beside the lease and outlives it: what
+	// the run is about, for whoever resumes it. "null" removes it.
+	Rollout json.RawMessage `json:"rollout,omitempty"`
+}
+
+// LeaseReply is the lease as it is now. Left is the seconds until it expires; 0: free.
+type LeaseReply struct {
+	Who     string          `json:"who,omitempty"`
+	Run     string          `json:"run,omitempty"`
+	Token   int64           `json:"token"`
+	Left    int64           `json:"left"`
+	Rollout json.RawMessage `json:"rollout,omitempty"`
 }
 
 // TxnReply names a transaction that runs.

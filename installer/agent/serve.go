@@ -69,6 +69,8 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodListen:     stream(m, lines(h.Listen)),
 		methodSurvey:     answer(h.Survey),
 		methodFirewall:   answer(h.Firewall),
+		methodTxnConfirm: answer(h.TxnConfirm),
+		methodLease:      answer(h.Lease),
 		methodCancel:     cancelCall,
 	}
 }

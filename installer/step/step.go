@@ -63,11 +63,55 @@ type Step interface {
 	Apply(ctx context.Context, h *Machine) error
 }
 
+// Undoer is a Step whose Apply can be taken back. In a transaction that has a way back
+// the engine gives each step a folder of its own (Machine.Keep): Apply keeps there what
+// Undo needs before it changes anything. Undo may be called again after it was cut off
+// anywhere, and without anything kept it has nothing to do. A step that has nothing to
+// take back (it only looks, or what it brings harms nobody) says so with an Undo that
+// returns nil; one without Undo is one way.
+type Undoer interface {
+	Undo(ctx context.Context, h *Machine) error
+}
+
+// Settler is a Step that holds something until the transaction is confirmed: a container
+// set aside, a gate that is closed. Settle lets go of it. It may be called again.
+type Settler interface {
+	Settle(ctx context.Context, h *Machine) error
+}
+
+// ErrNotDrained says that sessions went on until the deadline: the host is left as it
+// was, and skipped.
+var ErrNotDrained = errors.New("recordings go on")
+
+// Way is whether and how a step's change can be taken back.
+type Way string
+
+// The ways back.
+const (
+	Reversible  Way = "reversible"
+	RestoreOnly Way = "restore only" // from a backup
+	OneWay      Way = "one way"
+)
+
+// WayBack is how a step's change can be taken back: what it found, else whether it can
+// be undone at all.
+func WayBack(s Step, f Finding) Way {
+	if f.Way != "" {
+		return f.Way
+	}
+	if _, ok := s.(Undoer); ok {
+		return Reversible
+	}
+	return OneWay
+}
+
 // Finding is what Inspect saw.
 type Finding struct {
 	Change   bool       `json:"change"`
 	Diff     string     `json:"diff,omitempty"`     // lines with + and -, no secrets
 	Disrupts Disruption `json:"disrupts,omitempty"` // what Apply would interrupt now
+	Way      Way        `json:"way,omitempty"`      // back; empty: WayBack says it
+	Fetch    int64      `json:"fetch,omitempty"`    // bytes that Apply would fetch, where known
 	Notes    []string   `json:"notes,omitempty"`    // what a person should know
 }
 
@@ -83,6 +127,9 @@ type Machine struct {
 	Progress func(Progress)
 	Now      func() time.Time
 	BootID   string
+	// Keep is the step's own folder for what its Undo needs, below Root already (no
+	// Path around it); it may have to be made. Empty: the change is for good.
+	Keep string
 
 	docker sync.Once
 	engine *client.Client

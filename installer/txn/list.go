@@ -20,11 +20,20 @@ const (
 	StateFailed      State = "failed"
 	StateDone        State = "done"
 	StateDamaged     State = "damaged" // its files cannot be trusted; it will not be run
+
+	StateUnconfirmed State = "unconfirmed" // switched; it goes back unless confirmed in time
+	StateRolledBack  State = "rolled-back"
+	StateNotDrained  State = "skipped"
+	StateQuarantined State = "quarantined"
 )
 
 // Finished says that nothing more will come of it.
 func (s State) Finished() bool {
-	return s == StateDone || s == StateFailed || s == StateDamaged
+	switch s {
+	case StateDone, StateFailed, StateDamaged, StateRolledBack, StateNotDrained, StateQuarantined:
+		return true
+	}
+	return false
 }
 
 // Summary is one transaction in short.

@@ -29,17 +29,26 @@ const (
 
 // Request is what a transaction is to do. It holds names of secrets, never secrets.
 type Request struct {
-	Schema     string      `json:"schema"`
-	Site       string      `json:"site"`
-	Host       string      `json:"host"`
-	Roles      []string    `json:"roles"`
-	Release    string      `json:"release"`
-	PlanDigest string      `json:"plan_digest"`
-	RunID      string      `json:"run_id"` // the controller's run, of which this is one host's part
-	Who        string      `json:"who"`    // who ran it, as the controller knows them
-	Policy     Policy      `json:"policy"`
-	Steps      []step.Spec `json:"steps"`
-	Secrets    []string    `json:"secrets,omitempty"` // filled by Create
+	Schema     string   `json:"schema"`
+	Site       string   `json:"site"`
+	Host       string   `json:"host"`
+	Roles      []string `json:"roles"`
+	Release    string   `json:"release"`
+	PlanDigest string   `json:"plan_digest"`
+	RunID      string   `json:"run_id"` // the controller's run, of which this is one host's part
+	Who        string   `json:"who"`    // who ran it, as the controller knows them
+	Policy     Policy   `json:"policy"`
+	// Fence is the token of the site's lease that the run holds.
+	Fence int64 `json:"fence,omitempty"`
+	// Stage says that only the fetch half is wanted, ahead of time: the host is not
+	// brought to the release.
+	Stage bool `json:"stage,omitempty"`
+	// Confirm is how long the switch waits to be confirmed before the host undoes it, a
+	// Go duration. With it the steps keep what their undoing needs, and a step that fails
+	// undoes them too. Empty: there is no way back.
+	Confirm string      `json:"confirm,omitempty"`
+	Steps   []step.Spec `json:"steps"`
+	Secrets []string    `json:"secrets,omitempty"` // filled by Create
 }
 
 // validate reports everything that is wrong with a request, before anything is written.

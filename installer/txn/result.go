@@ -16,6 +16,11 @@ const (
 	Failed      Outcome = "failed"      // a step went wrong, and nothing after it was run
 	Waiting     Outcome = "waiting"     // a person has to give its secrets again
 	Interrupted Outcome = "interrupted" // the host was told to stop in its middle
+
+	// Of a transaction with a way back; it is over then.
+	RolledBack  Outcome = "rolled-back" // it failed or was not confirmed, and everything was undone
+	NotDrained  Outcome = "skipped"     // recordings went on until the deadline; everything was undone
+	Quarantined Outcome = "quarantined" // it could not be undone: a person must look
 )
 
 // Result is how an execution ended, and what the transaction has done by then.

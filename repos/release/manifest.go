@@ -22,8 +22,11 @@ type Manifest struct {
 	Roles    map[string]Role    `json:"roles"`  // "app", "media"
 	Settings map[string]Setting `json:"settings,omitempty"`
 	Drain    Drain              `json:"drain"`
-	Paths    Paths              `json:"paths"`
-	Dongle   Dongle             `json:"dongle,omitzero"`
+	// Migrates says that the release changes the database's structure or content when it
+	// first starts, which only a restored backup undoes.
+	Migrates bool   `json:"migrates_database,omitempty"`
+	Paths    Paths  `json:"paths"`
+	Dongle   Dongle `json:"dongle,omitzero"`
 }
 
 // Paths says where on a host the site's own files belong.
