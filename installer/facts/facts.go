@@ -80,6 +80,7 @@ type Installed struct {
 	Host       string   `json:"host"`
 	Roles      []string `json:"roles"`
 	Release    string   `json:"release"`
+	Previous   string   `json:"previous,omitempty"` // the release before, to which a rollback goes
 	PlanDigest string   `json:"plan_digest"`
 	Time       string   `json:"time"` // RFC 3339, UTC
 }

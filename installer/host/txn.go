@@ -92,6 +92,11 @@ func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.Tx
 	return agent.TxnReply{ID: r.ID}, s.Launcher.Start(ctx, r.ID)
 }
 
+// confirm hands a controller's answer to a transaction that has switched the host.
+func (s *Side) confirm(_ context.Context, r agent.TxnConfirmRequest) (struct{}, error) {
+	return struct{}{}, s.Launcher.Store.Confirm(r.ID, r.Undo)
+}
+
 func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
 	result, err := s.Launcher.Store.Follow(ctx, r.ID, r.From, func(e txn.Event) error {
 		line, err := json.Marshal(e)

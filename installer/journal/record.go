@@ -40,6 +40,10 @@ const (
 	Waiting     Kind = "waiting"     // the work cannot go on without a person
 	Supplied    Kind = "supplied"    // a person gave what it waited for
 	Interrupted Kind = "interrupted" // the host was told to stop; the work goes on later
+	Switched    Kind = "switched"    // everything is done, and waits to be confirmed
+	Confirmed   Kind = "confirmed"   // it is for good
+	Undoing     Kind = "undoing"     // it is being taken back; data says why
+	Undone      Kind = "undone"      // a step was taken back
 	End         Kind = "end"         // the work is over; data says how it ended
 )
 

@@ -18,6 +18,23 @@ import (
 const (
 	bootUnit  = "/etc/systemd/system/valtctl-resume.service"
 	bootWants = "/etc/systemd/system/multi-user.target.wants/valtctl-resume.service"
+
+	// The timer is there only while a transaction with a way back is unfinished. Should
+	// the engine be killed in its middle, nothing else would count its deadline.
+	timerUnit  = "/etc/systemd/system/valtctl-resume.timer"
+	timerWants = "/etc/systemd/system/timers.target.wants/valtctl-resume.timer"
+	timerText  = `# Written by valtctl while a change waits to be confirmed, and removed with its end.
+[Unit]
+Description=See to it that what valtctl had begun ends, or is taken back in time
+
+[Timer]
+OnActiveSec=5s
+OnUnitInactiveSec=5s
+AccuracySec=1s
+
+[Install]
+WantedBy=timers.target
+`
 )
 
 // bootUnitText is the boot unit's content. It is of type exec, not oneshot: a target
@@ -43,50 +60,81 @@ WantedBy=multi-user.target
 `, agent, agent)
 }
 
-// arm writes and enables the boot unit, for this program. It costs nothing where it is
-// in place.
-func (l Launcher) arm(ctx context.Context) error {
+// arm writes and enables the boot unit, for this program, and with watch also the timer.
+// It costs nothing where they are in place.
+func (l Launcher) arm(ctx context.Context, watch bool) error {
 	if !filepath.IsAbs(l.Agent) || strings.ContainsAny(l.Agent, " \t\n\"'%\\$") {
 		return fmt.Errorf("arming the boot unit: %q is no path that a unit can name", l.Agent)
 	}
-	text := bootUnitText(l.Agent)
-	was, err := os.ReadFile(l.path(bootUnit))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	changed, err := l.enable(bootUnit, bootWants, bootUnitText(l.Agent))
+	if err != nil {
 		return fmt.Errorf("arming the boot unit: %w", err)
 	}
-	target, _ := os.Readlink(l.path(bootWants))
-	if string(was) == text && target == bootUnit {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(l.path(bootWants)), 0o755); err != nil {
-		return fmt.Errorf("arming the boot unit: %w", err)
-	}
-	if err := writeWhole(l.path(bootUnit), []byte(text), 0o644); err != nil {
-		return fmt.Errorf("arming the boot unit: %w", err)
-	}
-	if target != bootUnit {
-		if err := errors.Join(removeIfThere(l.path(bootWants)), os.Symlink(bootUnit, l.path(bootWants))); err != nil {
-			return fmt.Errorf("enabling the boot unit: %w", err)
+	if watch {
+		more, err := l.enable(timerUnit, timerWants, timerText)
+		if err != nil {
+			return fmt.Errorf("arming the timer: %w", err)
 		}
-		if err := journal.SyncDir(filepath.Dir(l.path(bootWants))); err != nil {
+		changed = changed || more
+	}
+	if changed {
+		if err := l.reload(ctx); err != nil {
 			return err
 		}
 	}
-	return l.reload(ctx)
+	if !watch {
+		return nil
+	}
+	if _, err := l.Run.Run(ctx, step.Command{Argv: []string{"systemctl", "start", "--no-block", filepath.Base(timerUnit)}}); err != nil {
+		return fmt.Errorf("starting the timer: %w", err)
+	}
+	return nil
+}
+
+// enable puts a unit in place and says whether that changed anything.
+func (l Launcher) enable(unit, wants, text string) (bool, error) {
+	was, err := os.ReadFile(l.path(unit))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	target, _ := os.Readlink(l.path(wants))
+	if string(was) == text && target == unit {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(l.path(wants)), 0o755); err != nil {
+		return false, err
+	}
+	if err := writeWhole(l.path(unit), []byte(text), 0o644); err != nil {
+		return false, err
+	}
+	if target == unit {
+		return true, nil
+	}
+	if err := errors.Join(removeIfThere(l.path(wants)), os.Symlink(unit, l.path(wants))); err != nil {
+		return false, err
+	}
+	return true, journal.SyncDir(filepath.Dir(l.path(wants)))
 }
 
 // disarm removes the boot unit if every transaction is finished.
 func (l Launcher) disarm(ctx context.Context) error {
-	removed, err := l.removeBootUnit()
+	_, err := os.Lstat(l.path(timerUnit))
+	watched := err == nil
+	removed, err := l.removeUnits()
 	if err != nil || !removed {
 		return err
+	}
+	if watched { // before the reload, while systemd still knows it
+		if _, err := l.Run.Run(ctx, step.Command{Argv: []string{"systemctl", "stop", "--no-block", filepath.Base(timerUnit)}}); err != nil {
+			return fmt.Errorf("stopping the timer: %w", err)
+		}
 	}
 	return l.reload(ctx)
 }
 
-// removeBootUnit decides and removes while no transaction can be created: one that is
+// removeUnits decides and removes while no transaction can be created: one that is
 // created later arms the unit again.
-func (l Launcher) removeBootUnit() (removed bool, err error) {
+func (l Launcher) removeUnits() (removed bool, err error) {
 	guard, err := l.Store.guard()
 	if problem.KindOf(err) == problem.Locked {
 		return false, nil // one is being created
@@ -107,8 +155,10 @@ func (l Launcher) removeBootUnit() (removed bool, err error) {
 	if _, err := os.Lstat(l.path(bootUnit)); errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	if err := errors.Join(removeIfThere(l.path(bootWants)), removeIfThere(l.path(bootUnit))); err != nil {
-		return false, fmt.Errorf("removing the boot unit: %w", err)
+	for _, path := range []string{timerWants, timerUnit, bootWants, bootUnit} { // the boot unit last: it is asked for above
+		if err := removeIfThere(l.path(path)); err != nil {
+			return false, fmt.Errorf("removing the boot unit: %w", err)
+		}
 	}
 	return true, nil
 }

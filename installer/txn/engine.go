@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
-	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -73,8 +70,20 @@ func (e *engine) begin() error {
 	return e.note(journal.Begin, "", beginData{r.Site, r.Host, r.Release, r.PlanDigest, r.RunID, r.Who, e.machine.BootID})
 }
 
-// run runs both halves and ends the transaction.
+// run goes on where the transaction is: on the way back, past its confirmation, or in its
+// halves.
 func (e *engine) run(ctx context.Context) error {
+	switch {
+	case e.past.undoing != nil:
+		return e.undo(ctx, *e.past.undoing)
+	case e.past.confirmed:
+		return e.settle(ctx)
+	}
+	return e.forward(ctx)
+}
+
+// forward runs both halves and ends the transaction.
+func (e *engine) forward(ctx context.Context) error {
 	if e.past.fetched { // killed before it could forget them
 		if err := e.store.forget(e.id, false); err != nil {
 			return err
@@ -86,6 +95,9 @@ func (e *engine) run(ctx context.Context) error {
 		if err := e.half(ctx, half); err != nil || e.result.Outcome != "" {
 			return err
 		}
+	}
+	if e.hasWayBack() {
+		return e.awaitConfirmation(ctx)
 	}
 	e.result.Outcome = Done
 	return e.end()
@@ -127,7 +139,7 @@ func (e *engine) step(ctx context.Context, spec step.Spec) error {
 			return e.leave(journal.Skipped, spec, reasonData{fmt.Sprintf("it needs %s, which was %s", need, why)})
 		}
 	}
-	made, err := e.kinds.Make(spec)
+	made, err := e.make(spec)
 	if err != nil {
 		return e.fail(ctx, spec, err)
 	}
@@ -151,6 +163,7 @@ func (e *engine) apply(ctx context.Context, spec step.Spec, made step.Step, foun
 	if err := e.note(journal.Apply, spec.ID, shown(found)); err != nil {
 		return err
 	}
+	e.past.began[spec.ID] = true
 	if err := made.Apply(ctx, e.machine); err != nil {
 		return e.fail(ctx, spec, fmt.Errorf("applying %s: %w", spec.Title, err))
 	}
@@ -205,6 +218,9 @@ func (e *engine) fail(ctx context.Context, spec step.Spec, err error) error {
 	if ctx.Err() != nil {
 		return e.interrupted(spec)
 	}
+	if e.hasWayBack() {
+		return e.turnBack(ctx, spec.ID, err)
+	}
 	if e.past.fetched && spec.Half == step.Fetch {
 		return e.wait(spec.ID, err)
 	}
@@ -232,18 +248,18 @@ func (e *engine) wait(at string, err error) error {
 // end finishes the transaction. What the host now is, is written before the journal
 // says that it is over: after a cut in between it is written again.
 func (e *engine) end() error {
-	if e.result.Complete() {
-		r := e.request
-		err := writeJSON(e.store.hostFile, facts.Installed{
-			Site: r.Site, Host: r.Host, Roles: r.Roles, Release: r.Release, PlanDigest: r.PlanDigest,
-			Time: e.store.now().UTC().Format(time.RFC3339),
-		}, 0o644)
-		if err != nil {
+	if e.result.Complete() && !e.request.Stage {
+		if err := e.store.writeInstalled(e.request); err != nil {
 			return err
 		}
 	}
 	if err := e.note(journal.End, "", e.result); err != nil {
 		return err
+	}
+	if e.result.Outcome != Quarantined { // what was kept is evidence then, and of use to repair
+		if err := e.store.forgetKept(e.id); err != nil {
+			return err
+		}
 	}
 	return e.store.forget(e.id, true)
 }

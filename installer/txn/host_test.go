@@ -29,6 +29,9 @@ type fakeHost struct {
 	broken  map[string]error // by key: what Apply fails with
 	stuck   map[string]bool  // by key: Apply changes nothing
 	during  map[string]func()
+	unable  map[string]bool // by key: Undo fails
+	waiting func()          // called while a transaction waits to be confirmed
+	settled map[string]int
 }
 
 // memoryDir is a temporary folder in memory where there is one: thousands of records are
@@ -47,6 +50,7 @@ func newHost(t *testing.T) *fakeHost {
 	return &fakeHost{
 		t: t, root: memoryDir(t), state: map[string]string{}, applies: map[string]int{}, boot: "boot-1",
 		broken: map[string]error{}, stuck: map[string]bool{}, during: map[string]func(){},
+		unable: map[string]bool{}, settled: map[string]int{},
 	}
 }
 
@@ -63,7 +67,22 @@ func (h *fakeHost) now() time.Time {
 	return time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC).Add(time.Duration(h.moment) * time.Second)
 }
 
-func (h *fakeHost) store() *Store { return NewStore(h.root, h.now) }
+// store's boot clock goes on by the moments, and a pause takes none.
+func (h *fakeHost) store() *Store {
+	s := NewStore(h.root, h.now)
+	s.uptime = func() (time.Duration, error) { return time.Duration(h.tickClock()) * time.Second, nil }
+	s.pause = func(context.Context, time.Duration) {
+		if h.waiting != nil {
+			h.waiting()
+		}
+	}
+	return s
+}
+
+func (h *fakeHost) tickClock() int {
+	h.tick()
+	return h.moment
+}
 
 // reboot forgets what is in memory.
 func (h *fakeHost) reboot() {
@@ -87,8 +106,9 @@ type set struct {
 	h *fakeHost
 }
 
+// kinds are "set", and "swap", which can be undone and settled.
 func (h *fakeHost) kinds() step.Registry {
-	return step.NewRegistry([]step.Kind{{Name: "set", New: func(raw json.RawMessage) (step.Step, error) {
+	parse := func(raw json.RawMessage) (*set, error) {
 		var p setParams
 		if err := json.Unmarshal(raw, &p); err != nil {
 			return nil, err
@@ -97,7 +117,50 @@ func (h *fakeHost) kinds() step.Registry {
 			return nil, errors.New("a step without a key")
 		}
 		return &set{p, h}, nil
-	}}})
+	}
+	return step.NewRegistry([]step.Kind{
+		{Name: "set", New: func(raw json.RawMessage) (step.Step, error) { return parse(raw) }},
+		{Name: "swap", New: func(raw json.RawMessage) (step.Step, error) {
+			s, err := parse(raw)
+			return &swap{s}, err
+		}},
+	})
+}
+
+// swap is a set that keeps what was before.
+type swap struct{ *set }
+
+func (s *swap) Apply(ctx context.Context, m *step.Machine) error {
+	if m.Keep != "" {
+		was := filepath.Join(m.Keep, "was")
+		if _, err := os.Stat(was); err != nil {
+			if err := errors.Join(os.MkdirAll(m.Keep, 0o700), os.WriteFile(was+".new", []byte(s.h.state[s.Key]), 0o600), os.Rename(was+".new", was)); err != nil {
+				return err
+			}
+		}
+		s.h.tick()
+	}
+	return s.set.Apply(ctx, m)
+}
+
+func (s *swap) Undo(_ context.Context, m *step.Machine) error {
+	s.h.tick()
+	was, err := os.ReadFile(filepath.Join(m.Keep, "was"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil || s.h.unable[s.Key] {
+		return errors.Join(err, errors.New("it is stuck"))
+	}
+	s.h.state[s.Key] = string(was)
+	s.h.tick()
+	return nil
+}
+
+func (s *swap) Settle(context.Context, *step.Machine) error {
+	s.h.tick()
+	s.h.settled[s.Key]++
+	return nil
 }
 
 func (s *set) wanted(m *step.Machine) (string, error) {

@@ -28,10 +28,14 @@ func (l Launcher) Start(ctx context.Context, id string) error {
 	if running, err := l.running(id); running || err != nil {
 		return err
 	}
-	if err := l.arm(ctx); err != nil {
+	r, err := l.Store.request(id)
+	if err != nil {
+		return err
+	}
+	if err := l.arm(ctx, r.Confirm != ""); err != nil {
 		return fmt.Errorf("starting transaction %s: %w", id, err)
 	}
-	_, err := l.Run.Run(ctx, step.Command{Argv: l.unitArgv(id)})
+	_, err = l.Run.Run(ctx, step.Command{Argv: l.unitArgv(id)})
 	if err == nil {
 		return nil
 	}
@@ -108,6 +112,9 @@ func (l Launcher) Resume(ctx context.Context, m *step.Machine, kinds step.Regist
 	for i := len(all) - 1; i >= 0; i-- { // oldest first
 		t := all[i]
 		if t.State.Finished() || t.State == StateRunning || l.knowsToWait(t) {
+			continue
+		}
+		if running, err := l.running(t.ID); running || err != nil { // one that waits to be confirmed runs, too
 			continue
 		}
 		result, err := l.Store.Execute(ctx, t.ID, m, kinds)

@@ -90,15 +90,15 @@ func TestTheBootUnitIsThereWhileATransactionIsUnfinished(t *testing.T) {
 func TestANewerAgentTakesTheBootUnitOver(t *testing.T) {
 	h := newHost(t)
 	l, run := h.launcher()
-	if err := l.arm(t.Context()); err != nil {
+	if err := l.arm(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	n := len(run.argv)
-	if err := l.arm(t.Context()); err != nil || len(run.argv) != n {
+	if err := l.arm(t.Context(), false); err != nil || len(run.argv) != n {
 		t.Error("arming again did something:", run.argv[n:], err)
 	}
 	l.Agent = "/var/lib/valtctl/agent/def/valtctl"
-	if err := l.arm(t.Context()); err != nil {
+	if err := l.arm(t.Context(), false); err != nil {
 		t.Fatal(err)
 	}
 	unit, _ := os.ReadFile(filepath.Join(h.root, bootUnit))
@@ -112,7 +112,7 @@ func TestAnAgentPathThatAUnitCannotNameIsRefused(t *testing.T) {
 	l, _ := h.launcher()
 	for _, path := range []string{"valtctl", "/a b/valtctl", "/a%n/valtctl", "/a$b/valtctl"} {
 		l.Agent = path
-		if err := l.arm(t.Context()); err == nil {
+		if err := l.arm(t.Context(), false); err == nil {
 			t.Errorf("%q was taken", path)
 		}
 	}

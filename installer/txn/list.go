@@ -40,7 +40,9 @@ func (s State) Finished() bool {
 type Summary struct {
 	ID         string    `json:"id"`
 	State      State     `json:"state"`
-	Half       step.Half `json:"half,omitempty"` // of an unfinished one: which it is in
+	Half       step.Half `json:"half,omitempty"`    // of an unfinished one: which it is in
+	Undoing    bool      `json:"undoing,omitempty"` // an unfinished one is being taken back
+	Stage      bool      `json:"stage,omitempty"`   // it only fetched ahead of time
 	Site       string    `json:"site"`
 	Host       string    `json:"host"`
 	Release    string    `json:"release"`
@@ -86,6 +88,7 @@ func (s *Store) Summary(id string) (Summary, error) {
 	}
 	t.Site, t.Host, t.Release, t.PlanDigest = r.Site, r.Host, r.Release, r.PlanDigest
 	t.RunID, t.Who, t.Steps = r.RunID, r.Who, len(r.Steps)
+	t.Stage = r.Stage
 	// Whether it runs is asked first: one that ends in between shows as ended.
 	busy, err := journal.Busy(s.journalFile(id))
 	if err != nil {
@@ -107,6 +110,7 @@ func (s *Store) Summary(id string) (Summary, error) {
 		if p.fetched {
 			t.Half = step.Apply
 		}
+		t.Undoing = p.undoing != nil
 	}
 	if t.Result = p.end; p.end != nil && p.end.Err() != nil {
 		t.Error = p.end.Err().Error()
@@ -118,8 +122,16 @@ func (s *Store) state(r Request, id string, p past, busy bool) State {
 	switch {
 	case p.end != nil && p.end.Outcome == Done:
 		return StateDone
+	case p.end != nil && p.end.Outcome == RolledBack:
+		return StateRolledBack
+	case p.end != nil && p.end.Outcome == NotDrained:
+		return StateNotDrained
+	case p.end != nil && p.end.Outcome == Quarantined:
+		return StateQuarantined
 	case p.end != nil:
 		return StateFailed
+	case p.switched && !p.confirmed && p.undoing == nil:
+		return StateUnconfirmed // also when nothing runs it for a moment: it goes on by itself
 	case busy:
 		return StateRunning
 	case p.last == journal.Waiting:

@@ -32,6 +32,15 @@ type (
 	problemsData struct {
 		Problems []problem.Record `json:"problems"`
 	}
+	switchedData struct {
+		Within string `json:"within"` // a Go duration
+	}
+	// undoingData says why a transaction is taken back and what it will have come to.
+	undoingData struct {
+		Outcome  Outcome          `json:"outcome"`
+		Step     string           `json:"step,omitempty"`
+		Problems []problem.Record `json:"problems"`
+	}
 )
 
 // past is what a journal says of a transaction so far.
@@ -40,7 +49,11 @@ type past struct {
 	outcome map[string]journal.Kind // the last record of each step
 	began   map[string]bool         // steps that began to change the host
 	last    journal.Kind            // of the last record; empty before the first
-	end     *Result                 // how it ended; nil: it has not
+
+	switched  bool         // everything was done once
+	confirmed bool         // and is for good
+	undoing   *undoingData // it is being taken back
+	end       *Result      // how it ended; nil: it has not
 }
 
 func readPast(records []journal.Record) past {
@@ -58,11 +71,27 @@ func readPast(records []journal.Record) past {
 			p.fetched = p.fetched || r.Decode(&d) == nil && d.Half == step.Fetch
 		case journal.Waiting: // what was fetched is not all there
 			p.fetched = false
+		case journal.Switched:
+			p.switched = true
+		case journal.Confirmed:
+			p.confirmed = true
+		case journal.Undoing:
+			p.undoing = undoingOf(r)
 		case journal.End:
 			p.end = endOf(r)
 		}
 	}
 	return p
+}
+
+// undoingOf is why a transaction is taken back. A record that cannot be read still says
+// that it is.
+func undoingOf(r journal.Record) *undoingData {
+	var d undoingData
+	if err := r.Decode(&d); err != nil {
+		return &undoingData{Outcome: RolledBack, Problems: problems(err)}
+	}
+	return &d
 }
 
 // endOf is the result in an end record. One that cannot be read still is an end.

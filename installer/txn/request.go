@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"time"
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -66,8 +67,17 @@ func (r Request) validate(kinds step.Registry) error {
 	if len(r.Steps) == 0 {
 		add("steps", "there are none")
 	}
+	if within, err := time.ParseDuration(r.Confirm); r.Confirm != "" && (err != nil || within <= 0) {
+		add("confirm", "%q is no time to wait", r.Confirm)
+	}
+	if r.Stage && r.Confirm != "" {
+		add("stage", "what is only fetched has nothing to confirm")
+	}
 	halves := map[string]step.Half{}
 	for _, s := range r.Steps {
+		if r.Stage && s.Half != step.Fetch {
+			add(s.ID, "it is not of the fetch half, and only that is wanted")
+		}
 		for _, err := range checkSpec(s, halves) {
 			add(s.ID, "%w", err)
 		}

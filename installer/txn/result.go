@@ -30,7 +30,9 @@ type Result struct {
 	Unchanged int              `json:"unchanged"` // steps that found nothing to do
 	Deferred  []string         `json:"deferred,omitempty"`
 	Skipped   []string         `json:"skipped,omitempty"`
-	Step      string           `json:"step,omitempty"` // where it failed or waits
+	Step      string           `json:"step,omitempty"`    // where it failed or waits
+	Undone    []string         `json:"undone,omitempty"`  // steps that were taken back
+	OneWay    []string         `json:"one_way,omitempty"` // steps that changed something and have no way back
 	Problems  []problem.Record `json:"problems,omitempty"`
 }
 

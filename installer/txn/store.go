@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,8 +21,12 @@ import (
 type Store struct {
 	dir      string
 	run      string
+	rollback string
 	hostFile string
 	now      func() time.Time
+	// uptime is the host's boot clock, which no one sets: deadlines are counted in it.
+	uptime func() (time.Duration, error)
+	pause  func(ctx context.Context, d time.Duration)
 }
 
 // NewStore is the store of the host whose files are below root ("" on a real host).
@@ -29,8 +34,11 @@ func NewStore(root string, now func() time.Time) *Store {
 	return &Store{
 		dir:      filepath.Join(root, "/var/lib/valtctl/txn"),
 		run:      filepath.Join(root, "/run/valtctl/txn"),
+		rollback: filepath.Join(root, "/var/lib/valtctl/rollback"),
 		hostFile: filepath.Join(root, "/var/lib/valtctl/host.json"),
 		now:      now,
+		uptime:   func() (time.Duration, error) { return uptime(filepath.Join(root, "/proc/uptime")) },
+		pause:    pause,
 	}
 }
 

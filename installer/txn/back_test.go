@@ -1,0 +1,276 @@
+package txn
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/step"
+)
+
+// update is a request with a way back, and the host that it is for.
+func update(t *testing.T) (*fakeHost, Request, map[string][]byte) {
+	t.Helper()
+	h := newHost(t)
+	maps.Copy(h.state, served())
+	r, secrets := install(t)
+	r.Confirm = "60s"
+	for i := range r.Steps {
+		r.Steps[i].Kind = "swap"
+	}
+	return h, r, secrets
+}
+
+// served is what the host was before.
+func served() map[string]string {
+	return map[string]string{"packages": "1.1", "licence": "KEY-1234", "container": "old", "unit": ""}
+}
+
+// isOld checks that a host is as it was, and that nothing is left behind.
+func isOld(t *testing.T, h *fakeHost, id string) {
+	t.Helper()
+	h.same(served())
+	if s := h.summary(id); s.State != StateRolledBack {
+		t.Errorf("%+v", s)
+	}
+	if _, err := os.Stat(h.store().keptDir(id)); !os.IsNotExist(err) {
+		t.Error("what was kept for the way back is still there:", err)
+	}
+	if _, err := os.Stat(h.store().hostFile); !os.IsNotExist(err) {
+		t.Error("the host says that it has the new release:", err)
+	}
+}
+
+func (h *fakeHost) confirmWhenAsked(id string) {
+	h.waiting = func() {
+		if err := h.store().Confirm(id, ""); err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func TestConfirmedSwitchIsForGood(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	h.waiting = func() {
+		if s := h.summary(id); s.State != StateUnconfirmed || h.settled["container"] > 0 {
+			t.Errorf("while it waits it is %s, and settled %v", s.State, h.settled)
+		}
+		h.same(installed())
+		if err := h.store().Confirm(id, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if result := h.finish(id); !result.Complete() || result.Changed != 3 || result.Unchanged != 1 {
+		t.Fatalf("%+v", result)
+	}
+	h.same(installed())
+	checkOver(t, h, id)
+	if h.settled["container"] != 1 || h.settled["unit"] != 1 {
+		t.Errorf("settled %v", h.settled)
+	}
+	if err := h.store().Confirm(id, ""); err != nil {
+		t.Error("confirming it twice:", err)
+	}
+	if err := h.store().Confirm(id, "too late"); err == nil || !strings.Contains(err.Error(), "rollback") {
+		t.Error("a confirmed switch was taken back:", err)
+	}
+}
+
+func TestSwitchThatNobodyConfirmsIsTakenBack(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	result := h.finish(id)
+	if result.Outcome != RolledBack || !strings.Contains(result.Err().Error(), "nobody confirmed the switch within 60s") {
+		t.Fatalf("%+v", result)
+	}
+	if got := strings.Join(result.Undone, " "); got != "unit container packages" {
+		t.Errorf("taken back in the order %s", got)
+	}
+	isOld(t, h, id)
+	if err := h.store().Confirm(id, ""); err == nil || !strings.Contains(err.Error(), "went back") {
+		t.Error("it was confirmed afterwards:", err)
+	}
+}
+
+func TestRefusedSwitchSaysWhy(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	if err := h.store().Confirm(id, ""); err == nil || !strings.Contains(err.Error(), "not switched") {
+		t.Error("confirmed before it began:", err)
+	}
+	h.waiting = func() {
+		if err := h.store().Confirm(id, "media1 answers 502"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if result := h.finish(id); result.Outcome != RolledBack || !strings.Contains(result.Err().Error(), "media1 answers 502") {
+		t.Fatalf("%+v", result)
+	}
+	isOld(t, h, id)
+}
+
+func TestFailedStepTakesEverythingBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want Outcome
+	}{
+		"fails":        {errors.New("no such image"), RolledBack},
+		"is recording": {fmt.Errorf("lobby: %w", step.ErrNotDrained), NotDrained},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, r, secrets := update(t)
+			h.broken["container"] = c.err
+			id := h.create(r, secrets)
+			result := h.finish(id)
+			if result.Outcome != c.want || result.Step != "container" || result.Err() == nil {
+				t.Fatalf("%+v", result)
+			}
+			h.same(served())
+			if s := h.summary(id); !s.State.Finished() || s.State == StateDone {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestHostThatCannotGoBackIsQuarantined(t *testing.T) {
+	h, r, secrets := update(t)
+	h.broken["unit"], h.unable["container"] = errors.New("no such unit"), true
+	id := h.create(r, secrets)
+	result := h.finish(id)
+	if result.Outcome != Quarantined || result.Step != "container" || !strings.Contains(result.Problems[0].Fix, "valtctl repair") ||
+		!strings.Contains(result.Err().Error(), "no such unit") {
+		t.Fatalf("%+v", result)
+	}
+	if h.state["packages"] != "1.2" {
+		t.Error("what came before the step that is stuck was taken back all the same")
+	}
+	if s := h.summary(id); s.State != StateQuarantined {
+		t.Errorf("%+v", s)
+	}
+	if _, err := os.Stat(h.store().keptDir(id)); err != nil {
+		t.Error("what is needed to go back is gone:", err)
+	}
+}
+
+func TestStepWithoutAWayBackIsNamed(t *testing.T) {
+	h, r, secrets := update(t)
+	r.Steps[0].Kind = "set"
+	id := h.create(r, secrets)
+	if result := h.finish(id); result.Outcome != RolledBack || strings.Join(result.OneWay, " ") != "packages" {
+		t.Fatalf("%+v", result)
+	}
+}
+
+func TestStageBringsNoHostToItsRelease(t *testing.T) {
+	h, r, secrets := update(t)
+	r.Confirm, r.Stage = "", true
+	if _, err := h.store().Create(r, secrets, h.kinds()); err == nil || !strings.Contains(err.Error(), "fetch half") {
+		t.Error("steps of the apply half were accepted:", err)
+	}
+	r.Steps = r.Steps[:2]
+	id := h.create(r, secrets)
+	if result := h.finish(id); result.Outcome != Done {
+		t.Fatalf("%+v", result)
+	}
+	if _, err := os.Stat(h.store().hostFile); !os.IsNotExist(err) {
+		t.Error("the host says that it has the new release:", err)
+	}
+}
+
+// endings are the ways an update can end, with what it has come to then.
+func endings() map[string]struct {
+	prepare func(h *fakeHost, id string)
+	want    Outcome
+	state   func() map[string]string
+} {
+	type ending = struct {
+		prepare func(h *fakeHost, id string)
+		want    Outcome
+		state   func() map[string]string
+	}
+	return map[string]ending{
+		"confirmed":     {func(h *fakeHost, id string) { h.confirmWhenAsked(id) }, Done, installed},
+		"not confirmed": {func(*fakeHost, string) {}, RolledBack, served},
+		"broken":        {func(h *fakeHost, _ string) { h.broken["unit"] = errors.New("no") }, RolledBack, served},
+	}
+}
+
+func TestUpdateCutAtEveryMomentIsOldOrNew(t *testing.T) {
+	for name, e := range endings() {
+		whole, r, secrets := update(t)
+		id := whole.create(r, secrets)
+		e.prepare(whole, id)
+		before := whole.moment
+		if result := whole.finish(id); result.Outcome != e.want {
+			t.Fatalf("%s: %+v", name, result)
+		}
+		moments := whole.moment - before
+		for _, after := range afterCrashes(secrets) {
+			for at := 1; at <= moments; at++ {
+				h, r, secrets := update(t)
+				id := h.create(r, secrets)
+				e.prepare(h, id)
+				h.crashAt = h.moment + at
+				if _, crashed := h.execute(id); !crashed {
+					t.Fatalf("%s at %d: it did not crash", name, at)
+				}
+				h.crashAt = 0
+				after.do(h, id)
+				if result := h.finish(id); result.Outcome != e.want {
+					t.Fatalf("%s, %s at %d of %d: %+v", name, after.name, at, moments, result)
+				}
+				h.same(e.state())
+			}
+		}
+	}
+}
+
+func TestDeadlineBeginsAnewAtBootAndOnlyThen(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	looks := 0
+	h.waiting = func() {
+		if looks++; looks == 30 {
+			panic(crash{})
+		}
+	}
+	if _, crashed := h.execute(id); !crashed {
+		t.Fatal("it did not crash")
+	}
+	first, err := h.store().arm(id, h.boot, time.Minute)
+	again, err2 := h.store().arm(id, h.boot, time.Minute)
+	if err != nil || err2 != nil || first != again {
+		t.Error("the same boot's deadline moves:", first, again, err, err2)
+	}
+	h.reboot()
+	if next, err := h.store().arm(id, h.boot, time.Minute); err != nil || next <= first {
+		t.Error("another boot keeps the old deadline:", first, next, err)
+	}
+}
+
+func TestJournalTellsAnUpdateInOrder(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	h.finish(id)
+	records, _, err := h.store().Journal(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kinds []string
+	for _, rec := range records {
+		switch rec.Kind {
+		case journal.Switched, journal.Undoing, journal.Undone, journal.End:
+			kinds = append(kinds, string(rec.Kind))
+		}
+	}
+	if got := strings.Join(kinds, " "); got != "switched undoing undone undone undone end" {
+		t.Error(got)
+	}
+}

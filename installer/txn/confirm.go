@@ -1,0 +1,169 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// answerEvery is how often a switched transaction looks whether it was answered.
+const answerEvery = 100 * time.Millisecond
+
+// deadline is until when a switch must be confirmed, in the boot clock of one boot. After
+// another boot the time starts anew: whoever was to confirm may have been on this host.
+type deadline struct {
+	BootID string        `json:"boot_id"`
+	At     time.Duration `json:"at_ns"` // since that boot
+}
+
+// answer is what a controller says of a switch.
+type answer struct {
+	Undo string `json:"undo,omitempty"` // why it is to be taken back; empty: it is kept
+}
+
+func (s *Store) deadlineFile(id string) string { return filepath.Join(s.dir, id, "deadline.json") }
+func (s *Store) answerFile(id string) string   { return filepath.Join(s.dir, id, "answer.json") }
+
+// awaitConfirmation waits, with the gate closed, until somebody who has seen that the host
+// serves says so; then the switch is for good. Otherwise it is taken back.
+func (e *engine) awaitConfirmation(ctx context.Context) error {
+	within, err := time.ParseDuration(e.request.Confirm)
+	if err != nil {
+		return fmt.Errorf("reading how long to wait: %w", err)
+	}
+	if !e.past.switched {
+		if err := e.note(journal.Switched, "", switchedData{e.request.Confirm}); err != nil {
+			return err
+		}
+		e.past.switched = true
+	}
+	until, err := e.store.arm(e.id, e.machine.BootID, within)
+	if err != nil {
+		return err
+	}
+	said, err := e.store.awaitAnswer(ctx, e.id, until)
+	switch {
+	case ctx.Err() != nil:
+		e.result.Outcome = Interrupted
+		return e.note(journal.Interrupted, "", nil)
+	case err != nil:
+		return e.turnBack(ctx, "", err)
+	case said == nil:
+		return e.turnBack(ctx, "", notConfirmed(fmt.Errorf("nobody confirmed the switch within %s", e.request.Confirm)))
+	case said.Undo != "":
+		return e.turnBack(ctx, "", notConfirmed(errors.New(said.Undo)))
+	}
+	if err := e.note(journal.Confirmed, "", nil); err != nil {
+		return err
+	}
+	e.past.confirmed = true
+	return e.settle(ctx)
+}
+
+func notConfirmed(why error) error {
+	return &problem.Error{Kind: problem.Failed, Doing: "confirming the switch", Err: why,
+		Fix: "the host is as it was before; read what it says: valtctl logs, valtctl report"}
+}
+
+// arm is the deadline of this boot; one that runs already is kept.
+func (s *Store) arm(id, boot string, within time.Duration) (time.Duration, error) {
+	var d deadline
+	err := readJSON(s.deadlineFile(id), &d)
+	if err == nil && d.BootID == boot {
+		return d.At, nil
+	}
+	now, err := s.uptime()
+	if err != nil {
+		return 0, err
+	}
+	d = deadline{boot, now + within}
+	return d.At, writeJSON(s.deadlineFile(id), d, 0o600)
+}
+
+// awaitAnswer is what somebody said until then; nil: nobody did.
+func (s *Store) awaitAnswer(ctx context.Context, id string, until time.Duration) (*answer, error) {
+	for ctx.Err() == nil {
+		said, err := s.readAnswer(id)
+		if said != nil || err != nil {
+			return said, err
+		}
+		now, err := s.uptime()
+		if err != nil || now >= until {
+			return nil, err
+		}
+		s.pause(ctx, min(answerEvery, until-now))
+	}
+	return nil, ctx.Err()
+}
+
+func (s *Store) readAnswer(id string) (*answer, error) {
+	var said answer
+	err := readJSON(s.answerFile(id), &said)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &said, nil
+}
+
+// Confirm answers a transaction that has switched its host: it is kept, or with undo
+// taken back for that reason. One that was confirmed before is no error; one that went
+// back already is.
+func (s *Store) Confirm(id, undo string) error {
+	if _, err := s.request(id); err != nil {
+		return err
+	}
+	records, _, err := journal.ReadFile(s.journalFile(id))
+	if err != nil {
+		return fmt.Errorf("confirming transaction %s: %w", id, err)
+	}
+	no := func(why string) error {
+		return &problem.Error{Kind: problem.Failed, Doing: "confirming transaction", Object: id, Err: errors.New(why),
+			Fix: "valtctl status shows what the host is now"}
+	}
+	switch p := readPast(records); {
+	case undo == "" && p.confirmed:
+		return nil
+	case p.confirmed:
+		return no("it was confirmed already, so it cannot be taken back; valtctl rollback is the way")
+	case p.undoing != nil || p.end != nil:
+		return no("it went back already")
+	case !p.switched:
+		return no("it has not switched the host yet")
+	}
+	return writeJSON(s.answerFile(id), answer{undo}, 0o600)
+}
+
+// uptime reads the host's boot clock (proc_uptime(5): seconds since boot, suspended time
+// included).
+func uptime(path string) (time.Duration, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("reading the boot clock: %w", err)
+	}
+	word, _, _ := strings.Cut(string(text), " ")
+	seconds, err := strconv.ParseFloat(word, 64)
+	if err != nil {
+		return 0, fmt.Errorf("reading the boot clock: %w", err)
+	}
+	return time.Duration(seconds * float64(time.Second)), nil
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

@@ -1,0 +1,22 @@
+package txn
+
+import (
+	"time"
+
+	"ipivs.com/valtctl/installer/facts"
+)
+
+// writeInstalled says what the host now is. The release that it had before stays known:
+// a rollback goes there.
+func (s *Store) writeInstalled(r Request) error {
+	var was facts.Installed
+	_ = readJSON(s.hostFile, &was) // none yet, or unreadable: then nothing is known of before
+	previous := was.Previous
+	if was.Release != "" && was.Release != r.Release {
+		previous = was.Release
+	}
+	return writeJSON(s.hostFile, facts.Installed{
+		Site: r.Site, Host: r.Host, Roles: r.Roles, Release: r.Release, Previous: previous, PlanDigest: r.PlanDigest,
+		Time: s.now().UTC().Format(time.RFC3339),
+	}, 0o644)
+}
