@@ -40,24 +40,31 @@ func (r *run) apply(ctx context.Context) error {
 
 // start hands a host its part of the plan.
 func (r *run) start(ctx context.Context, i int) (string, error) {
-	hp := r.result.plan.Hosts[i]
-	request, err := json.Marshal(txn.Request{
-		Schema: txn.Schema, Site: r.Site.ID, Host: hp.Host, Roles: hp.Roles, Release: r.result.Release,
-		PlanDigest: r.result.Digest, RunID: r.Run, Who: r.Who, Policy: txn.Defer, Steps: hp.Steps,
-	})
+	return r.send(ctx, i, r.chosen, txn.Request{
+		Release: r.result.Release, PlanDigest: r.result.Digest, Policy: txn.Defer, Steps: r.result.plan.Hosts[i].Steps})
+}
+
+// send fills in whose and which host's a transaction is, and has the host begin it.
+func (r *run) send(ctx context.Context, i int, c *chosen, t txn.Request) (string, error) {
+	h := r.hosts[i]
+	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who = txn.Schema, r.Site.ID, h.Name, plan.RoleNames(h), r.Run, r.Who
+	request, err := json.Marshal(t)
 	if err != nil {
 		return "", fmt.Errorf("writing the request: %w", err)
 	}
-	state, err := json.Marshal(r.chosen.state)
+	state, err := json.Marshal(c.state)
 	if err != nil {
 		return "", fmt.Errorf("writing the trusted state: %w", err)
 	}
-	reply, err := r.fleet[i].client.TxnStart(ctx, agent.TxnStartRequest{
-		Request: request, Secrets: r.material.secrets(hp.Host), TrustedState: state})
+	s := r.session(i)
+	if s == nil {
+		return "", errNoSession
+	}
+	reply, err := s.client.TxnStart(ctx, agent.TxnStartRequest{Request: request, Secrets: r.material.secrets(h.Name), TrustedState: state})
 	if err != nil {
 		return "", err
 	}
-	r.Observer.Observe(Event{Kind: EventStart, Host: hp.Host, Text: reply.ID})
+	r.Observer.Observe(Event{Kind: EventStart, Host: h.Name, Text: reply.ID})
 	return reply.ID, nil
 }
 
@@ -102,7 +109,15 @@ type following struct {
 	titles map[string]titled
 	lost   bool
 	proved string // the last confirmation that was asked for
+	// judge is asked whether a host that has switched serves; nil: nobody says.
+	judge    Judge
+	switched bool
+	records  []journal.Record
 }
+
+// Judge says whether a host that has switched to something new is to be kept. An error is
+// why it is taken back. When ctx ends nothing is said, and the host decides by itself.
+type Judge func(ctx context.Context) error
 
 // titled is a step's place and name, for people.
 type titled struct {
@@ -141,7 +156,7 @@ func (f *following) toTheEnd(ctx context.Context) (txn.Result, error) {
 
 // once follows over the connection there is.
 func (f *following) once(ctx context.Context) (txn.Result, error) {
-	s := f.fleet[f.host]
+	s := f.session(f.host)
 	if s == nil {
 		return txn.Result{}, errNoSession
 	}
@@ -149,11 +164,18 @@ func (f *following) once(ctx context.Context) (txn.Result, error) {
 	defer proving.Wait()
 	ctx, ended := context.WithCancel(ctx)
 	defer ended()
+	judging := sync.OnceFunc(func() { proving.Go(func() { f.answer(ctx, s) }) })
+	if f.switched { // seen over a connection that is lost; whether it was answered is not known
+		judging()
+	}
 	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, func(raw json.RawMessage) error {
 		nonce, err := f.event(raw)
 		if nonce != "" && nonce != f.proved {
 			f.proved = nonce
 			proving.Go(func() { f.prove(ctx, s, nonce) })
+		}
+		if f.switched {
+			judging()
 		}
 		return err
 	})
@@ -177,8 +199,7 @@ func saidByHost(err error) bool {
 
 // redial replaces the session after a pause. That it fails is no error: it is tried again.
 func (f *following) redial(ctx context.Context) error {
-	if s := f.fleet[f.host]; s != nil {
-		f.fleet[f.host] = nil
+	if s := f.setSession(f.host, nil); s != nil {
 		_ = s.close() // it is dead already; how it ends tells nothing new
 	}
 	select {
@@ -187,7 +208,8 @@ func (f *following) redial(ctx context.Context) error {
 	case <-time.After(redialEvery):
 	}
 	if s, err := f.Connect.open(ctx, f.hosts[f.host], Silent{}); err == nil {
-		f.fleet[f.host], f.lost = s, false
+		f.setSession(f.host, s)
+		f.lost = false
 		f.tell(Event{Kind: EventNote, Text: "connected again"})
 	}
 	return nil
@@ -212,6 +234,7 @@ func (f *following) event(raw json.RawMessage) (confirm string, err error) {
 	}
 	if rec := e.Record; rec != nil {
 		f.next = rec.Seq + 1
+		f.records = append(f.records, *rec)
 		f.record(rec)
 	}
 	return confirm, nil
@@ -230,12 +253,36 @@ func (f *following) record(rec *journal.Record) {
 		e.Text = string(rec.Kind)
 	case journal.Unchanged:
 		e.Kind = EventProgress
+	case journal.Switched:
+		f.switched = f.judge != nil
+		e = Event{Kind: EventNote, Text: "switched; it waits to be confirmed"}
+	case journal.Confirmed:
+		f.switched = false
+		e = Event{Kind: EventNote, Text: "confirmed"}
+	case journal.Undoing:
+		f.switched = false
+		e = Event{Kind: EventNote, Text: "it goes back to what it was"}
+	case journal.Undone:
+		e.Text = "taken back"
 	case journal.Waiting, journal.Resumed, journal.Supplied, journal.Interrupted:
 		e = Event{Kind: EventNote, Text: "the transaction is " + string(rec.Kind)}
 	default:
 		return
 	}
 	f.tell(e)
+}
+
+// answer has the judge look at the host that has switched, and tells the host. A host that
+// could not be told, or whose judge was interrupted, goes back by itself.
+func (f *following) answer(ctx context.Context, s *session) {
+	err := f.judge(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	said := s.client.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: f.id, Undo: oneLine(err)})
+	if said != nil && ctx.Err() == nil && saidByHost(said) {
+		f.tell(Event{Kind: EventNote, Text: oneLine(said)})
+	}
 }
 
 // left says that the host goes on, and how to follow it.

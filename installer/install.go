@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
@@ -42,6 +43,24 @@ type run struct {
 	facts    []agent.FactsReply
 	chosen   *chosen
 	result   *Result
+
+	links sync.Mutex // guards what fleet holds once hosts are followed
+}
+
+// session is the connection to a host; nil: there is none now.
+func (r *run) session(i int) *session {
+	r.links.Lock()
+	defer r.links.Unlock()
+	return r.fleet[i]
+}
+
+// setSession replaces the connection to a host and returns the one before.
+func (r *run) setSession(i int, s *session) *session {
+	r.links.Lock()
+	defer r.links.Unlock()
+	was := r.fleet[i]
+	r.fleet[i] = s
+	return was
 }
 
 // Install brings the site's hosts to the site's release. It reports every problem at once;
@@ -135,11 +154,14 @@ func (r *run) install(ctx context.Context) error {
 }
 
 // precheck refuses what must not be touched, on all hosts at once.
-func (r *run) precheck() error {
+func (r *run) precheck() error { return r.check(refuseOtherRelease) }
+
+// check is precheck with the judgement of what is installed already.
+func (r *run) check(installed refuseRelease) error {
 	var errs []error
 	for i, h := range r.hosts {
 		f := &r.facts[i].Facts
-		errs = append(errs, refuse(r.Site, r.chosen.manifest, h.Name, f), unfinished(h.Name, r.facts[i].Transactions))
+		errs = append(errs, refuse(r.Site, r.chosen.manifest, h.Name, f, installed), unfinished(h.Name, r.facts[i].Transactions))
 		if seen := r.facts[i].TrustedState; len(seen) > 0 {
 			errs = append(errs, seenBy(h.Name, seen, r.chosen.state))
 		}
@@ -149,16 +171,7 @@ func (r *run) precheck() error {
 
 // plan makes the plan and the result's frame.
 func (r *run) plan(ctx context.Context) error {
-	in := plan.Input{Site: r.Site, Manifest: r.chosen.manifest, Compose: r.chosen.compose, Public: r.material.public,
-		Hosts: map[string]plan.HostFacts{}}
-	for i, h := range r.hosts {
-		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
-	}
-	p, err := plan.Build(ctx, in)
-	if err != nil {
-		return err
-	}
-	digest, err := p.Digest()
+	p, digest, err := r.build(ctx, r.chosen, plan.Input{})
 	if err != nil {
 		return err
 	}
@@ -168,6 +181,21 @@ func (r *run) plan(ctx context.Context) error {
 		r.result.Hosts[i] = HostResult{Host: h.Name, Outcome: Unchanged, Steps: len(p.Hosts[i].Steps)}
 	}
 	return nil
+}
+
+// build plans a release for the run's hosts; in says what kind of plan.
+func (r *run) build(ctx context.Context, c *chosen, in plan.Input) (*plan.Plan, string, error) {
+	in.Site, in.Manifest, in.Compose, in.Public = r.Site, c.manifest, c.compose, r.material.public
+	in.Hosts = map[string]plan.HostFacts{}
+	for i, h := range r.hosts {
+		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
+	}
+	p, err := plan.Build(ctx, in)
+	if err != nil {
+		return nil, "", err
+	}
+	digest, err := p.Digest()
+	return p, digest, err
 }
 
 // inspect has every host compare itself with its plan.

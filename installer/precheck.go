@@ -15,7 +15,7 @@ import (
 
 // refuse lists the reasons why a host must not be touched: an Ubuntu that the release
 // does not list, containers that are not ours, another site's or another release's VALT.
-func refuse(s *site.Site, m *release.Manifest, host string, f *facts.Facts) error {
+func refuse(s *site.Site, m *release.Manifest, host string, f *facts.Facts, installed refuseRelease) error {
 	no := func(fix, format string, args ...any) error {
 		return &problem.Error{Kind: problem.Check, Doing: "checking host", Object: host, Err: fmt.Errorf(format, args...), Fix: fix}
 	}
@@ -31,7 +31,7 @@ func refuse(s *site.Site, m *release.Manifest, host string, f *facts.Facts) erro
 		}
 	}
 	errs = append(errs, refuseContainers(s, f, no))
-	errs = append(errs, refuseInstalled(s, m, host, f, no))
+	errs = append(errs, refuseInstalled(s, m, host, f, no, installed))
 	return errors.Join(errs...)
 }
 
@@ -55,18 +55,35 @@ func refuseContainers(s *site.Site, f *facts.Facts, no refusal) error {
 		"containers run there that are not this site's: %s", strings.Join(foreign, ", "))
 }
 
-func refuseInstalled(s *site.Site, m *release.Manifest, host string, f *facts.Facts, no refusal) error {
+// refuseInstalled refuses a host that is another site's, or another host of this one, and
+// then by its release.
+func refuseInstalled(s *site.Site, m *release.Manifest, host string, f *facts.Facts, no refusal, judge refuseRelease) error {
 	was := f.Installed
 	switch {
-	case was == nil:
-		return nil
-	case was.Site != s.ID:
+	case was != nil && was.Site != s.ID:
 		return no("check the host's address in the site file", "it belongs to the site %q", was.Site)
-	case was.Host != host:
+	case was != nil && was.Host != host:
 		return no("check the host's address in the site file; two hosts may share one", "it is installed as the site's host %q", was.Host)
-	case was.Release != m.Version:
+	}
+	return judge(m, f, no)
+}
+
+// refuseRelease judges the release that a host has.
+type refuseRelease func(m *release.Manifest, f *facts.Facts, no refusal) error
+
+// refuseOtherRelease is an installation's: it changes no release.
+func refuseOtherRelease(m *release.Manifest, f *facts.Facts, no refusal) error {
+	if was := f.Installed; was != nil && was.Release != m.Version {
 		return no("go to another release with: valtctl update; to go on with what is there write release: { version: "+was.Release+" }",
 			"it has release %s, and install changes no release (asked for %s)", was.Release, m.Version)
+	}
+	return nil
+}
+
+// refuseBare is an update's: it changes only what serves already.
+func refuseBare(_ *release.Manifest, f *facts.Facts, no refusal) error {
+	if f.Installed == nil {
+		return no("valtctl install", "VALT is not installed there")
 	}
 	return nil
 }

@@ -45,7 +45,7 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := &facts.Facts{OS: facts.OS{ID: "ubuntu", VersionID: "24.04"}, Arch: "amd64"}
 			c.edit(f)
-			all := problem.All(refuse(s, m, "app1", f))
+			all := problem.All(refuse(s, m, "app1", f, refuseOtherRelease))
 			if len(all) != len(c.want) {
 				t.Fatalf("got %v, want %q", all, c.want)
 			}

@@ -85,8 +85,8 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return "", nil
 	}
 	var newest txn.Summary
-	if err := json.Unmarshal(r.facts[i].Transactions[0].More, &newest); err != nil {
-		return "", fmt.Errorf("host %s: reading its transactions: %w", r.hosts[i].Name, err)
+	if err := readSummary(r.facts[i].Transactions[0].More, &newest); err != nil {
+		return "", fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 	}
 	if newest.State.Finished() {
 		return newest.Release, nil
@@ -97,8 +97,8 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return newest.Release, nil
 	}
 	if newest.State != txn.StateRunning {
-		if _, err := r.fleet[i].client.TxnRestart(ctx, agent.TxnRestartRequest{ID: newest.ID, Secrets: r.material.secrets(r.hosts[i].Name)}); err != nil {
-			return newest.Release, fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
+		if err := r.restart(ctx, i, newest.ID); err != nil {
+			return newest.Release, err
 		}
 	}
 	f := &following{run: r, host: i, id: newest.ID, titles: map[string]titled{}}
@@ -127,6 +127,14 @@ func oneLine(err error) string {
 		return ""
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// readSummary reads a host's own summary of a transaction.
+func readSummary(raw json.RawMessage, into *txn.Summary) error {
+	if err := json.Unmarshal(raw, into); err != nil {
+		return fmt.Errorf("reading its transactions: %w", err)
+	}
+	return nil
 }
 
 // decodeState reads what a host has seen of the release repository.

@@ -45,27 +45,52 @@ func openRepository(o Options, m *material) (*release.Repository, error) {
 // one verified release. With last, a repository that is out of reach or expired is
 // replaced by what was verified before: that is enough to finish what was begun.
 func choose(ctx context.Context, o Options, m *material, version string, last bool) (*chosen, error) {
-	repo, err := openRepository(o, m)
+	repo, old, err := refreshed(ctx, o, m, last)
 	if err != nil {
 		return nil, err
 	}
-	got := &chosen{repo: repo, compose: map[site.Role][]byte{}}
-	if err := repo.Refresh(ctx); err != nil {
-		if !last || problem.KindOf(err) == problem.Trust && !errors.Is(err, release.ErrExpired) {
-			return nil, err
-		}
-		if lastErr := repo.LoadLast(); lastErr != nil {
-			return nil, errors.Join(err, lastErr)
-		}
-		got.offline = true
-		o.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", err)})
+	if old != nil {
+		o.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", old)})
 	}
-	got.state = repo.State()
 	if version == "" {
 		if version, err = resolve(ctx, repo, o.Site.Release); err != nil {
 			return nil, err
 		}
 	}
+	got, err := readRelease(ctx, repo, version)
+	if err != nil {
+		return nil, err
+	}
+	got.offline = old != nil
+	for _, e := range got.state.Expiring(o.Now()) {
+		o.Observer.Observe(Event{Kind: EventNote, Text: e.String()})
+	}
+	return got, nil
+}
+
+// refreshed opens the repository and brings its metadata up to date. old is why what was
+// verified before is used instead, which last allows.
+func refreshed(ctx context.Context, o Options, m *material, last bool) (repo *release.Repository, old, err error) {
+	if repo, err = openRepository(o, m); err != nil {
+		return nil, nil, err
+	}
+	err = repo.Refresh(ctx)
+	if err == nil {
+		return repo, nil, nil
+	}
+	if !last || problem.KindOf(err) == problem.Trust && !errors.Is(err, release.ErrExpired) {
+		return nil, nil, err
+	}
+	if lastErr := repo.LoadLast(); lastErr != nil {
+		return nil, nil, errors.Join(err, lastErr)
+	}
+	return repo, err, nil
+}
+
+// readRelease is everything of one release that a plan needs.
+func readRelease(ctx context.Context, repo *release.Repository, version string) (*chosen, error) {
+	got := &chosen{repo: repo, compose: map[site.Role][]byte{}, state: repo.State()}
+	var err error
 	if got.manifest, err = repo.Manifest(ctx, version); err != nil {
 		return nil, err
 	}
@@ -73,9 +98,6 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 		if got.compose[r], err = repo.Compose(ctx, got.manifest, string(r)); err != nil {
 			return nil, err
 		}
-	}
-	for _, e := range got.state.Expiring(o.Now()) {
-		o.Observer.Observe(Event{Kind: EventNote, Text: e.String()})
 	}
 	return got, nil
 }

@@ -21,6 +21,9 @@ type Input struct {
 	Compose  map[site.Role][]byte // the release's Compose files
 	Public   Public
 	Hosts    map[string]HostFacts // by the host's name; only these are planned
+	// Update plans for hosts that serve: what may disrupt is in the apply half, and what
+	// it needs is fetched before. Downgrade lets packages go back to exact versions.
+	Update, Downgrade bool
 }
 
 // Public is the content of those files of the site that are no secret.
@@ -89,10 +92,11 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 		}
 	}
 	b.firewall()
-	return HostPlan{Host: h.Name, Roles: roleNames(h), Steps: b.steps}, errors.Join(b.errs...)
+	return HostPlan{Host: h.Name, Roles: RoleNames(h), Steps: b.steps}, errors.Join(b.errs...)
 }
 
-func roleNames(h site.Host) []string {
+// RoleNames are a host's roles as transactions and host.json write them, in order.
+func RoleNames(h site.Host) []string {
 	var names []string
 	for _, r := range h.Roles {
 		names = append(names, string(r))

@@ -24,6 +24,9 @@ type HealthParams struct {
 	// ServerName is what clients type. A URL with this host is asked of this host's own
 	// loopback address, whatever the name resolves to.
 	ServerName string `json:"server_name,omitempty"`
+	// At is the address of another host that is asked instead, for ServerName and for
+	// loopback addresses alike.
+	At string `json:"at,omitempty"`
 	TrustPEM   string `json:"trust_pem,omitempty"` // the CAs to verify TLS with; empty: the host's
 }
 
@@ -179,23 +182,39 @@ func (s *health) client(host string) *http.Client {
 		Transport: &http.Transport{
 			TLSClientConfig: &tls.Config{RootCAs: s.roots, MinVersion: tls.VersionTLS12, ServerName: s.tlsName(host)},
 			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-				if s.ServerName != "" && strings.EqualFold(host, s.ServerName) {
-					_, port, err := net.SplitHostPort(address)
-					if err != nil {
-						return nil, fmt.Errorf("reading the address %s: %w", address, err)
-					}
-					address = net.JoinHostPort("127.0.0.1", port)
+				at, err := s.where(host, address)
+				if err != nil {
+					return nil, err
 				}
-				return dialer.DialContext(ctx, network, address)
+				return dialer.DialContext(ctx, network, at)
 			},
 		},
 	}
 }
 
+// where is the address that a question to host is sent to: the site's own name is asked
+// of this host, and of another one with At whatever is asked of this one.
+func (s *health) where(host, address string) (string, error) {
+	here := s.ServerName != "" && strings.EqualFold(host, s.ServerName)
+	if !here && (s.At == "" || !isLoopback(host)) {
+		return address, nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", fmt.Errorf("reading the address %s: %w", address, err)
+	}
+	if s.At != "" {
+		return net.JoinHostPort(s.At, port), nil
+	}
+	return net.JoinHostPort("127.0.0.1", port), nil
+}
+
+func isLoopback(host string) bool { return host == "localhost" || net.ParseIP(host).IsLoopback() }
+
 // tlsName is the name the certificate must have: the site's, also where the URL says
 // loopback.
 func (s *health) tlsName(host string) string {
-	if ip := net.ParseIP(host); host == "localhost" || ip.IsLoopback() {
+	if isLoopback(host) {
 		return s.ServerName
 	}
 	return host
