@@ -12,8 +12,8 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -109,7 +109,6 @@ func (w *Work) Plan(ctx context.Context, version string, downgrade bool) (*Targe
 	if err != nil {
 		return nil, err
 	}
-	w.chosen = c
 	return &Target{Manifest: c.manifest, Digest: digest, Plan: p, chosen: c}, nil
 }
 
@@ -146,17 +145,52 @@ func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]a
 	return reply.Findings, errors.Join(errs...)
 }
 
-// Survey asks a host what takes longer than facts.
-func (w *Work) Survey(ctx context.Context, host string, r survey.Request) (survey.Reply, error) {
+// Engine asks what a host's media engine does now.
+func (w *Work) Engine(ctx context.Context, host string, a wowza.Access) (wowza.State, error) {
 	i, err := w.index(host)
 	if err != nil {
-		return survey.Reply{}, err
+		return wowza.State{}, err
 	}
 	s := w.session(i)
 	if s == nil {
-		return survey.Reply{}, fmt.Errorf("host %s: %w", host, errNoSession)
+		return wowza.State{}, fmt.Errorf("host %s: %w", host, errNoSession)
 	}
-	return s.client.Survey(ctx, r)
+	state, err := s.client.Engine(ctx, a)
+	if err != nil {
+		return state, fmt.Errorf("host %s: %w", host, err)
+	}
+	return state, nil
+}
+
+// Past lists a host's last transactions, newest first, as it told when it was connected to.
+func (w *Work) Past(host string) []Past {
+	i, err := w.index(host)
+	if err != nil {
+		return nil
+	}
+	var all []Past
+	for _, t := range w.facts[i].Transactions {
+		var past Past
+		if readSummary(t.More, &past) == nil { // what cannot be read tells nothing
+			all = append(all, past)
+		}
+	}
+	return all
+}
+
+// Quarantined is the transaction that left a host neither old nor new, unless a later one
+// led out of that; empty: there is none.
+func (w *Work) Quarantined(host string) string {
+	for _, past := range w.Past(host) {
+		if past.Stage {
+			continue
+		}
+		if past.State == txn.StateQuarantined {
+			return past.ID
+		}
+		return ""
+	}
+	return ""
 }
 
 // Change is one transaction that a host is to make.

@@ -5,6 +5,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/updater/gate"
 )
 
 // stepKinds lists every kind of step that a transaction may hold. A new one is one file
@@ -16,6 +17,7 @@ func stepKinds() []step.Kind {
 		step.ClockKind(),
 		step.ContainerKind(),
 		step.DirectoryKind(),
+		gate.DrainKind(),
 		step.DongleKind(),
 		step.EngineConfigKind(),
 		step.EngineServiceKind(),
@@ -25,6 +27,7 @@ func stepKinds() []step.Kind {
 		step.ImageKind(),
 		step.LicenceKind(),
 		step.NetworkKind(),
+		gate.OpenKind(),
 		step.PackagesKind(),
 		step.PasswordKind(),
 		step.RecordingsKind(),

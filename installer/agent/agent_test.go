@@ -18,6 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -104,6 +105,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodSurvey:     func() error { _, err := c.Survey(ctx, survey.Request{}); return err },
 		methodFirewall:   func() error { return c.ConfirmFirewall(ctx, step.FirewallAnswer{}) },
 		methodTxnConfirm: func() error { return c.TxnConfirm(ctx, TxnConfirmRequest{}) },
+		methodEngine:     func() error { _, err := c.Engine(ctx, wowza.Access{}); return err },
 		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
 	}
 	for name, call := range calls {

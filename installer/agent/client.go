@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/wowza"
 )
 
 // Client is the controller's end. Its methods may be called concurrently. Cancelling
@@ -155,6 +156,11 @@ func (c *Client) TxnConfirm(ctx context.Context, r TxnConfirmRequest) error {
 // Lease asks for the site's lease, of the host that keeps it.
 func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) {
 	return call[LeaseReply](ctx, c, methodLease, r)
+}
+
+// Engine asks what the host's media engine does now.
+func (c *Client) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
+	return call[wowza.State](ctx, c, methodEngine, a)
 }
 
 // callLines makes one typed call that is answered by one thing a line.

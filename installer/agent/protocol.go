@@ -9,6 +9,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -28,6 +29,7 @@ const (
 	methodFirewall   = "firewall.confirm"
 	methodTxnConfirm = "txn.confirm"
 	methodLease      = "lease"
+	methodEngine     = "engine"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -46,6 +48,7 @@ type Handlers struct {
 	Firewall   func(ctx context.Context, r step.FirewallAnswer) (struct{}, error)
 	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
+	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler

@@ -71,6 +71,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodFirewall:   answer(h.Firewall),
 		methodTxnConfirm: answer(h.TxnConfirm),
 		methodLease:      answer(h.Lease),
+		methodEngine:     answer(h.Engine),
 		methodCancel:     cancelCall,
 	}
 }

@@ -171,8 +171,8 @@ func (s *aptSource) retire(h *Machine, file string) error {
 	if file == sourcesList {
 		return writeFile(h, file, replacement(file), owner{mode: 0o644})
 	}
-	if err := os.Remove(h.Path(file)); err != nil {
-		return fmt.Errorf("taking away %s: %w", file, err)
+	if err := removeFile(h, file); err != nil {
+		return err
 	}
 	return syncDir(filepath.Dir(h.Path(file)))
 }

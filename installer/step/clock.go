@@ -154,10 +154,7 @@ func (c *clock) write(h *Machine) error {
 		return err
 	}
 	if c.content == nil {
-		if err := os.Remove(h.Path(c.path)); err != nil {
-			return fmt.Errorf("removing %s: %w", c.path, err)
-		}
-		return nil
+		return removeFile(h, c.path)
 	}
 	return writeFile(h, c.path, c.content, owner{mode: 0o644})
 }

@@ -32,6 +32,7 @@ type containerStep struct {
 	health  *container.HealthConfig
 	restart container.RestartPolicy
 	within  time.Duration
+	quiet   time.Duration // between the two readings of the last look
 }
 
 // defaultWithin is how long a container may take to become healthy.
@@ -59,6 +60,11 @@ func newContainer(p ContainerParams) (*containerStep, error) {
 	}
 	if p.Within != "" {
 		if c.within, err = time.ParseDuration(p.Within); err != nil {
+			return nil, fmt.Errorf("checking container %s: %w", p.Name, err)
+		}
+	}
+	if p.LastLook != nil {
+		if c.quiet, err = time.ParseDuration(p.LastLook.Quiet); err != nil {
 			return nil, fmt.Errorf("checking container %s: %w", p.Name, err)
 		}
 	}
@@ -128,6 +134,9 @@ func (c *containerStep) Inspect(ctx context.Context, h *Machine) (Finding, error
 	}
 	if s.current == nil {
 		return c.findingNew(s), nil
+	}
+	if h.Keep != "" {
+		s.old = nil // set aside for the way back, until the transaction is confirmed
 	}
 	replaced := c.replaceDiff(s)
 	text := replaced + c.touchDiff(s)

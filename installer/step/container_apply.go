@@ -33,13 +33,16 @@ func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 	if err != nil {
 		return err
 	}
+	if err := c.keepFormer(h, s); err != nil {
+		return err
+	}
 	if s.old != nil {
-		if err := c.quiet(ctx, engine, s.old); err != nil {
+		if err := c.stop(ctx, engine, s.old); err != nil {
 			return err
 		}
 	}
 	if s.current != nil && c.replaceDiff(s) != "" {
-		if err := c.makeWay(ctx, engine, s); err != nil {
+		if err := c.makeWay(ctx, h, engine, s); err != nil {
 			return err
 		}
 		s.current = nil
@@ -55,17 +58,25 @@ func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 	if err := c.settle(ctx, engine); err != nil {
 		return err
 	}
+	if h.Keep != "" {
+		return nil // Settle removes the one set aside
+	}
 	return c.removeOld(ctx, engine)
 }
 
 // makeWay frees the name. What served before the first replacement is kept until one of
 // them is healthy.
-func (c *containerStep) makeWay(ctx context.Context, engine *client.Client, s sight) error {
+func (c *containerStep) makeWay(ctx context.Context, h *Machine, engine *client.Client, s sight) error {
 	// The image is looked for first: nothing that serves is stopped for what cannot start.
 	if _, err := c.imageID(ctx, engine); err != nil {
 		return err
 	}
-	if err := c.quiet(ctx, engine, s.current); err != nil {
+	if s.current.State.Running {
+		if err := c.lastLook(ctx, h); err != nil {
+			return err
+		}
+	}
+	if err := c.stop(ctx, engine, s.current); err != nil {
 		return err
 	}
 	if s.old != nil {
@@ -77,8 +88,8 @@ func (c *containerStep) makeWay(ctx context.Context, engine *client.Client, s si
 	return nil
 }
 
-// quiet stops a container for good: first its restart policy goes, then it.
-func (c *containerStep) quiet(ctx context.Context, engine *client.Client, which *container.InspectResponse) error {
+// stop stops a container for good: first its restart policy goes, then it.
+func (c *containerStep) stop(ctx context.Context, engine *client.Client, which *container.InspectResponse) error {
 	name := strings.TrimPrefix(which.Name, "/")
 	off := container.UpdateConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}}
 	if _, err := engine.ContainerUpdate(ctx, which.ID, off); err != nil {

@@ -30,6 +30,9 @@ type ContainerParams struct {
 	Watch []string `json:"watch,omitempty"`
 	// Disrupts is what replacing a running one interrupts: container or engine.
 	Disrupts Disruption `json:"disrupts"`
+	// LastLook, of a container that records, is how the host is asked right before one that
+	// runs is stopped.
+	LastLook *LastLook `json:"last_look,omitempty"`
 	// Within is how long it may take to be healthy, a Go duration; empty: 2m.
 	Within string `json:"within,omitempty"`
 }

@@ -219,10 +219,7 @@ func (f engineFile) write(h *Machine) error {
 	if f.want != nil {
 		return writeFile(h, f.path, f.want, owner{mode: 0o644})
 	}
-	if err := os.Remove(h.Path(f.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing %s: %w", f.path, err)
-	}
-	return nil
+	return removeFile(h, f.path)
 }
 
 // take makes a running engine read its configuration. The reload comes first: it switches

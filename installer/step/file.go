@@ -108,6 +108,9 @@ type owner struct {
 // missing (0755). The owner is set before the content has its final name, so a secret
 // is never open to others even for a moment.
 func writeFile(h *Machine, path string, content []byte, o owner) error {
+	if err := keepFile(h, path); err != nil {
+		return err
+	}
 	full := h.Path(path)
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", path, err)

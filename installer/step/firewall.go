@@ -201,8 +201,8 @@ func (f *firewall) remove(ctx context.Context, h *Machine) error {
 		return err
 	}
 	for _, file := range f.files() {
-		if err := os.Remove(h.Path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("removing the firewall: %w", err)
+		if err := removeFile(h, file); err != nil {
+			return err
 		}
 	}
 	_ = os.Remove(h.Path(path.Dir(firewallRules))) // if nothing else is in it

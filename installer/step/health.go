@@ -26,8 +26,8 @@ type HealthParams struct {
 	ServerName string `json:"server_name,omitempty"`
 	// At is the address of another host that is asked instead, for ServerName and for
 	// loopback addresses alike.
-	At string `json:"at,omitempty"`
-	TrustPEM   string `json:"trust_pem,omitempty"` // the CAs to verify TLS with; empty: the host's
+	At       string `json:"at,omitempty"`
+	TrustPEM string `json:"trust_pem,omitempty"` // the CAs to verify TLS with; empty: the host's
 }
 
 // HealthCheck is one question (release.Health).

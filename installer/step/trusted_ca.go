@@ -191,9 +191,12 @@ func (t *trustedCA) Apply(ctx context.Context, h *Machine) error {
 		if path.Dir(file) != authorities {
 			continue
 		}
-		if err := os.Remove(h.Path(file)); err != nil {
-			return fmt.Errorf("removing a trusted authority: %w", err)
+		if err := removeFile(h, file); err != nil {
+			return err
 		}
+	}
+	if err := keepFile(h, trustBundle); err != nil {
+		return err
 	}
 	if err := os.Remove(h.Path(trustDraft)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing what an update of the bundle left that was cut off: %w", err)

@@ -94,8 +94,8 @@ func (u *unit) enable(h *Machine) error {
 	if err := os.MkdirAll(path.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("enabling %s: %w", u.Path, err)
 	}
-	if err := os.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("enabling %s: %w", u.Path, err)
+	if err := removeFile(h, u.link); err != nil {
+		return err
 	}
 	if err := os.Symlink(u.Path, full); err != nil {
 		return fmt.Errorf("enabling %s: %w", u.Path, err)

@@ -44,7 +44,7 @@ type Request struct {
 	Write   []string `json:"write,omitempty"`
 	NoWrite bool     `json:"no_write,omitempty"`
 	// EnginePasswords are files on the host that may hold the password of the media
-	// engine's REST interface. EngineUser is its login; empty: DefaultEngineUser.
+	// engine's REST interface. EngineUser is its login; empty: wowza.DefaultUser.
 	EnginePasswords []string `json:"engine_passwords,omitempty"`
 	EngineUser      string   `json:"engine_user,omitempty"`
 	Certificates    []string `json:"certificates,omitempty"` // PEM files on the host

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wowza"
 )
 
 // How long the questions may take together. Reckoning a download reads every package list
@@ -26,7 +27,7 @@ const maxFile = 1 << 20
 // Env is the host that is asked.
 type Env struct {
 	Machine *step.Machine // its Root, Run, Now and engine are used
-	// EngineREST is the media engine's REST interface; empty: DefaultEngineREST.
+	// EngineREST is the media engine's REST interface; empty: wowza.DefaultURL.
 	EngineREST string
 	// Ignore is a process whose sockets do not count: the agent's own, which listens while
 	// flows are tried. 0: none.
@@ -82,7 +83,7 @@ func Take(ctx context.Context, e Env, r Request) (Reply, error) {
 	}
 	h := &host{Machine: e.Machine, rest: e.EngineREST, ignore: e.Ignore}
 	if h.rest == "" {
-		h.rest = DefaultEngineREST
+		h.rest = wowza.DefaultURL
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit(e, r))
 	defer cancel()

@@ -1,0 +1,208 @@
+package gate
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// The times of a drain where its parameters say nothing.
+const (
+	defaultQuiet  = 5 * time.Second
+	defaultWithin = 30 * time.Minute
+)
+
+// DrainKind closes a host's gate for new sessions and waits until nothing is recorded
+// there. The gate stays closed until the transaction is confirmed or taken back; in one
+// that is neither (valtctl drain), until it is opened.
+func DrainKind() step.Kind {
+	return step.Kind{Name: "drain", New: func(raw json.RawMessage) (step.Step, error) {
+		var p DrainParams
+		if err := strictly(raw, &p); err != nil {
+			return nil, fmt.Errorf("reading the parameters of a drain step: %w", err)
+		}
+		return newDrain(p)
+	}}
+}
+
+// strictly decodes parameters and refuses those that this program does not know.
+func strictly(raw json.RawMessage, into any) error {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	return d.Decode(into)
+}
+
+type drain struct {
+	DrainParams
+	gate   *gate
+	quiet  time.Duration
+	within time.Duration
+}
+
+func newDrain(p DrainParams) (*drain, error) {
+	d := &drain{DrainParams: p, quiet: defaultQuiet, within: defaultWithin}
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	for text, into := range map[string]*time.Duration{p.Quiet: &d.quiet, p.Within: &d.within} {
+		if text == "" {
+			continue
+		}
+		var err error
+		if *into, err = time.ParseDuration(text); err != nil {
+			return nil, fmt.Errorf("reading the parameters of a drain step: %w", err)
+		}
+	}
+	var err error
+	d.gate, err = newGate()
+	return d, err
+}
+
+func (d *drain) Inspect(ctx context.Context, h *step.Machine) (step.Finding, error) {
+	diff, err := d.gate.closedDiff(ctx, h, d.rules())
+	if err != nil {
+		return step.Finding{}, err
+	}
+	busy, err := d.busy(ctx, h)
+	if err != nil {
+		return step.Finding{}, err
+	}
+	for _, r := range busy {
+		diff += fmt.Sprintf("- %s: %s\n", r.Name, r.State)
+	}
+	return step.Finding{Change: diff != "", Diff: diff, Disrupts: step.Nothing}, nil
+}
+
+// busy are the recorders that a stop would cut now.
+func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
+	if d.Engine == nil || d.Interrupt {
+		return nil, nil
+	}
+	s, err := wowza.Look(ctx, *d.Engine, h.Root)
+	return s.Busy(), err
+}
+
+// closedByUs is in the step's own folder when it was this transaction that closed the
+// gate: one that a person had closed before stays closed.
+const closedByUs = "closed"
+
+func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
+	diff, err := d.gate.closedDiff(ctx, h, d.rules())
+	if err != nil {
+		return err
+	}
+	if diff != "" {
+		if err := d.shut(ctx, h); err != nil {
+			return err
+		}
+	}
+	if d.Engine == nil || d.Interrupt {
+		return nil
+	}
+	return d.await(ctx, h)
+}
+
+// shut closes the gate, and notes first whose doing it is.
+func (d *drain) shut(ctx context.Context, h *step.Machine) error {
+	left, err := d.gate.left(h)
+	if err != nil {
+		return err
+	}
+	if h.Keep != "" && len(left) == 0 {
+		if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+			return fmt.Errorf("closing the gate: %w", err)
+		}
+		if err := durable.WriteFile(filepath.Join(h.Keep, closedByUs), nil, 0o600); err != nil {
+			return fmt.Errorf("closing the gate: %w", err)
+		}
+	}
+	return d.gate.close(ctx, h, d.rules())
+}
+
+// await waits until two readings of the recorders find nothing.
+func (d *drain) await(ctx context.Context, h *step.Machine) error {
+	began := h.Now()
+	for {
+		busy, err := wowza.Quiet(ctx, *d.Engine, h.Root, d.quiet)
+		if err != nil {
+			return &problem.Error{Kind: problem.Failed, Doing: "looking for recordings", Err: err,
+				Fix: "what is recorded is not known, so nothing was stopped; look at the media engine: valtctl logs"}
+		}
+		if len(busy) == 0 {
+			return nil
+		}
+		left := d.within - h.Now().Sub(began)
+		if left <= 0 {
+			return &problem.Error{Kind: problem.Halted, Doing: "waiting for the end of recordings",
+				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, d.within, names(busy)),
+				Fix: "run the command again when they have ended; to cut them: --host H --interrupt-recordings"}
+		}
+		h.Report(step.Progress{Text: fmt.Sprintf("waiting for %s, %s left", names(busy), left.Round(time.Second))})
+		if err := wait(ctx, min(left, time.Second)); err != nil {
+			return fmt.Errorf("waiting for the end of recordings: %w", err)
+		}
+	}
+}
+
+func names(busy []wowza.Recorder) string {
+	var all []string
+	for _, r := range busy {
+		all = append(all, r.Name+" ("+r.State+")")
+	}
+	return strings.Join(all, ", ")
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+// Undo opens the gate again, if it was this transaction that closed it.
+func (d *drain) Undo(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
+
+// Settle does the same: sessions are welcome on what was confirmed.
+func (d *drain) Settle(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
+
+func (d *drain) release(ctx context.Context, h *step.Machine) error {
+	if _, err := os.Stat(filepath.Join(h.Keep, closedByUs)); h.Keep == "" || errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("opening the gate: %w", err)
+	}
+	return d.gate.open(ctx, h)
+}
+
+// OpenKind opens a host's gate (valtctl undrain).
+func OpenKind() step.Kind {
+	return step.Kind{Name: "open", New: func(json.RawMessage) (step.Step, error) {
+		g, err := newGate()
+		return &opened{g}, err
+	}}
+}
+
+type opened struct{ gate *gate }
+
+func (o *opened) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+	left, err := o.gate.left(h)
+	if err != nil || len(left) == 0 {
+		return step.Finding{}, err
+	}
+	return step.Finding{Change: true, Diff: "- the gate is closed for new sessions\n+ the gate is open\n", Disrupts: step.Nothing}, nil
+}
+
+func (o *opened) Apply(ctx context.Context, h *step.Machine) error { return o.gate.open(ctx, h) }

@@ -1,0 +1,142 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Where a closed gate is on a host.
+const (
+	rulesFile = "/var/lib/valtctl/drain.nft"
+	unitName  = "valtctl-drain.service"
+	nft       = "/usr/sbin/nft"
+)
+
+// unitText loads the gate early at boot, before Docker starts what it keeps sessions out
+// of. It removes no other table.
+const unitText = `# Written by valtctl while this host is drained. It looks after the table "` + table + `" alone.
+[Unit]
+Description=No new VALT sessions on this host
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target docker.service
+After=local-fs.target systemd-modules-load.service nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+StandardInput=null
+ExecStart=` + nft + ` -f ` + rulesFile + `
+
+[Install]
+WantedBy=sysinit.target
+`
+
+// gate is what keeps sessions out of a host.
+type gate struct{ unit step.Step }
+
+func newGate() (*gate, error) {
+	raw, err := json.Marshal(step.UnitParams{Name: unitName, Content: unitText, WantedBy: "sysinit.target"})
+	if err != nil {
+		return nil, fmt.Errorf("writing the gate's unit: %w", err)
+	}
+	unit, err := step.UnitKind().New(raw)
+	return &gate{unit}, err
+}
+
+// closedDiff is how the gate differs from being closed by these rules; empty: it does not.
+func (g *gate) closedDiff(ctx context.Context, h *step.Machine, rules string) (string, error) {
+	was, err := os.ReadFile(h.Path(rulesFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("looking at the gate: %w", err)
+	}
+	if string(was) != rules {
+		return "- the gate is open\n+ the gate is closed for new sessions\n", nil
+	}
+	found, err := g.unit.Inspect(ctx, h)
+	if err != nil {
+		return "", err
+	}
+	if !g.loaded(ctx, h) {
+		found.Diff += "- the gate's rules are not loaded\n+ the gate's rules are loaded\n"
+	}
+	return found.Diff, nil
+}
+
+// loaded says whether the kernel has the gate's table.
+func (g *gate) loaded(ctx context.Context, h *step.Machine) bool {
+	_, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "list", "table", "inet", "valtctl_drain"}})
+	return err == nil
+}
+
+// close closes the gate, for the next boot as well. What a boot finds is written first: a
+// power cut in between leaves a gate that closes then, which its undoing opens.
+func (g *gate) close(ctx context.Context, h *step.Machine, rules string) error {
+	if _, err := os.Stat(h.Path(nft)); err != nil {
+		return &problem.Error{Kind: problem.Failed, Doing: "closing the gate for new sessions", Err: err,
+			Fix: "install nftables there: valtctl install"}
+	}
+	if err := os.MkdirAll(filepath.Dir(h.Path(rulesFile)), 0o755); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	if err := durable.WriteFile(h.Path(rulesFile), []byte(rules), 0o600); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	if err := g.unit.Apply(ctx, h); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	if _, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "-f", h.Path(rulesFile)}}); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	return nil
+}
+
+// left lists the files of a closed gate that are there.
+func (g *gate) left(h *step.Machine) ([]string, error) {
+	var files []string
+	for _, file := range gateFiles() {
+		_, err := os.Lstat(h.Path(file))
+		if err == nil {
+			files = append(files, file)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("looking at the gate: %w", err)
+		}
+	}
+	return files, nil
+}
+
+// gateFiles are all files of a closed gate, in the order in which they are removed.
+func gateFiles() []string {
+	return []string{"/etc/systemd/system/sysinit.target.wants/" + unitName, "/etc/systemd/system/" + unitName, rulesFile}
+}
+
+// open opens the gate, whatever is there of it.
+func (g *gate) open(ctx context.Context, h *step.Machine) error {
+	if g.loaded(ctx, h) {
+		if _, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "delete", "table", "inet", "valtctl_drain"}}); err != nil {
+			return fmt.Errorf("opening the gate: %w", err)
+		}
+	}
+	left, err := g.left(h)
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	for _, file := range left {
+		if err := os.Remove(h.Path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("opening the gate: %w", err)
+		}
+	}
+	if _, err := h.Run.Run(ctx, step.Command{Argv: []string{"systemctl", "daemon-reload"}}); err != nil {
+		return fmt.Errorf("telling systemd that the gate is open: %w", err)
+	}
+	return nil
+}
