@@ -19,6 +19,7 @@ func stepKinds() []step.Kind {
 		step.DirectoryKind(),
 		gate.DrainKind(),
 		step.DongleKind(),
+		step.DownloadKind(),
 		step.EngineConfigKind(),
 		step.EngineServiceKind(),
 		step.FileKind(),

@@ -92,7 +92,15 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 		}
 	}
 	b.firewall()
+	slices.SortStableFunc(b.steps, func(a, b step.Spec) int { return halfOrder(a) - halfOrder(b) })
 	return HostPlan{Host: h.Name, Roles: RoleNames(h), Steps: b.steps}, errors.Join(b.errs...)
+}
+
+func halfOrder(s step.Spec) int {
+	if s.Half == step.Fetch {
+		return 0
+	}
+	return 1
 }
 
 // RoleNames are a host's roles as transactions and host.json write them, in order.

@@ -147,8 +147,16 @@ func outline(p *Plan) string {
 }
 
 func TestPlanIsInTheOrderThatWorks(t *testing.T) {
-	golden := filepath.Join("..", "..", "testdata", "plan", "outline.txt")
-	got := outline(build(t, input(t, sampleSite)))
+	golden(t, "outline.txt", outline(build(t, input(t, sampleSite))))
+	in := input(t, sampleSite)
+	in.Update = true
+	golden(t, "outline-update.txt", outline(build(t, in)))
+}
+
+// golden compares a text with the file of a name in testdata/plan.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	golden := filepath.Join("..", "..", "testdata", "plan", name)
 	if *update {
 		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 			t.Fatal(err)
@@ -289,5 +297,26 @@ func TestSettingsAreTheReleasesOwn(t *testing.T) {
 	_, err := Build(t.Context(), input(t, sampleSite+"settings: { lnes: \"20\" }\n"))
 	if err == nil || !strings.Contains(err.Error(), "settings.lnes") || problem.KindOf(err) != problem.Input {
 		t.Errorf("a setting that the release does not have: %v", err)
+	}
+}
+
+func TestAnUpdateFetchesWithoutDisturbingAnything(t *testing.T) {
+	in := input(t, sampleSite)
+	in.Update = true
+	for _, h := range build(t, in).Hosts {
+		applying := false
+		for _, s := range h.Steps {
+			if s.Half == step.Apply {
+				applying = true
+			} else if applying {
+				t.Errorf("%s: %s fetches after a step that applies", h.Host, s.ID)
+			}
+			if s.Half == step.Fetch && s.Disrupts != step.Nothing {
+				t.Errorf("%s: %s may disrupt the %s before the host is drained", h.Host, s.ID, s.Disrupts)
+			}
+			if s.Half == step.Fetch && s.Kind == "packages" {
+				t.Errorf("%s: %s installs packages before the host is drained", h.Host, s.ID)
+			}
+		}
 	}
 }

@@ -106,11 +106,24 @@ func (b *builder) packages(id, title string, want func(release.Package) bool, mo
 	if len(params.Packages) == 0 {
 		return
 	}
-	spec := fetched(id, title)
+	params.Downgrade = b.Downgrade
+	if b.Update {
+		b.add(fetched(strings.Replace(id, "packages/", "download/", 1), "download of the "+title), step.DownloadKind(), params)
+	}
+	spec := b.disturbing(id, title)
 	if params.Engine {
 		spec.Disrupts = step.Engine
 	}
 	b.add(spec, step.PackagesKind(), params)
+}
+
+// disturbing is a step that an installation makes in its fetch half, since what follows
+// needs it, and an update not before the host is drained.
+func (b *builder) disturbing(id, title string) step.Spec {
+	if b.Update {
+		return applied(id, title)
+	}
+	return fetched(id, title)
 }
 
 func (b *builder) forRole(roles []string) bool {
@@ -125,7 +138,7 @@ func (b *builder) clock() {
 	for _, s := range b.Site.Network.NTP {
 		servers = append(servers, string(s))
 	}
-	b.add(fetched("clock", "clock"), step.ClockKind(), step.ClockParams{Servers: servers, Service: b.clockService()})
+	b.add(b.disturbing("clock", "clock"), step.ClockKind(), step.ClockParams{Servers: servers, Service: b.clockService()})
 }
 
 // caCertificates is Ubuntu's package of the public certificate authorities.
@@ -153,11 +166,11 @@ func (b *builder) engine() {
 		}
 		cfg.RegistryCAs = map[string]string{registry: chain}
 	}
-	spec := fetched("engine-config", "configuration of the Docker engine")
+	spec := b.disturbing("engine-config", "configuration of the Docker engine")
 	spec.Disrupts = step.Engine
 	b.add(spec, step.EngineConfigKind(), cfg)
 	b.packages("packages/engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
-	b.add(fetched("engine-service", "Docker engine runs"), step.EngineServiceKind(), step.EngineServiceParams{})
+	b.add(b.disturbing("engine-service", "Docker engine runs"), step.EngineServiceKind(), step.EngineServiceParams{})
 	if b.Site.Registry.Username != "" {
 		b.add(fetched("registry-login", "login at "+b.registry()), step.RegistryLoginKind(), step.RegistryLoginParams{
 			Registry: b.registry(), Username: b.Site.Registry.Username, PasswordSecret: SecretRegistryPassword})

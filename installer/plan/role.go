@@ -6,9 +6,11 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -95,10 +97,26 @@ func (b *builder) containers(r role) {
 		if r.adjust != nil {
 			r.adjust(b, &c)
 		}
+		c.LastLook = b.lastLook(c)
 		spec := applied("container/"+c.Service, "container "+c.Name)
 		spec.Disrupts = c.Disrupts
 		b.add(spec, step.ContainerKind(), c)
 	}
+}
+
+// lastLook is how a host is asked, right before its media engine is stopped, whether that
+// records. A release of which nobody knows how to ask has none, and no update either.
+func (b *builder) lastLook(c step.ContainerParams) *step.LastLook {
+	if c.Disrupts != step.Engine || b.Manifest.Drain.Method != "wowza-rest" {
+		return nil
+	}
+	for _, p := range b.Manifest.Roles[release.RoleMedia].Passwords {
+		if p.Name == "engine" {
+			quiet := time.Duration(max(1, b.Manifest.Drain.QuietSeconds)) * time.Second
+			return &step.LastLook{Engine: wowza.Access{PasswordFile: p.Path}, Quiet: quiet.String()}
+		}
+	}
+	return nil
 }
 
 // siteOwn are the files of the site that a container reads when it starts, among its

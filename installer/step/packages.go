@@ -28,6 +28,8 @@ type PackagesParams struct {
 	// AllowRemoval lists packages that may be removed on the way. Every other
 	// removal is refused.
 	AllowRemoval []string `json:"allow_removal,omitempty"`
+	// Downgrade lets packages that are wanted in an exact version go back to it.
+	Downgrade bool `json:"downgrade,omitempty"`
 }
 
 // PackagesKind installs packages with apt. One step is one transaction: what is wrong
@@ -98,6 +100,11 @@ func (p *packages) Inspect(_ context.Context, h *Machine) (Finding, error) {
 		diff += "- " + strings.Join(left, " ") + " stopped by a run that did not end\n+ " + strings.Join(left, " ") + " started\n"
 	}
 	found := Finding{Change: diff != "", Diff: diff, Disrupts: Nothing, Notes: p.inspectNotes(h)}
+	if ready, err := p.prepared(h); err != nil {
+		return Finding{}, err
+	} else if ready != nil && len(ready.OneWay) > 0 {
+		found.Way = OneWay
+	}
 	if found.Change && engineRuns(h) && (p.Engine || state.engineDamaged()) {
 		found.Disrupts = Engine
 	}
@@ -171,25 +178,22 @@ func (p *packages) Apply(ctx context.Context, h *Machine) (err error) {
 
 // install goes from fresh lists to verified packages.
 func (p *packages) install(ctx context.Context, t *transaction, state *dpkgState) error {
-	if err := t.update(ctx); err != nil {
-		return err
-	}
-	changes, err := t.simulate(ctx, append([]string{"install"}, p.asked(state)...))
+	ready, err := p.prepared(t.h)
 	if err != nil {
 		return err
 	}
-	if err := p.judge(ctx, t, state, changes); err != nil {
-		return err
+	var f frozen
+	if ready != nil { // fetched ahead of time: no network is needed now
+		f = frozen{packages: ready.Frozen, remove: ready.Remove}
+		err = p.keepPrepared(t.h, ready)
+	} else if _, f, err = p.solve(ctx, t, state); err == nil {
+		err = t.download(ctx, f)
 	}
-	frozen, err := t.freeze(ctx, changes)
 	if err != nil {
-		return err
-	}
-	if err := t.download(ctx, frozen); err != nil {
 		return err
 	}
 	before := t.conffiles()
-	if err := t.install(ctx, frozen); err != nil {
+	if err := t.install(ctx, f, p.downgrade()...); err != nil {
 		return err
 	}
 	for _, path := range t.conffiles() {
@@ -197,7 +201,7 @@ func (p *packages) install(ctx context.Context, t *transaction, state *dpkgState
 			p.notes = append(p.notes, fmt.Sprintf("%s: the package's own version of a file that was changed here and is kept; compare them", path))
 		}
 	}
-	return p.verify(ctx, t, frozen)
+	return p.verify(ctx, t, f)
 }
 
 // asked is what apt is asked for: exact versions always, so that the solver keeps

@@ -68,24 +68,29 @@ func (t *transaction) checkArchives(f frozen) error {
 
 // archived says whether a package's file is there and is the one of the list.
 func (t *transaction) archived(p apt.Package) (bool, error) {
-	f, err := os.Open(t.h.Path(archive(p)))
+	return hashed(t.h.Path(archive(p)), p.Hash.SHA256)
+}
+
+// hashed says whether a file is there and has this SHA-256, in hex.
+func hashed(full, want string) (bool, error) {
+	f, err := os.Open(full)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("verifying %s: %w", archive(p), err)
+		return false, fmt.Errorf("verifying %s: %w", full, err)
 	}
 	defer f.Close()
 	sum := sha256.New()
 	if _, err := io.Copy(sum, f); err != nil {
-		return false, fmt.Errorf("verifying %s: %w", archive(p), err)
+		return false, fmt.Errorf("verifying %s: %w", full, err)
 	}
-	return hex.EncodeToString(sum.Sum(nil)) == p.Hash.SHA256, nil
+	return hex.EncodeToString(sum.Sum(nil)) == want, nil
 }
 
 // install installs exactly the frozen plan from the files at hand.
-func (t *transaction) install(ctx context.Context, f frozen) error {
-	args := append([]string{"install", "--no-download"}, installOptions()...)
+func (t *transaction) install(ctx context.Context, f frozen, more ...string) error {
+	args := append(append([]string{"install", "--no-download"}, more...), installOptions()...)
 	if len(f.remove) == 0 {
 		args = append(args, "--no-remove")
 	}

@@ -73,7 +73,7 @@ func (p *packages) judge(ctx context.Context, t *transaction, state *dpkgState, 
 			wrong = append(wrong, fmt.Errorf("it would change %s, which is held (apt-mark unhold %s allows it)", c.name, c.name))
 		case c.new == "" && !slices.Contains(p.AllowRemoval, c.name):
 			wrong = append(wrong, fmt.Errorf("it would remove %s %s", c.name, c.old))
-		case c.new != "" && older(c.new, c.old):
+		case c.new != "" && older(c.new, c.old) && !p.mayGoBack(c):
 			wrong = append(wrong, fmt.Errorf("it would take %s back from %s to %s", c.name, c.old, c.new))
 		case runs && !p.Engine && slices.Contains(enginePackages(), c.name):
 			wrong = append(wrong, fmt.Errorf("it would change %s, which the running Docker engine needs", c.name))
@@ -84,6 +84,11 @@ func (p *packages) judge(ctx context.Context, t *transaction, state *dpkgState, 
 	}
 	return &problem.Error{Doing: "judging", Object: "apt's plan", Err: errors.Join(wrong...),
 		Fix: "Nothing was changed. Settle what stands in the way on the host, then run valtctl resume."}
+}
+
+// mayGoBack says whether a package may become this older version: it is asked for by name.
+func (p *packages) mayGoBack(c change) bool {
+	return p.Downgrade && slices.Contains(p.Packages, PackageWanted{Name: c.name, Version: c.new})
 }
 
 // older says whether a replaces a newer b. What cannot be compared counts as older.
