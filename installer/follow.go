@@ -47,6 +47,10 @@ func (r *run) start(ctx context.Context, i int) (string, error) {
 // send fills in whose and which host's a transaction is, and has the host begin it.
 func (r *run) send(ctx context.Context, i int, c *chosen, t txn.Request) (string, error) {
 	h := r.hosts[i]
+	var err error
+	if t.Fence, err = r.fenced(); err != nil {
+		return "", err
+	}
 	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who = txn.Schema, r.Site.ID, h.Name, plan.RoleNames(h), r.Run, r.Who
 	request, err := json.Marshal(t)
 	if err != nil {
@@ -279,7 +283,10 @@ func (f *following) answer(ctx context.Context, s *session) {
 	if ctx.Err() != nil {
 		return
 	}
-	said := s.client.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: f.id, Undo: oneLine(err)})
+	token, said := f.fenced()
+	if said == nil {
+		said = s.client.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: f.id, Undo: oneLine(err), Fence: token})
+	}
 	if said != nil && ctx.Err() == nil && saidByHost(said) {
 		f.tell(Event{Kind: EventNote, Text: oneLine(said)})
 	}

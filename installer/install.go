@@ -28,6 +28,7 @@ type Options struct {
 	Now      func() time.Time
 	Observer Observer
 	DryRun   bool
+	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
 	// SkipChecks leaves out trying the flows that the changes need.
 	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
@@ -43,6 +44,8 @@ type run struct {
 	facts    []agent.FactsReply
 	chosen   *chosen
 	result   *Result
+
+	held *Hold // the site's lease, once it is held
 
 	links sync.Mutex // guards what fleet holds once hosts are followed
 }
@@ -150,7 +153,14 @@ func (r *run) install(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.apply(ctx)
+	if !r.anyChange() {
+		return r.apply(ctx)
+	}
+	held, ctx, err := r.hold(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.apply(ctx), held.Release())
 }
 
 // precheck refuses what must not be touched, on all hosts at once.

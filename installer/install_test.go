@@ -3,6 +3,7 @@ package installer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -125,8 +126,11 @@ func TestWhoSaysNoChangesNothing(t *testing.T) {
 func TestOnlyTheHostsNamedAreTouched(t *testing.T) {
 	p := newPractice(t)
 	result := p.install(func(o *installer.Options) { o.Hosts = []string{"media1"} })
-	if len(result.Hosts) != 1 || result.Hosts[0].Host != "media1" || len(p.hosts["app1"].Calls()) != 0 {
+	if len(result.Hosts) != 1 || result.Hosts[0].Host != "media1" || p.hosts["app1"].Changes() != 0 {
 		t.Errorf("%+v", result.Hosts)
+	}
+	if calls := p.hosts["app1"].Calls(); !slices.Equal(calls, []string{"facts"}) { // beside the lease, which it keeps
+		t.Errorf("the host that was not named was asked for %v", calls)
 	}
 	if _, err := p.try(func(o *installer.Options) { o.Hosts = []string{"media9"} }); problem.KindOf(err) != problem.Input {
 		t.Errorf("an unknown host: %v", err)

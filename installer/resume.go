@@ -57,6 +57,12 @@ func adoptAll(ctx context.Context, o Options) (string, error) {
 		return "", errors.Join(err, r.fleet.close())
 	}
 	r.result = &Result{Run: o.Run, Site: o.Site.ID, Hosts: make([]HostResult, len(r.hosts)), plan: &plan.Plan{}}
+	var held *Hold
+	if r.anyUnfinished() && !o.DryRun {
+		if held, ctx, err = r.hold(ctx, nil); err != nil {
+			return "", errors.Join(err, r.fleet.close())
+		}
+	}
 	releases := make([]string, len(r.hosts))
 	err = each(len(r.hosts), func(i int) error {
 		r.result.Hosts[i].Host = r.hosts[i].Name
@@ -64,7 +70,18 @@ func adoptAll(ctx context.Context, o Options) (string, error) {
 		releases[i], err = r.adopt(ctx, i)
 		return err
 	})
-	return oneRelease(releases), errors.Join(err, r.fleet.close())
+	return oneRelease(releases), errors.Join(err, held.Release(), r.fleet.close())
+}
+
+func (r *run) anyUnfinished() bool {
+	for _, f := range r.facts {
+		for _, t := range f.Transactions {
+			if !txn.State(t.State).Finished() {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // oneRelease is the newest of those that hosts were begun with.

@@ -2,6 +2,7 @@ package installer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,6 +41,12 @@ func Begin(ctx context.Context, o Options) (*Work, error) {
 		return nil, errors.Join(err, w.fleet.close())
 	}
 	return w, nil
+}
+
+// Hold takes the site's lease for this run, with what it is about kept beside it. The
+// context that it returns ends when the lease is lost.
+func (w *Work) Hold(ctx context.Context, rollout json.RawMessage) (*Hold, context.Context, error) {
+	return w.hold(ctx, rollout)
 }
 
 // Close ends the connections.
@@ -275,11 +282,15 @@ func (w *Work) Adopt(ctx context.Context, u Unfinished, judge Judge) (Done, erro
 
 // restart gives a transaction its secrets again and has the host go on with it.
 func (r *run) restart(ctx context.Context, i int, id string) error {
+	token, err := r.fenced()
+	if err != nil {
+		return err
+	}
 	s := r.session(i)
 	if s == nil {
 		return fmt.Errorf("host %s: %w", r.hosts[i].Name, errNoSession)
 	}
-	if _, err := s.client.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: r.material.secrets(r.hosts[i].Name)}); err != nil {
+	if _, err := s.client.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: r.material.secrets(r.hosts[i].Name), Fence: token}); err != nil {
 		return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 	}
 	return nil

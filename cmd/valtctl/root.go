@@ -50,6 +50,7 @@ func (a *app) commands() []*cobra.Command {
 		a.checkCommand(),
 		a.versionCommand(),
 		a.trustCommand(),
+		a.lockCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),
 		a.txnResumeCommand(),

@@ -153,6 +153,7 @@ type LeaseReply struct {
 	Run     string          `json:"run,omitempty"`
 	Token   int64           `json:"token"`
 	Left    int64           `json:"left"`
+	Broken  string          `json:"broken,omitempty"` // who broke the last one, and why
 	Rollout json.RawMessage `json:"rollout,omitempty"`
 }
 

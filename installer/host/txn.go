@@ -39,6 +39,9 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 	if reply.Transactions, err = s.transactions(listed); err != nil {
 		return reply, err
 	}
+	if reply.Fence, err = s.leases().Highest(); err != nil {
+		return reply, err
+	}
 	reply.TrustedState, err = readState(m.Path(trustedStateFile))
 	return reply, err
 }
@@ -69,6 +72,9 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 	if err := json.Unmarshal(r.Request, &request); err != nil {
 		return agent.TxnReply{}, fmt.Errorf("reading the request: %w", err)
 	}
+	if err := s.admit(request.Fence); err != nil {
+		return agent.TxnReply{}, err
+	}
 	if err := rememberState(s.machine(nil).Path(trustedStateFile), r.TrustedState); err != nil {
 		return agent.TxnReply{}, err
 	}
@@ -82,6 +88,9 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 // restart goes on with a transaction. One that has ended since the controller looked is
 // what the controller wanted: there is nothing left to do but to follow it.
 func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
+	if err := s.admit(r.Fence); err != nil {
+		return agent.TxnReply{}, err
+	}
 	err := s.Launcher.Store.Restart(r.ID, r.Secrets)
 	if errors.Is(err, txn.ErrOver) {
 		return agent.TxnReply{ID: r.ID}, nil
@@ -94,6 +103,9 @@ func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.Tx
 
 // confirm hands a controller's answer to a transaction that has switched the host.
 func (s *Side) confirm(_ context.Context, r agent.TxnConfirmRequest) (struct{}, error) {
+	if err := s.admit(r.Fence); err != nil {
+		return struct{}{}, err
+	}
 	return struct{}{}, s.Launcher.Store.Confirm(r.ID, r.Undo)
 }
 

@@ -188,6 +188,9 @@ func (h *Host) handlers() agent.Handlers {
 			h.remember(r.Secrets)
 			return real.TxnRestart(ctx, r)
 		},
+		Lease:      real.Lease,
+		TxnConfirm: real.TxnConfirm,
+		Engine:     real.Engine,
 		TxnList: func(ctx context.Context, r agent.TxnListRequest) (agent.TxnListReply, error) {
 			h.called("list")
 			return real.TxnList(ctx, r)

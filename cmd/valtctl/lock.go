@@ -1,0 +1,108 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+func (a *app) lockCommand() *cobra.Command {
+	return group("lock", "Show or break the lease that lets one run at a time change the site", a.lockShowCommand(), a.lockBreakCommand())
+}
+
+func (a *app) lockShowCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "show", Short: "Say who may change the site now", Args: cobra.NoArgs,
+		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, _ []string) (report, error) {
+			o, err := a.quietOptions()
+			if err != nil {
+				return report{}, err
+			}
+			lease, err := installer.ShowLease(ctx, o)
+			if err != nil {
+				return report{}, err
+			}
+			return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), nil
+		}),
+	}
+}
+
+func (a *app) lockBreakCommand() *cobra.Command {
+	var reason string
+	cmd := &cobra.Command{
+		Use: "break", Short: "Take the lease from a run that will never come back", Args: cobra.NoArgs,
+		Long: `Take the site's lease from a run that will never come back. Hosts that it has begun to change go on,
+or go back, by themselves; "valtctl resume" goes on with the rest. The run itself, should it
+come back, changes nothing any more once another has taken the lease.`,
+		Example: `  valtctl lock break --reason "the laptop was stolen"`,
+		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, _ []string) (report, error) {
+			if reason == "" {
+				return report{}, usage(errors.New("no reason is given"), "say why: --reason")
+			}
+			return a.breakLease(ctx, reason)
+		}),
+	}
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever reads it later")
+	cmd.Flags().BoolVar(&a.flags.yes, "yes", false, "do not ask")
+	return cmd
+}
+
+func (a *app) breakLease(ctx context.Context, reason string) (report, error) {
+	o, err := a.quietOptions()
+	if err != nil {
+		return report{}, err
+	}
+	lease, err := installer.ShowLease(ctx, o)
+	if err != nil {
+		return report{}, err
+	}
+	if lease.Run == "" {
+		return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), nil
+	}
+	if !a.flags.yes {
+		tty := a.terminal()
+		if tty == nil {
+			return report{}, usage(errors.New("there is no terminal to ask at"), "look with: valtctl lock show, then give --yes")
+		}
+		yes, err := a.confirm(ctx, tty, fmt.Sprintf("Take the lease from %s (run %s)?", lease.Who, lease.Run))
+		if err != nil {
+			return report{}, fmt.Errorf("asking for confirmation: %w", err)
+		}
+		if !yes {
+			return report{}, &problem.Error{Kind: problem.Interrupted, Doing: "breaking the lease of", Object: o.Site.ID, Err: errDeclined}
+		}
+	}
+	lease, err = installer.BreakLease(ctx, o, reason)
+	return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), err
+}
+
+// quietOptions are those of a command that tells nothing while it works.
+func (a *app) quietOptions() (installer.Options, error) {
+	s, err := a.loadSite()
+	if err != nil {
+		return installer.Options{}, err
+	}
+	return a.runOptions(s, installer.Silent{})
+}
+
+func writeLease(w io.Writer, l installer.Lease) error {
+	p := &printer{w: w}
+	if l.Run == "" {
+		p.printf("nobody changes the site now\n")
+	} else {
+		p.printf("%s changes the site with run %s; the lease holds another %d s unless renewed (token %d)\n", l.Who, l.Run, l.Left, l.Token)
+	}
+	if l.Broken != "" {
+		p.printf("broken: %s\n", l.Broken)
+	}
+	if len(l.Rollout) > 0 {
+		p.printf("a rollout is not finished; valtctl resume goes on with it\n")
+	}
+	return p.err
+}

@@ -1,0 +1,21 @@
+package host
+
+import (
+	"context"
+	"path/filepath"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/lease"
+)
+
+func (s *Side) leases() *lease.Store {
+	return &lease.Store{Dir: filepath.Join(s.Launcher.Root, "/var/lib/valtctl"), Now: s.Now, Boot: lease.BootClock(s.Launcher.Root)}
+}
+
+// lease answers for the site's lease, on the host that keeps it.
+func (s *Side) lease(_ context.Context, r agent.LeaseRequest) (agent.LeaseReply, error) {
+	return s.leases().Do(r)
+}
+
+// admit refuses a changing request of a run that another one has outranked.
+func (s *Side) admit(token int64) error { return s.leases().Admit(token) }

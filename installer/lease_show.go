@@ -1,0 +1,45 @@
+package installer
+
+import (
+	"context"
+	"fmt"
+
+	"ipivs.com/valtctl/installer/agent"
+)
+
+// Lease is who may change a site now.
+type Lease = agent.LeaseReply
+
+// ShowLease asks the host that keeps it.
+func ShowLease(ctx context.Context, o Options) (Lease, error) {
+	return askLease(ctx, o, agent.LeaseRequest{Action: agent.LeaseShow})
+}
+
+// BreakLease takes it from whoever holds it.
+func BreakLease(ctx context.Context, o Options, reason string) (Lease, error) {
+	return askLease(ctx, o, agent.LeaseRequest{Action: agent.LeaseBreak, Who: o.Who, Reason: reason})
+}
+
+func askLease(ctx context.Context, o Options, r agent.LeaseRequest) (l Lease, err error) {
+	h := leaseHost(o.Site)
+	err = withSession(ctx, o, h, func(s *session) error {
+		if l, err = s.client.Lease(ctx, r); err != nil {
+			return fmt.Errorf("asking for the site's lease: %w", err)
+		}
+		return nil
+	})
+	return l, err
+}
+
+// Lease asks the host that keeps it, over the run's own connection where there is one.
+func (w *Work) Lease(ctx context.Context) (Lease, error) {
+	h := leaseHost(w.Site)
+	if i, err := w.index(h.Name); err == nil && w.session(i) != nil {
+		l, err := w.session(i).client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseShow})
+		if err != nil {
+			return l, fmt.Errorf("host %s: %w", h.Name, err)
+		}
+		return l, nil
+	}
+	return ShowLease(ctx, w.Options)
+}
