@@ -1,0 +1,33 @@
+package updater
+
+import (
+	"errors"
+
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// Order says which role may go first when a site goes from one version to a release: the
+// one that goes first works for a while beside the other's old version. An error is a
+// release that no site can be rolled to from there.
+func Order(from string, m *release.Manifest) (mediaFirst, appFirst bool, err error) {
+	beside := func(role string) bool { return m.AllowsBeside(role, from) == nil }
+	mediaFirst, appFirst = beside(release.RoleApp), beside(release.RoleMedia)
+	if mediaFirst || appFirst {
+		return mediaFirst, appFirst, nil
+	}
+	return false, false, &problem.Error{Kind: problem.Check, Doing: "planning the order of an update to", Object: m.Version,
+		Err: errors.Join(m.AllowsBeside(release.RoleApp, from), m.AllowsBeside(release.RoleMedia, from)),
+		Fix: "neither the application nor the media servers can go first; go there by a release in between: valtctl update --to V"}
+}
+
+// Refuse is for a release that this program cannot roll: one that changes the database is
+// brought back only from a backup, and making and proving backups is not built yet.
+func Refuse(m *release.Manifest) error {
+	if !m.Migrates {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Check, Doing: "updating to", Object: m.Version,
+		Err: errors.New("this release changes the database, and this valtctl makes no backup that could bring it back"),
+		Fix: "wait for a valtctl that can, or ask the vendor how to update by hand"}
+}

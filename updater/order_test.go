@@ -1,0 +1,45 @@
+package updater
+
+import (
+	"strings"
+	"testing"
+
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+func TestWhichRoleMayGoFirst(t *testing.T) {
+	for name, c := range map[string]struct {
+		app, media string
+		first      string
+	}{
+		"nothing said":      {"", "", "media app"},
+		"both work":         {">= 6.3, < 7", ">= 6.3", "media app"},
+		"media servers may": {">= 6.4", ">= 6.4.2", "media"},
+		"only the app may":  {">= 6.4.2", ">= 6.3", "app"},
+		"neither may":       {">= 6.4.2", ">= 6.4.2", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			media, app, err := Order("6.4.1", &release.Manifest{Version: "6.4.2", Beside: release.Beside{App: c.app, Media: c.media}})
+			var first []string
+			if media {
+				first = append(first, "media")
+			}
+			if app {
+				first = append(first, "app")
+			}
+			if strings.Join(first, " ") != c.first || (err != nil) != (c.first == "") {
+				t.Errorf("%v, %v", first, err)
+			}
+		})
+	}
+}
+
+func TestADatabaseThatWouldBeChangedIsRefused(t *testing.T) {
+	if err := Refuse(&release.Manifest{Version: "7.0.0"}); err != nil {
+		t.Error(err)
+	}
+	if err := Refuse(&release.Manifest{Version: "7.0.0", Migrates: true}); problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), "backup") {
+		t.Error(err)
+	}
+}
