@@ -14,6 +14,11 @@ const (
 	EventLost     EventKind = "lost"     // the connection is gone; the host goes on
 	EventNote     EventKind = "note"     // something a person should know
 	EventDone     EventKind = "done"     // the host is finished; Text is the outcome
+
+	// Of rollouts. EventProgress of the whole run says how far it is.
+	EventWave  EventKind = "wave"  // a wave begins; Text names its hosts, Index and Count place it
+	EventBegin EventKind = "begin" // a host's part begins
+	EventHalt  EventKind = "halt"  // no host is started any more; Text is why
 )
 
 // Event is one thing that happened. Host is empty for what concerns the whole run.

@@ -214,8 +214,8 @@ func (h *Hold) Err() error {
 }
 
 // Note keeps what the run is about beside the lease.
-func (h *Hold) Note(rollout json.RawMessage) error {
-	ctx, cancel := context.WithTimeout(context.Background(), h.lasts/3)
+func (h *Hold) Note(ctx context.Context, rollout json.RawMessage) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.lasts/3)
 	defer cancel()
 	if err := h.renew(ctx, rollout); err != nil {
 		return fmt.Errorf("keeping how far the run is: %w", err)
@@ -224,7 +224,7 @@ func (h *Hold) Note(rollout json.RawMessage) error {
 }
 
 // Release gives the lease back.
-func (h *Hold) Release() error {
+func (h *Hold) Release(ctx context.Context) error {
 	if h == nil {
 		return nil
 	}
@@ -234,7 +234,7 @@ func (h *Hold) Release() error {
 	if h.Err() != nil {
 		return errors.Join(h.Err(), h.leave())
 	}
-	return errors.Join(h.giveBack(context.Background()), h.leave())
+	return errors.Join(h.giveBack(ctx), h.leave())
 }
 
 // giveBack tells the lease's host. Where that fails the lease expires, which is no error

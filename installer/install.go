@@ -160,7 +160,7 @@ func (r *run) install(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.apply(ctx), held.Release())
+	return errors.Join(r.apply(ctx), held.Release(ctx))
 }
 
 // precheck refuses what must not be touched, on all hosts at once.

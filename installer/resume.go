@@ -70,7 +70,7 @@ func adoptAll(ctx context.Context, o Options) (string, error) {
 		releases[i], err = r.adopt(ctx, i)
 		return err
 	})
-	return oneRelease(releases), errors.Join(err, held.Release(), r.fleet.close())
+	return oneRelease(releases), errors.Join(err, held.Release(ctx), r.fleet.close())
 }
 
 func (r *run) anyUnfinished() bool {

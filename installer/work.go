@@ -205,6 +205,7 @@ type Change struct {
 	Steps   []step.Spec
 	Policy  txn.Policy
 	Stage   bool   // its fetch half alone, ahead of time
+	Partial bool   // as txn.Request's
 	Confirm string // as txn.Request's
 	Judge   Judge  // with Confirm
 }
@@ -224,7 +225,7 @@ func (w *Work) Do(ctx context.Context, host string, t *Target, c Change) (Done, 
 		return Done{}, err
 	}
 	id, err := w.send(ctx, i, t.chosen, txn.Request{Release: t.Manifest.Version, PlanDigest: t.Digest,
-		Policy: c.Policy, Steps: c.Steps, Stage: c.Stage, Confirm: c.Confirm})
+		Policy: c.Policy, Steps: c.Steps, Stage: c.Stage, Partial: c.Partial, Confirm: c.Confirm})
 	if err != nil {
 		return Done{}, fmt.Errorf("host %s: %w", host, err)
 	}

@@ -40,7 +40,12 @@ type flags struct {
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.installCommand(),
+		a.updateCommand(),
+		a.rollbackCommand(),
 		a.resumeCommand(),
+		a.repairCommand(),
+		a.drainCommand(),
+		a.undrainCommand(),
 		a.statusCommand(),
 		a.historyCommand(),
 		a.factsCommand(),

@@ -248,7 +248,7 @@ func (e *engine) wait(at string, err error) error {
 // end finishes the transaction. What the host now is, is written before the journal
 // says that it is over: after a cut in between it is written again.
 func (e *engine) end() error {
-	if e.result.Complete() && !e.request.Stage {
+	if e.result.Complete() && !e.request.Stage && !e.request.Partial {
 		if err := e.store.writeInstalled(e.request); err != nil {
 			return err
 		}

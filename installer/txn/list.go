@@ -42,7 +42,7 @@ type Summary struct {
 	State      State     `json:"state"`
 	Half       step.Half `json:"half,omitempty"`    // of an unfinished one: which it is in
 	Undoing    bool      `json:"undoing,omitempty"` // an unfinished one is being taken back
-	Stage      bool      `json:"stage,omitempty"`   // it only fetched ahead of time
+	Stage      bool      `json:"stage,omitempty"`   // it brings the host to no release: it only fetches ahead of time, or drains
 	Site       string    `json:"site"`
 	Host       string    `json:"host"`
 	Release    string    `json:"release"`
@@ -88,7 +88,7 @@ func (s *Store) Summary(id string) (Summary, error) {
 	}
 	t.Site, t.Host, t.Release, t.PlanDigest = r.Site, r.Host, r.Release, r.PlanDigest
 	t.RunID, t.Who, t.Steps = r.RunID, r.Who, len(r.Steps)
-	t.Stage = r.Stage
+	t.Stage = r.Stage || r.Partial
 	// Whether it runs is asked first: one that ends in between shows as ended.
 	busy, err := journal.Busy(s.journalFile(id))
 	if err != nil {

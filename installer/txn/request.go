@@ -44,6 +44,9 @@ type Request struct {
 	// Stage says that only the fetch half is wanted, ahead of time: the host is not
 	// brought to the release.
 	Stage bool `json:"stage,omitempty"`
+	// Partial says that the steps are not all that a release wants: the host is not brought
+	// to it.
+	Partial bool `json:"partial,omitempty"`
 	// Confirm is how long the switch waits to be confirmed before the host undoes it, a
 	// Go duration. With it the steps keep what their undoing needs, and a step that fails
 	// undoes them too. Empty: there is no way back.

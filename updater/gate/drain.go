@@ -98,46 +98,14 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 const closedByUs = "closed"
 
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
-	diff, err := d.gate.closedDiff(ctx, h, d.rules())
-	if err != nil {
-		return err
-	}
-	if diff != "" {
-		if err := d.shut(ctx, h); err != nil {
-			return err
-		}
-	}
 	if d.Engine == nil || d.Interrupt {
-		return nil
+		return d.shut(ctx, h, d.rules())
 	}
-	return d.await(ctx, h)
-}
-
-// shut closes the gate, and notes first whose doing it is.
-func (d *drain) shut(ctx context.Context, h *step.Machine) error {
-	left, err := d.gate.left(h)
-	if err != nil {
-		return err
-	}
-	if h.Keep != "" && len(left) == 0 {
-		if err := os.MkdirAll(h.Keep, 0o700); err != nil {
-			return fmt.Errorf("closing the gate: %w", err)
-		}
-		if err := durable.WriteFile(filepath.Join(h.Keep, closedByUs), nil, 0o600); err != nil {
-			return fmt.Errorf("closing the gate: %w", err)
-		}
-	}
-	return d.gate.close(ctx, h, d.rules())
-}
-
-// await waits until two readings of the recorders find nothing.
-func (d *drain) await(ctx context.Context, h *step.Machine) error {
 	began := h.Now()
 	for {
-		busy, err := wowza.Quiet(ctx, *d.Engine, h.Root, d.quiet)
+		busy, err := d.closeWhenQuiet(ctx, h)
 		if err != nil {
-			return &problem.Error{Kind: problem.Failed, Doing: "looking for recordings", Err: err,
-				Fix: "what is recorded is not known, so nothing was stopped; look at the media engine: valtctl logs"}
+			return err
 		}
 		if len(busy) == 0 {
 			return nil
@@ -153,6 +121,60 @@ func (d *drain) await(ctx context.Context, h *step.Machine) error {
 			return fmt.Errorf("waiting for the end of recordings: %w", err)
 		}
 	}
+}
+
+// closeWhenQuiet closes the gate for new sessions, and where nothing is recorded then for
+// everything else: from there on nobody can begin a recording, and two readings must find
+// none. Otherwise it lists what is recorded.
+func (d *drain) closeWhenQuiet(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
+	busy, err := d.look(ctx, h)
+	if err != nil {
+		return nil, err
+	}
+	if len(busy) > 0 {
+		return busy, d.shut(ctx, h, d.waiting())
+	}
+	if err := d.shut(ctx, h, d.rules()); err != nil {
+		return nil, err
+	}
+	if busy, err = wowza.Quiet(ctx, *d.Engine, h.Root, d.quiet); err != nil {
+		return nil, notKnown(err)
+	}
+	return busy, nil
+}
+
+func (d *drain) look(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
+	s, err := wowza.Look(ctx, *d.Engine, h.Root)
+	if err != nil {
+		return nil, notKnown(err)
+	}
+	return s.Busy(), nil
+}
+
+func notKnown(err error) error {
+	return &problem.Error{Kind: problem.Failed, Doing: "looking for recordings", Err: err,
+		Fix: "what is recorded is not known, so nothing was stopped; look at the media engine: valtctl logs"}
+}
+
+// shut puts the gate's rules in force, unless they are, and notes first whose doing it is.
+func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
+	diff, err := d.gate.closedDiff(ctx, h, rules)
+	if err != nil || diff == "" {
+		return err
+	}
+	left, err := d.gate.left(h)
+	if err != nil {
+		return err
+	}
+	if h.Keep != "" && len(left) == 0 {
+		if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+			return fmt.Errorf("closing the gate: %w", err)
+		}
+		if err := durable.WriteFile(filepath.Join(h.Keep, closedByUs), nil, 0o600); err != nil {
+			return fmt.Errorf("closing the gate: %w", err)
+		}
+	}
+	return d.gate.close(ctx, h, rules)
 }
 
 func names(busy []wowza.Recorder) string {

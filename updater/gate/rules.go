@@ -11,18 +11,24 @@ import (
 // table is the gate's own, beside Docker's and the managed firewall's.
 const table = "inet valtctl_drain"
 
-// rules is the gate as nft -f reads it (nft(8)). Its chain is before Docker's translation
+// rules is the closed gate as nft -f reads it (nft(8)). Its chain is before Docker's translation
 // of published ports and after connection tracking, so it sees the ports that clients
 // type, of containers' connections too. A reset tells whoever holds a control connection
 // at once that it is over (reject in prerouting: Linux 5.9). Loopback stays open: this
 // host asks its own engine there.
-func (p DrainParams) rules() string {
+func (p DrainParams) rules() string { return p.ruleset(true) }
+
+// waiting is the gate while recordings are waited for: no new sessions, but whoever drives
+// the recordings must still be able to end them.
+func (p DrainParams) waiting() string { return p.ruleset(false) }
+
+func (p DrainParams) ruleset(control bool) string {
 	var b strings.Builder
 	// Adding and deleting first makes loading it again the same as loading it.
 	fmt.Fprintf(&b, "# Written by valtctl while this host is drained: it takes no new sessions.\n")
 	fmt.Fprintf(&b, "table %s\ndelete table %s\ntable %s {\n\tchain gate {\n", table, table, table)
 	fmt.Fprintf(&b, "\t\ttype filter hook prerouting priority -160; policy accept;\n\t\tiifname \"lo\" accept\n")
-	if len(p.ControlPorts) > 0 {
+	if control && len(p.ControlPorts) > 0 {
 		fmt.Fprintf(&b, "\t\ttcp dport %s reject with tcp reset\n", ports(p.ControlPorts))
 	}
 	if len(p.From) > 0 {

@@ -25,6 +25,7 @@ type options struct {
 	licence     string           // what it found, for people
 	poll        time.Duration    // between two questions to a camera
 	writeEvery  time.Duration    // between two writes to a recording
+	unwell      string           // a file that makes the engine ill while it is there; empty: none
 	now         func() time.Time
 }
 
@@ -71,6 +72,7 @@ func readOptions(env func(string) string) (options, error) {
 			note(fmt.Errorf("reading ENGINE_POLL: %q is not a duration such as 5s", text))
 		}
 	}
+	o.unwell = env("ENGINE_UNWELL")
 	o.cameras, err = readCameras(env("VALT_CAMERAS"))
 	note(err)
 	return o, errors.Join(errs...)

@@ -94,14 +94,15 @@ type recipe struct {
 	move    map[string]string // embedded file → its own place
 }
 
-// recipes are the images of a version. The database's and the engine's do not depend on
-// it, so that an update leaves alone what has not changed.
+// recipes are the images of a version. The database's does not depend on it, so that an
+// update leaves alone what has not changed; the engine's has the version in its labels, so
+// that an update replaces it.
 func recipes(version string) []recipe {
 	stamp := containers.File{Path: "/srv/valt/version", Content: []byte(version + "\n")}
 	label := map[string]string{"org.opencontainers.image.version": version}
 	return []recipe{
 		{name: "db", command: []string{"/entry", "db"}, config: "/etc/mysql"},
-		{name: "engine", command: []string{"/engine"}},
+		{name: "engine", command: []string{"/engine"}, labels: label},
 		{name: "messaging", command: []string{"/entry", "messaging"}, config: "/srv/valt", extra: []containers.File{stamp}, labels: label},
 		{name: "web", command: []string{"/entry", "web"}, config: "/etc/valt-web", extra: []containers.File{stamp}, labels: label,
 			move: map[string]string{"index.php": "/srv/valt/index.php", "health.php": "/srv/valt/health.php"}},

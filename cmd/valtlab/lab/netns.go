@@ -5,9 +5,14 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // dropAddress takes this machine's addresses off a bridge.
@@ -50,4 +55,36 @@ func run(ctx context.Context, input io.Reader, program string, args ...string) e
 		return fmt.Errorf("running %s %s: %w: %s", program, strings.Join(args, " "), err, bytes.TrimSpace(said))
 	}
 	return nil
+}
+
+// Dial connects to a TCP address as a container would, from its address and through its
+// rules. The address must be numeric.
+func (l *Lab) Dial(ctx context.Context, name, address string) (net.Conn, error) {
+	pid, err := l.engine.PID(ctx, l.Container(name))
+	if err != nil {
+		return nil, err
+	}
+	there, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return nil, fmt.Errorf("entering the network of %s: %w", name, err)
+	}
+	defer there.Close()
+	type dialled struct {
+		conn net.Conn
+		err  error
+	}
+	done := make(chan dialled, 1)
+	go func() {
+		// The thread is never given back: it ends with this goroutine, in a network that no
+		// other one must be in.
+		runtime.LockOSThread()
+		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- dialled{nil, fmt.Errorf("entering the network of %s: %w", name, err)}
+			return
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		done <- dialled{conn, err}
+	}()
+	d := <-done
+	return d.conn, d.err
 }

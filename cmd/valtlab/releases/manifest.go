@@ -19,10 +19,16 @@ import (
 const (
 	Stable = "6.4.1"
 	Canary = "6.4.2"
+	// Unwell is in no channel. Its media engine is ill on every host where its recordings
+	// folder holds a file of the name UnwellMark.
+	Unwell = "6.4.3"
 )
 
+// UnwellMark makes the release Unwell what it is called, on the host that has it.
+const UnwellMark = "unwell"
+
 // Versions are the releases, oldest first.
-func Versions() []string { return []string{Stable, Canary} }
+func Versions() []string { return []string{Stable, Canary, Unwell} }
 
 //go:embed compose
 var composeFiles embed.FS
@@ -54,6 +60,9 @@ func describe(version string, built []images.Image, keys Keys) (publish.Release,
 		content, err := composeFiles.ReadFile("compose/" + role + ".yaml")
 		if err != nil {
 			return publish.Release{}, fmt.Errorf("reading the Compose file of %s: %w", role, err)
+		}
+		if version == Unwell {
+			content = bytes.Replace(content, []byte("      ENGINE_POLL:"), []byte("      ENGINE_UNWELL: /recordings/"+UnwellMark+"\n      ENGINE_POLL:"), 1)
 		}
 		r.Files["compose."+role+".yaml"] = content
 	}
@@ -90,7 +99,7 @@ func manifest(version string, keys Keys) release.Manifest {
 			"banner":      {Default: "Practice site: nothing here is real.", Description: "a line of text on the application's first page"},
 			"camera_poll": {Default: "5s", Description: "how often the media engine looks whether a camera answers, a duration"},
 		},
-		Drain:  release.Drain{Method: "wowza-rest", ControlPorts: []int{8086, 8087}, QuietSeconds: 5, App: "wait"},
+		Drain:  release.Drain{Method: "wowza-rest", ControlPorts: []int{8086, 8087}, QuietSeconds: 2, App: "wait"},
 		Paths:  release.Paths{Certificate: "/etc/valt/tls/certificate.pem", Key: "/etc/valt/tls/key.pem", Licence: "/etc/valt/licence/wowza.key", Compose: "/etc/valt/compose"},
 		Dongle: release.Dongle{Vendor: "0529", Device: "/dev/bus/usb", Service: "engine"},
 	}

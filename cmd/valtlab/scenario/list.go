@@ -19,6 +19,8 @@ func All() []Scenario {
 		{"link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut},
 		{"host-rebooted", "a host rebooted in the middle ends as if it had not been", hostRebooted},
 		{"single-server", "one bare server installs itself without SSH and serves both roles", singleServer},
+		{"rolling", "a release rolls over the site while clients ask and a recording runs: none is lost, the floor holds", rolling},
+		{"bad-release", "a release that is ill stops at the first host that shows it, which is as it was before", badRelease},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},

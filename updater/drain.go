@@ -1,0 +1,75 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/updater/gate"
+)
+
+// Drain keeps new sessions out of a host and waits for its recordings, until Undrain.
+// Where they go on beyond o.DrainWithin the gate is opened again.
+func Drain(ctx context.Context, o Options, host string) error {
+	return o.gate(ctx, host, func(u *update, t *installer.Target) ([]step.Spec, error) {
+		h, _ := u.Site.Host(host)
+		params, err := gate.Params(u.Site, h, t.Manifest, u.DrainWithin, u.Interrupt)
+		if err != nil {
+			return nil, err
+		}
+		return withDrain(nil, params)
+	})
+}
+
+// Undrain lets new sessions into a host again.
+func Undrain(ctx context.Context, o Options, host string) error {
+	return o.gate(ctx, host, func(*update, *installer.Target) ([]step.Spec, error) {
+		return []step.Spec{{ID: "open", Kind: gate.OpenKind().Name, Title: "new sessions again", Half: step.Apply,
+			Disrupts: step.Nothing, Params: []byte("{}")}}, nil
+	})
+}
+
+// gate has a host do one thing with its gate, under the site's lease.
+func (o Options) gate(ctx context.Context, host string, steps func(*update, *installer.Target) ([]step.Spec, error)) error {
+	o.Hosts = []string{host}
+	_, err := o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) {
+		was := u.work.Facts(host).Installed
+		if was == nil {
+			return nil, &problem.Error{Kind: problem.Check, Doing: "draining host", Object: host,
+				Err: errors.New("VALT is not installed there"), Fix: "valtctl install"}
+		}
+		if _, err := u.work.Releases(ctx, true); err != nil {
+			return nil, err
+		}
+		t, err := u.work.Plan(ctx, was.Release, false)
+		if err != nil {
+			return nil, err
+		}
+		specs, err := steps(u, t)
+		if err != nil {
+			return nil, err
+		}
+		return nil, u.single(ctx, t, host, specs)
+	})
+	return err
+}
+
+// single has a host do some steps, if any of them finds something to do.
+func (u *update) single(ctx context.Context, t *installer.Target, host string, specs []step.Spec) error {
+	if u.DryRun {
+		return nil
+	}
+	held, holding, err := u.work.Hold(ctx, nil)
+	if err != nil {
+		return err
+	}
+	done, err := u.work.Do(holding, host, t, installer.Change{Steps: specs, Policy: txn.Allow, Partial: true})
+	if err == nil && done.Result.Err() != nil {
+		err = fmt.Errorf("host %s: %w", host, done.Result.Err())
+	}
+	return errors.Join(err, held.Release(ctx))
+}

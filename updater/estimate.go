@@ -1,0 +1,54 @@
+package updater
+
+import (
+	"slices"
+	"time"
+
+	"ipivs.com/valtctl/updater/window"
+)
+
+// DefaultExpected is how long a host's update is expected to take where none was measured:
+// some minutes of drain, and containers that start slowly.
+const DefaultExpected = 15 * time.Minute
+
+// remembered is how many of the newest updates count: what a host was like long ago tells
+// little.
+const remembered = 5
+
+// Expected is how long a host's next update takes, from how long earlier ones took, newest
+// first: the longest of the newest ones, since a window must hold the bad case too.
+func Expected(took []time.Duration) time.Duration {
+	took = slices.DeleteFunc(slices.Clone(took), func(d time.Duration) bool { return d <= 0 })
+	if len(took) == 0 {
+		return DefaultExpected
+	}
+	return slices.Max(took[:min(len(took), remembered)])
+}
+
+// Estimate is how long a host's part of a rollout may take.
+type Estimate struct {
+	Update time.Duration // until it is confirmed
+	Soak   time.Duration // that it is watched afterwards
+	Back   time.Duration // if it must be taken back
+}
+
+// Whole is the longest that it can take until the host is well again.
+func (e Estimate) Whole() time.Duration { return e.Update + e.Soak + e.Back }
+
+// EstimateOf is a host's estimate from how long its updates and its ways back took, newest
+// first. Where no way back was measured it is taken to be as long as the update: the same
+// containers are swapped, after the same drain.
+func EstimateOf(updates, backs []time.Duration, soak time.Duration) Estimate {
+	e := Estimate{Update: Expected(updates), Soak: soak}
+	e.Back = e.Update
+	if len(backs) > 0 {
+		e.Back = Expected(backs)
+	}
+	return e
+}
+
+// FitsIn is Rollout.Fits of a schedule: a host may be started if its update and its way
+// back end before the window does.
+func FitsIn(s window.Schedule, of func(host string) Estimate) func(host string, now time.Time) error {
+	return func(host string, now time.Time) error { return s.Fits(now, of(host).Whole()) }
+}

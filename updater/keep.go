@@ -1,0 +1,111 @@
+package updater
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	"ipivs.com/valtctl/installer/journal"
+)
+
+// Intent is what a rollout is about. It is kept beside the lease, so that any controller
+// with the site file can go on with it.
+type Intent struct {
+	Kind      Kind                  `json:"kind"`
+	To        string                `json:"to"`    // of this leg
+	Final     string                `json:"final"` // of all legs
+	From      string                `json:"from"`
+	Run       string                `json:"run"`
+	Who       string                `json:"who"`
+	Hosts     []string              `json:"hosts,omitempty"` // as --host named them
+	Interrupt bool                  `json:"interrupt,omitempty"`
+	Soak      time.Duration         `json:"soak_ns"`
+	Drain     time.Duration         `json:"drain_ns"`
+	Done      map[string]HostResult `json:"done,omitempty"`
+}
+
+// run does the rollout while the site's lease is held.
+func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
+	intent := &Intent{Kind: u.kind, To: r.About.To, Final: u.final, From: u.from, Run: u.Run, Who: u.Who, Hosts: u.Hosts,
+		Interrupt: u.Interrupt, Soak: u.Soak, Drain: u.DrainWithin, Done: maps.Clone(u.done)}
+	note, err := json.Marshal(intent)
+	if err != nil {
+		return nil, fmt.Errorf("writing down what the rollout is about: %w", err)
+	}
+	if u.StageOnly {
+		note = nil
+	}
+	held, holding, err := u.work.Hold(ctx, note)
+	if err != nil {
+		return nil, err
+	}
+	report, err := u.recorded(holding, r, &keeper{intent: intent,
+		note: func(note json.RawMessage) error { return held.Note(ctx, note) }})
+	if over(report) && ctx.Err() == nil {
+		err = errors.Join(err, held.Note(ctx, json.RawMessage("null")))
+	}
+	return report, errors.Join(err, held.Release(ctx))
+}
+
+// over says whether nothing is left to go on with.
+func over(r *Report) bool { return r != nil && !r.Ended.IsZero() && r.Count(Running) == 0 }
+
+// recorded does the rollout with a journal of what it does.
+func (u *update) recorded(ctx context.Context, r *Rollout, k *keeper) (report *Report, err error) {
+	if u.StageOnly {
+		return nil, stageAll(ctx, r)
+	}
+	if k.Recorder, err = OpenRecorder(u.StateDir, u.Run, u.Now); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, k.Close()) }()
+	r.Record = k
+	return r.Run(ctx)
+}
+
+// keeper records what a rollout does, at the controller and beside the lease.
+type keeper struct {
+	*Recorder
+	mu     sync.Mutex
+	intent *Intent
+	note   func(json.RawMessage) error
+}
+
+// Record also tells the lease's host of a host that has ended. Where that fails, a resumed
+// rollout looks at the host again and finds it as wanted.
+func (k *keeper) Record(kind journal.Kind, host string, data any) error {
+	if err := k.Recorder.Record(kind, host, data); err != nil {
+		return err
+	}
+	ended, ok := data.(HostResult)
+	if !ok || ended.Outcome == Running || ended.Outcome == NotStarted {
+		return nil
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.intent.Done == nil {
+		k.intent.Done = map[string]HostResult{}
+	}
+	k.intent.Done[host] = ended
+	note, err := json.Marshal(k.intent)
+	if err != nil {
+		return fmt.Errorf("writing down how far the rollout is: %w", err)
+	}
+	_ = k.note(note)
+	return nil
+}
+
+// stageAll fetches everywhere and does nothing else.
+func stageAll(ctx context.Context, r *Rollout) error {
+	errs := make([]error, len(r.Hosts))
+	var wg sync.WaitGroup
+	for i, h := range r.Hosts {
+		wg.Go(func() { errs[i] = r.Driver.Stage(ctx, h.Name) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}

@@ -1,0 +1,148 @@
+package updater
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// leg brings the hosts to one release; after it others may follow (via).
+func (u *update) leg(ctx context.Context, to string, via []string) (*Result, error) {
+	t, err := u.work.Plan(ctx, to, u.kind == KindRollback)
+	if err != nil {
+		return nil, err
+	}
+	if u.kind != KindRepair {
+		err = u.refuseQuarantined()
+	}
+	if err := errors.Join(u.work.Precheck(t), err, u.refuseMigration(t)); err != nil {
+		return nil, err
+	}
+	mediaFirst, either, err := u.order(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	p, err := u.preview(ctx, t)
+	if err != nil {
+		return nil, err
+	}
+	p.Via = via
+	r := u.rollout(t, p, mediaFirst, either)
+	for name, wave := range r.Waves() {
+		p.Host(name).Wave = wave
+	}
+	result := &Result{Preview: p}
+	if u.DryRun || !p.Differs() && len(u.done) == 0 {
+		return result, nil
+	}
+	if u.Agree != nil {
+		if err := u.Agree(ctx, p); err != nil {
+			return result, err
+		}
+	}
+	result.Report, err = u.run(ctx, r)
+	return result, err
+}
+
+// refuseMigration: a database that a release changes is brought back only from a backup.
+func (u *update) refuseMigration(t *installer.Target) error {
+	if u.kind != KindUpdate {
+		return nil
+	}
+	return Refuse(t.Manifest)
+}
+
+// refuseQuarantined leaves hosts alone that are neither old nor new.
+func (u *update) refuseQuarantined() error {
+	var errs []error
+	for _, h := range u.work.Hosts() {
+		if id := u.work.Quarantined(h.Name); id != "" {
+			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "checking host", Object: h.Name,
+				Err: fmt.Errorf("it is in quarantine since transaction %s", id), Fix: "valtctl history tells why; valtctl repair leads out of it"})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// order says whether media servers go before the application, and whether either may. A
+// rollback goes the way back: what may be changed last may go back first.
+func (u *update) order(ctx context.Context, t *installer.Target) (mediaFirst, either bool, err error) {
+	if u.kind == KindSettings || u.kind == KindRepair {
+		return true, true, nil
+	}
+	if u.kind == KindRollback {
+		newer, err := u.work.Manifest(ctx, u.from)
+		if err != nil {
+			return false, false, err
+		}
+		media, app, err := Order(t.Manifest.Version, newer)
+		return app, media && app, err
+	}
+	media, app, err := Order(u.from, t.Manifest)
+	return media, media && app, err
+}
+
+// rollout is the arithmetic of this leg.
+func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either bool) *Rollout {
+	r := &Rollout{About: About{Run: u.Run, Kind: u.kind, Site: u.Site.ID, From: u.from, To: t.Manifest.Version, Who: u.Who,
+		PlanDigest: t.Digest, Images: digests(t.Manifest)},
+		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done,
+		Policy: Policy{Canary: u.Site.Updates.Canary, Wave: u.Site.Updates.Wave, MaxFailures: u.Site.Updates.MaxFailures,
+			MinMediaServing: u.Site.Updates.MinMediaServing}}
+	mine := u.work.Hosts()
+	for _, h := range u.Site.Hosts {
+		if slices.ContainsFunc(mine, func(m site.Host) bool { return m.Name == h.Name }) {
+			r.Hosts = append(r.Hosts, Host{Name: h.Name, Roles: h.Roles, Serves: serves(u.work.Facts(h.Name))})
+		} else {
+			r.Beside = append(r.Beside, Host{Name: h.Name, Roles: h.Roles, Serves: true})
+		}
+	}
+	if !slices.ContainsFunc(r.Hosts, func(h Host) bool { return h.Name == r.Policy.Canary }) {
+		r.Policy.Canary = ""
+	}
+	return r
+}
+
+// digests are a release's images, for the report.
+func digests(m *release.Manifest) map[string]string {
+	all := map[string]string{}
+	for name, image := range m.Images {
+		for platform, p := range image.Platforms {
+			all[name+" "+platform] = p.Manifest
+		}
+	}
+	return all
+}
+
+// serves says whether all of a host's containers run and none is known to be ill.
+func serves(f facts.Facts) bool {
+	if f.Engine == nil || len(f.Engine.Containers) == 0 {
+		return false
+	}
+	for _, c := range f.Engine.Containers {
+		if c.State != "running" || c.Health == "unhealthy" {
+			return false
+		}
+	}
+	return true
+}
+
+// expected is how long a host's update takes, by what its earlier ones took.
+func (u *update) expected(host string) time.Duration {
+	var took []time.Duration
+	for _, past := range u.work.Past(host) {
+		if past.State == txn.StateDone && !past.Stage && !past.Ended.IsZero() {
+			took = append(took, past.Ended.Sub(past.Started))
+		}
+	}
+	return Expected(took) + u.Soak
+}

@@ -1,0 +1,128 @@
+package updater
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// ErrNoRollout says that no rollout is unfinished: what may be is an installation.
+var ErrNoRollout = errors.New("no rollout is unfinished")
+
+// Resume goes on with the rollout that an earlier controller began, wherever that was:
+// what it was about is kept beside the site's lease. Hosts that are at work are followed,
+// and judged if they have switched; then the others get their turn.
+func Resume(ctx context.Context, o Options) (*Result, error) {
+	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) {
+		lease, err := u.work.Lease(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if len(lease.Rollout) == 0 {
+			return nil, ErrNoRollout
+		}
+		var intent Intent
+		if err := json.Unmarshal(lease.Rollout, &intent); err != nil {
+			return nil, fmt.Errorf("reading what the rollout is about: %w", err)
+		}
+		return u.resume(ctx, intent)
+	})
+}
+
+func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
+	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
+	u.Interrupt, u.Soak, u.DrainWithin, u.done = was.Interrupt, was.Soak, was.Drain, was.Done
+	u.Observer.Observe(installer.Event{Kind: installer.EventNote,
+		Text: fmt.Sprintf("going on with the %s to %s that %s began with run %s", was.Kind, was.To, was.Who, was.Run)})
+	if _, err := u.work.Releases(ctx, true); err != nil {
+		return nil, err
+	}
+	t, err := u.work.Plan(ctx, was.To, was.Kind == KindRollback)
+	if err != nil {
+		return nil, err
+	}
+	if err := u.adopt(ctx, t); err != nil || u.DryRun {
+		return nil, err
+	}
+	result, err := u.leg(ctx, was.To, nil)
+	if err != nil || was.To == was.Final || was.Final == "" {
+		return result, err
+	}
+	u.done = nil
+	for _, h := range u.work.Hosts() {
+		if err := u.work.Refresh(ctx, h.Name); err != nil {
+			return result, err
+		}
+	}
+	return u.forward(ctx)
+}
+
+// adopt brings what runs on the hosts to its end. A host that has switched is judged as
+// the controller before would have.
+func (u *update) adopt(ctx context.Context, t *installer.Target) error {
+	left, err := u.work.Unfinished()
+	if err != nil || len(left) == 0 || u.DryRun {
+		return err
+	}
+	held, holding, err := u.work.Hold(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if u.done == nil {
+		u.done = map[string]HostResult{}
+	}
+	errs := make([]error, len(left))
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for i, l := range left {
+		wg.Go(func() {
+			var r *HostResult
+			if r, errs[i] = u.adoptOne(holding, t, l); errs[i] == nil && r != nil {
+				mu.Lock()
+				u.done[l.Host] = *r
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	err = errors.Join(errors.Join(errs...), held.Release(ctx))
+	for _, l := range left {
+		err = errors.Join(err, u.work.Refresh(ctx, l.Host))
+	}
+	return err
+}
+
+// adoptOne follows one transaction. Its result is nil where it only fetched, or belongs to
+// another release than the rollout's.
+func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostResult, error) {
+	f := &fleet{update: u, target: t, preview: &Preview{}}
+	r := &HostResult{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
+	judge := func(ctx context.Context) error {
+		if l.Release != t.Manifest.Version {
+			return &problem.Error{Kind: problem.Failed, Doing: "adopting the switch to", Object: l.Release,
+				Err: fmt.Errorf("the rollout is to %s", t.Manifest.Version)}
+		}
+		return f.judge(ctx, t, l.Host, State{}, r)
+	}
+	done, err := u.work.Adopt(ctx, l, judge)
+	if err != nil {
+		return nil, err
+	}
+	if l.Stage || l.Release != t.Manifest.Version {
+		return nil, nil
+	}
+	r.Ended = u.Now()
+	if err := f.conclude(done, r); err != nil && r.Outcome == Running {
+		return nil, err
+	}
+	if r.Outcome == Failed && l.Half == step.Fetch {
+		return nil, nil // it changed nothing that serves: it gets its turn
+	}
+	return r, nil
+}
