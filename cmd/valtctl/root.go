@@ -48,6 +48,7 @@ func (a *app) commands() []*cobra.Command {
 		a.undrainCommand(),
 		a.statusCommand(),
 		a.historyCommand(),
+		a.reportCommand(),
 		a.factsCommand(),
 		a.logsCommand(),
 		a.siteCommand(),
