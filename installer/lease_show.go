@@ -31,15 +31,3 @@ func askLease(ctx context.Context, o Options, r agent.LeaseRequest) (l Lease, er
 	return l, err
 }
 
-// Lease asks the host that keeps it, over the run's own connection where there is one.
-func (w *Work) Lease(ctx context.Context) (Lease, error) {
-	h := leaseHost(w.Site)
-	if i, err := w.index(h.Name); err == nil && w.session(i) != nil {
-		l, err := w.session(i).client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseShow})
-		if err != nil {
-			return l, fmt.Errorf("host %s: %w", h.Name, err)
-		}
-		return l, nil
-	}
-	return ShowLease(ctx, w.Options)
-}

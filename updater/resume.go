@@ -19,20 +19,21 @@ var ErrNoRollout = errors.New("no rollout is unfinished")
 // what it was about is kept beside the site's lease. Hosts that are at work are followed,
 // and judged if they have switched; then the others get their turn.
 func Resume(ctx context.Context, o Options) (*Result, error) {
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) {
-		lease, err := u.work.Lease(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if len(lease.Rollout) == 0 {
-			return nil, ErrNoRollout
-		}
-		var intent Intent
-		if err := json.Unmarshal(lease.Rollout, &intent); err != nil {
-			return nil, fmt.Errorf("reading what the rollout is about: %w", err)
-		}
-		return u.resume(ctx, intent)
-	})
+	lease, err := installer.ShowLease(ctx, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	if len(lease.Rollout) == 0 {
+		return nil, ErrNoRollout
+	}
+	var intent Intent
+	if err := json.Unmarshal(lease.Rollout, &intent); err != nil {
+		return nil, fmt.Errorf("reading what the rollout is about: %w", err)
+	}
+	if len(o.Hosts) == 0 {
+		o.Hosts = intent.Hosts
+	}
+	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.resume(ctx, intent) })
 }
 
 func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -32,8 +33,9 @@ type flags struct {
 	output string // empty: the command's first format
 	events bool
 
-	dryRun, yes bool // of changing commands
-	skipChecks  bool // of install
+	dryRun, yes bool          // of changing commands
+	skipChecks  bool          // of install
+	lease       time.Duration // how long the site's lease is held without renewing it
 }
 
 // commands lists every command. A new one is one file and one line here.
@@ -85,6 +87,8 @@ func (a *app) root() *cobra.Command {
 func (a *app) changing(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&a.flags.dryRun, "dry-run", false, "show what would change, and change nothing")
 	cmd.Flags().BoolVarP(&a.flags.yes, "yes", "y", false, "do not ask")
+	cmd.Flags().DurationVar(&a.flags.lease, "lease", installer.DefaultLease, "how long the site's lease is held without renewing it")
+	_ = cmd.Flags().MarkHidden("lease") // for practice: nobody else has a reason
 	return cmd
 }
 

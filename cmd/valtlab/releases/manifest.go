@@ -119,9 +119,18 @@ func sources(keys Keys) []release.AptSource {
 func packages(version string) []release.Package {
 	return []release.Package{
 		{Name: "ca-certificates"}, {Name: "nftables"}, {Name: "systemd-timesyncd"},
-		{Name: "valt-host", Version: version + "-1"},
+		{Name: "valt-host", Version: hostPackage(version)},
 		{Name: "docker-ce", Engine: true}, {Name: "docker-ce-cli", Engine: true}, {Name: "containerd.io", Engine: true},
 	}
+}
+
+// hostPackage is the version of the vendor's own package. The release Unwell brings no new
+// one: it is ill in its image.
+func hostPackage(version string) string {
+	if version == Unwell {
+		version = Canary
+	}
+	return version + "-1"
 }
 
 // password is a component's password in its usual place.

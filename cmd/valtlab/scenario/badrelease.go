@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
@@ -62,7 +63,7 @@ func (e *Env) illOn(ctx context.Context, media []lab.Host, ill int) error {
 	if err != nil {
 		return err
 	}
-	if err := same(before, after); err != nil {
+	if err := same(before, withoutNewImages(before, after)); err != nil {
 		return fmt.Errorf("the host that went back is not what it was: %w", err)
 	}
 	if err := e.gateOpen(ctx, media[ill].Name); err != nil {
@@ -72,6 +73,17 @@ func (e *Env) illOn(ctx context.Context, media []lab.Host, ill int) error {
 		return err
 	}
 	return e.serves(ctx)
+}
+
+// withoutNewImages leaves out what a host has fetched and does not use: a rollback keeps it.
+func withoutNewImages(before, after map[string]fingerprint) map[string]fingerprint {
+	left := map[string]fingerprint{}
+	for host, lines := range after {
+		left[host] = slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+			return strings.HasPrefix(line, "image ") && !slices.Contains(before[host], line)
+		})
+	}
+	return left
 }
 
 // reportSays wants the report to name the host and why it went back.
