@@ -30,4 +30,3 @@ func askLease(ctx context.Context, o Options, r agent.LeaseRequest) (l Lease, er
 	})
 	return l, err
 }
-

@@ -12,8 +12,9 @@ import (
 const table = "inet valtctl_drain"
 
 // rules is the closed gate as nft -f reads it (nft(8)). Its chain is before Docker's translation
-// of published ports and after connection tracking, so it sees the ports that clients
-// type, of containers' connections too. A reset tells whoever holds a control connection
+// of published ports, so it sees the ports that clients type, of containers' connections
+// too. A new connection is known by its first packet and not by connection tracking: where
+// that was not at work before, a running session would look new to it. A reset tells whoever holds a control connection
 // at once that it is over (reject in prerouting: Linux 5.9). Loopback stays open: this
 // host asks its own engine there.
 func (p DrainParams) rules() string { return p.ruleset(true) }
@@ -35,7 +36,7 @@ func (p DrainParams) ruleset(control bool) string {
 		fmt.Fprintf(&b, "\t\tip saddr { %s } accept\n", strings.Join(p.From, ", "))
 	}
 	if len(p.SessionPorts) > 0 {
-		fmt.Fprintf(&b, "\t\ttcp dport %s ct state new reject with tcp reset\n", ports(p.SessionPorts))
+		fmt.Fprintf(&b, "\t\ttcp dport %s tcp flags & (fin | syn | rst | ack) == syn reject with tcp reset\n", ports(p.SessionPorts))
 	}
 	b.WriteString("\t}\n}\n")
 	return b.String()

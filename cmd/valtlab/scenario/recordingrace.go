@@ -169,9 +169,9 @@ func (r *race) run(ctx context.Context, args []string) error {
 		if h == nil {
 			return
 		}
-		if step == "drain" && !seen[host] {
+		if strings.HasSuffix(text, " begins") && !seen[host] {
 			seen[host] = true
-			after := time.Duration(r.env.Random.IntN(9000)) * time.Millisecond
+			after := r.moment()
 			lasts := time.Duration(r.env.Random.Int64N(int64(raceRecords)))
 			tries.Go(func() {
 				if err := r.attempt(ctx, *h, after, lasts); err != nil {
@@ -200,6 +200,16 @@ func (r *race) run(ctx context.Context, args []string) error {
 	return nil
 }
 
+// moment is when a recording begins, after a host's turn has. The gate closes after one to
+// three seconds, so every other attempt is drawn around that.
+func (r *race) moment() time.Duration {
+	span := 12_000
+	if r.env.Random.IntN(2) == 0 {
+		span = 4_000
+	}
+	return time.Duration(r.env.Random.IntN(span)) * time.Millisecond
+}
+
 func (r *race) host(name string) *lab.Host {
 	for i := range r.media {
 		if r.media[i].Name == name {
@@ -216,13 +226,14 @@ func (r *race) attempt(ctx context.Context, media lab.Host, after, lasts time.Du
 	if err != nil {
 		return err
 	}
+	names, err := desk.streams(ctx) // over the connection that the recording is then begun on
+	if err != nil {
+		return err
+	}
 	if err := pause(ctx, after); err != nil {
 		return err
 	}
-	stream := fmt.Sprintf("race-%d", after.Milliseconds())
-	if names, err := desk.streams(ctx); err == nil {
-		stream = names[0]
-	}
+	stream := names[0]
 	err = desk.record(ctx, stream)
 	r.mu.Lock()
 	r.attempts++

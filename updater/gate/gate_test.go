@@ -1,0 +1,425 @@
+package gate
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wowza/wowzatest"
+)
+
+// namespace is a host of a network namespace of its own, where nft is the real one and
+// systemd is only told things.
+type namespace struct {
+	t    *testing.T
+	name string
+	told []string
+}
+
+func newNamespace(t *testing.T) *namespace {
+	t.Helper()
+	n := &namespace{t: t, name: fmt.Sprintf("valt-gate-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)}
+	n.must("ip", "netns", "add", n.name)
+	t.Cleanup(func() { n.must("ip", "netns", "del", n.name) })
+	n.must("ip", "-n", n.name, "link", "set", "lo", "up")
+	return n
+}
+
+func (n *namespace) must(argv ...string) {
+	n.t.Helper()
+	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+		n.t.Fatalf("%v: %v: %s", argv, err, out)
+	}
+}
+
+// Run runs nft in the namespace; systemctl is noted.
+func (n *namespace) Run(ctx context.Context, c step.Command) (step.Output, error) {
+	if c.Argv[0] != nft {
+		n.told = append(n.told, strings.Join(c.Argv, " "))
+		return step.Output{}, nil
+	}
+	out, err := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.name}, c.Argv...)...).CombinedOutput()
+	return step.Output{Stdout: out}, err
+}
+
+func (n *namespace) table() string {
+	out, err := exec.Command("ip", "netns", "exec", n.name, nft, "list", "table", "inet", "valtctl_drain").Output()
+	if err != nil {
+		return ""
+	}
+	return string(out)
+}
+
+// practice is a host with an engine and the drain of it.
+type practice struct {
+	*step.Machine
+	net    *namespace
+	engine *wowzatest.Engine
+	params DrainParams
+	clock  time.Time
+}
+
+func newPractice(t *testing.T) *practice {
+	t.Helper()
+	p := &practice{net: newNamespace(t), clock: time.Unix(0, 0)}
+	p.Machine = &step.Machine{Root: t.TempDir(), Run: p.net, Keep: t.TempDir(), Now: func() time.Time {
+		p.clock = p.clock.Add(time.Second)
+		return p.clock
+	}}
+	if err := os.MkdirAll(filepath.Join(p.Root, filepath.Dir(nft)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.Path(nft), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.engine = wowzatest.New(t, p.Root)
+	p.params = DrainParams{ControlPorts: []int{8087, 8086}, SessionPorts: []int{444, 8000}, From: []string{"10.0.4.10"},
+		Engine: &p.engine.Access, Quiet: "1ms", Within: "30s"}
+	return p
+}
+
+func (p *practice) step(t *testing.T) *drain {
+	t.Helper()
+	raw, err := json.Marshal(p.params)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := DrainKind().New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made.(*drain)
+}
+
+// isOpen wants nothing to be left of a gate.
+func (p *practice) isOpen(t *testing.T) {
+	t.Helper()
+	if table := p.net.table(); table != "" {
+		t.Errorf("the gate is closed: %s", table)
+	}
+	for _, file := range gateFiles() {
+		if _, err := os.Lstat(p.Path(file)); err == nil {
+			t.Errorf("%s is left", file)
+		}
+	}
+}
+
+func TestADrainClosesTheGateAndItsEndsOpenIt(t *testing.T) {
+	for name, end := range map[string]func(d *drain, p *practice) error{
+		"taken back": func(d *drain, p *practice) error { return d.Undo(t.Context(), p.Machine) },
+		"confirmed":  func(d *drain, p *practice) error { return d.Settle(t.Context(), p.Machine) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPractice(t)
+			d := p.step(t)
+			if found, err := d.Inspect(t.Context(), p.Machine); err != nil || !found.Change || found.Disrupts != step.Nothing {
+				t.Fatalf("%+v, %v", found, err)
+			}
+			for range 2 { // again, as after a cut
+				if err := d.Apply(t.Context(), p.Machine); err != nil {
+					t.Fatal(err)
+				}
+				if found, err := d.Inspect(t.Context(), p.Machine); err != nil || found.Change {
+					t.Fatalf("%+v, %v", found, err)
+				}
+			}
+			for _, part := range []string{"8086, 8087", "reject with tcp reset", "10.0.4.10", "444, 8000", "syn"} {
+				if !strings.Contains(p.net.table(), part) {
+					t.Errorf("%q is not in force: %s", part, p.net.table())
+				}
+			}
+			for range 2 {
+				if err := end(d, p); err != nil {
+					t.Fatal(err)
+				}
+				p.isOpen(t)
+			}
+		})
+	}
+}
+
+func TestARebootKeepsTheGateClosed(t *testing.T) {
+	p := newPractice(t)
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	unit, err := os.ReadFile(p.Path("/etc/systemd/system/" + unitName))
+	if err != nil || !strings.Contains(string(unit), "Before=network-pre.target docker.service") || !strings.Contains(string(unit), rulesFile) {
+		t.Errorf("%s, %v", unit, err)
+	}
+	if target, err := os.Readlink(p.Path("/etc/systemd/system/sysinit.target.wants/" + unitName)); err != nil || target == "" {
+		t.Error("the unit is not enabled:", err)
+	}
+	if out, err := exec.Command("systemd-analyze", "verify", p.Path("/etc/systemd/system/"+unitName)).CombinedOutput(); err != nil {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestAGateThatAPersonClosedStaysClosed(t *testing.T) {
+	p := newPractice(t)
+	keep := p.Keep
+	p.Keep = ""
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil { // valtctl drain
+		t.Fatal(err)
+	}
+	p.Keep = keep
+	d := p.step(t)
+	if err := d.Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Settle(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if p.net.table() == "" {
+		t.Fatal("an update opened it")
+	}
+	opened, err := OpenKind().New(json.RawMessage("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found, err := opened.Inspect(t.Context(), p.Machine); err != nil || !found.Change {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if err := opened.Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.isOpen(t)
+	if found, err := opened.Inspect(t.Context(), p.Machine); err != nil || found.Change {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+func TestWhileItIsRecordedItsOwnerIsLetIn(t *testing.T) {
+	p := newPractice(t)
+	p.engine.Record("lobby", "Recording in Progress")
+	var said []string
+	p.Progress = func(pr step.Progress) {
+		said = append(said, pr.Text)
+		if strings.Contains(p.net.table(), "8087") {
+			t.Error("whoever records cannot end it: ", p.net.table())
+		}
+		if !strings.Contains(p.net.table(), "syn") {
+			t.Error("new sessions are let in: ", p.net.table())
+		}
+		p.engine.Record("lobby", "")
+	}
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if len(said) == 0 || !strings.Contains(said[0], "lobby (Recording in Progress)") {
+		t.Errorf("%q", said)
+	}
+	if !strings.Contains(p.net.table(), "8087") {
+		t.Error("the control ports are open at the end")
+	}
+}
+
+func TestARecordingThatSlipsInIsWaitedFor(t *testing.T) {
+	p := newPractice(t)
+	p.engine.OnLook(func(n int) {
+		switch n {
+		case 3: // after the gate was closed and read once
+			p.engine.Record("lobby", "Recording in Progress")
+		case 6:
+			p.engine.Record("lobby", "")
+		}
+	})
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := p.step(t).Inspect(t.Context(), p.Machine); err != nil || found.Change {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+func TestAtTheDeadlineTheHostIsLeftAlone(t *testing.T) {
+	p := newPractice(t)
+	p.params.Within = "3s"
+	p.engine.Record("lobby", "Recording in Progress")
+	d := p.step(t)
+	err := d.Apply(t.Context(), p.Machine)
+	if !errors.Is(err, step.ErrNotDrained) || !strings.Contains(err.Error(), "lobby") {
+		t.Fatalf("%v", err)
+	}
+	if err := d.Undo(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.isOpen(t)
+}
+
+func TestWhatIsRecordedMustBeKnown(t *testing.T) {
+	p := newPractice(t)
+	p.engine.Answer("<html>")
+	err := p.step(t).Apply(t.Context(), p.Machine)
+	if err == nil || errors.Is(err, step.ErrNotDrained) || !strings.Contains(err.Error(), "looking for recordings") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestOnlyAPersonMayInterrupt(t *testing.T) {
+	p := newPractice(t)
+	p.engine.Record("lobby", "Recording in Progress")
+	p.params.Interrupt = true
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(p.net.table(), "8087") {
+		t.Error("the gate is open")
+	}
+}
+
+func TestWithoutNftNothingIsBegun(t *testing.T) {
+	p := newPractice(t)
+	if err := os.Remove(p.Path(nft)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.step(t).Apply(t.Context(), p.Machine); err == nil || !strings.Contains(err.Error(), "gate") {
+		t.Errorf("%v", err)
+	}
+	p.isOpen(t)
+}
+
+func TestParametersAreJudged(t *testing.T) {
+	for name, raw := range map[string]string{
+		"no port":       `{}`,
+		"a wild port":   `{"session_ports":[70000]}`,
+		"no address":    `{"session_ports":[444],"from":["10.0.0.1 } accept; drop"]}`,
+		"a name":        `{"session_ports":[444],"from":["app1"]}`,
+		"unknown":       `{"session_ports":[444],"force":true}`,
+		"no duration":   `{"session_ports":[444],"quiet":"soon"}`,
+		"another time":  `{"session_ports":[444],"within":"1"}`,
+		"not an object": `[]`,
+	} {
+		if made, err := DrainKind().New(json.RawMessage(raw)); err == nil {
+			t.Errorf("%s: %+v", name, made)
+		}
+	}
+}
+
+// TestPacketsMeetTheGate sends real ones: from a neighbour of the site and from a stranger,
+// over new connections and over ones that were there before.
+func TestPacketsMeetTheGate(t *testing.T) {
+	p := newPractice(t)
+	p.params.From = []string{"10.213.0.2"}
+	w := newWire(t, p.net)
+	before := map[int]net.Conn{}
+	for _, port := range []int{8087, 444} {
+		before[port] = w.dial("10.213.0.3", port)
+	}
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		from string
+		port int
+		in   bool
+	}{
+		{"10.213.0.2", 444, true}, {"10.213.0.2", 8087, false}, {"10.213.0.3", 444, false}, {"10.213.0.3", 8087, false}, {"10.213.0.3", 22, true},
+	} {
+		if in := w.dial(c.from, c.port) != nil; in != c.in {
+			t.Errorf("from %s to %d: let in %t", c.from, c.port, in)
+		}
+	}
+	if !echoes(before[444]) {
+		t.Error("a running session was cut")
+	}
+	if echoes(before[8087]) {
+		t.Error("a control connection that was there goes on")
+	}
+}
+
+// wire joins a host's namespace to this one, with echo servers in the host.
+type wire struct {
+	t    *testing.T
+	host string
+}
+
+func newWire(t *testing.T, n *namespace) *wire {
+	t.Helper()
+	near := fmt.Sprintf("vg%d", time.Now().UnixNano()%1e9)
+	n.must("ip", "link", "add", near, "type", "veth", "peer", "name", "eth0", "netns", n.name)
+	t.Cleanup(func() { _ = exec.Command("ip", "link", "del", near).Run() })
+	n.must("ip", "addr", "add", "10.213.0.2/24", "dev", near)
+	n.must("ip", "addr", "add", "10.213.0.3/24", "dev", near)
+	n.must("ip", "link", "set", near, "up")
+	n.must("ip", "-n", n.name, "addr", "add", "10.213.0.1/24", "dev", "eth0")
+	n.must("ip", "-n", n.name, "link", "set", "eth0", "up")
+	for _, port := range []int{22, 444, 8087} {
+		n.echo(port)
+	}
+	return &wire{t, "10.213.0.1"}
+}
+
+// echo serves a port in the namespace with what it is sent.
+func (n *namespace) echo(port int) {
+	n.t.Helper()
+	there, err := os.Open("/var/run/netns/" + n.name)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer there.Close()
+	listening := make(chan net.Listener, 1)
+	go func() {
+		runtime.LockOSThread() // for good: the thread ends with this goroutine
+		defer close(listening)
+		if unix.Setns(int(there.Fd()), unix.CLONE_NEWNET) != nil {
+			return
+		}
+		if l, err := net.Listen("tcp", fmt.Sprintf("10.213.0.1:%d", port)); err == nil {
+			listening <- l
+		}
+	}()
+	l := <-listening
+	if l == nil {
+		n.t.Fatal("cannot listen on", port)
+	}
+	n.t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(conn, conn) }()
+		}
+	}()
+}
+
+// dial connects from an address; nil: it was not let in.
+func (w *wire) dial(from string, port int) net.Conn {
+	d := net.Dialer{Timeout: 2 * time.Second, LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	conn, err := d.Dial("tcp", net.JoinHostPort(w.host, strconv.Itoa(port)))
+	if err != nil {
+		return nil
+	}
+	w.t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+func echoes(conn net.Conn) bool {
+	if conn == nil {
+		return false
+	}
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	if _, err := conn.Write([]byte("x")); err != nil {
+		return false
+	}
+	got := make([]byte, 1)
+	_, err := conn.Read(got)
+	return err == nil && slices.Equal(got, []byte("x"))
+}
