@@ -21,6 +21,7 @@ const (
 	raceAttempts = 200
 	raceSample   = 4
 	raceRecords  = 4 * time.Second
+	raceTries    = 4 // on each host in each round
 )
 
 // recordingRace begins recordings at random moments around drains, and wants none to be
@@ -123,10 +124,11 @@ func (r *race) command() ([]string, error) {
 	if r.how == "settings" {
 		r.poll = 11 - r.poll // 5 and 6
 	}
-	more := fmt.Sprintf("settings: { camera_poll: %ds }\n", r.poll)
+	poll, more := r.poll, ""
 	if r.how == "expiry" { // what nobody confirms must not stay
-		more = fmt.Sprintf("settings: { camera_poll: %ds }\nupdates: { confirm_within: 6s }\n", 11-r.poll)
+		poll, more = 11-r.poll, ", confirm_within: 6s"
 	}
+	more = fmt.Sprintf("settings: { camera_poll: %ds }\nupdates: { wave: 100%%, min_media_serving: 0%s }\n", poll, more)
 	if err := os.WriteFile(r.env.Lab.Path("race.yaml"), append(text, more...), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the race's site file: %w", err)
 	}
@@ -171,10 +173,12 @@ func (r *race) run(ctx context.Context, args []string) error {
 		}
 		if strings.HasSuffix(text, " begins") && !seen[host] {
 			seen[host] = true
-			after := r.moment()
-			lasts := time.Duration(r.env.Random.Int64N(int64(raceRecords)))
+			moments := make([]tryAt, raceTries)
+			for i := range moments {
+				moments[i] = tryAt{r.moment(), time.Duration(r.env.Random.Int64N(int64(raceRecords)))}
+			}
 			tries.Go(func() {
-				if err := r.attempt(ctx, *h, after, lasts); err != nil {
+				if err := r.tries(ctx, *h, moments); err != nil {
 					r.mu.Lock()
 					errs = append(errs, err)
 					r.mu.Unlock()
@@ -203,9 +207,9 @@ func (r *race) run(ctx context.Context, args []string) error {
 // moment is when a recording begins, after a host's turn has. The gate closes after one to
 // three seconds, so every other attempt is drawn around that.
 func (r *race) moment() time.Duration {
-	span := 12_000
+	span := 6_000
 	if r.env.Random.IntN(2) == 0 {
-		span = 4_000
+		span = 3_000
 	}
 	return time.Duration(r.env.Random.IntN(span)) * time.Millisecond
 }
@@ -219,9 +223,11 @@ func (r *race) host(name string) *lab.Host {
 	return nil
 }
 
-// attempt begins a recording from the application's address after a while. Whether the
-// host lets it is its own business; one that it has accepted must come to its end.
-func (r *race) attempt(ctx context.Context, media lab.Host, after, lasts time.Duration) error {
+// tryAt is when a recording begins, since the one before ended, and how long it goes on.
+type tryAt struct{ after, lasts time.Duration }
+
+// tries begins recordings on one host, one after the other.
+func (r *race) tries(ctx context.Context, media lab.Host, all []tryAt) error {
 	desk, err := r.env.desk(ctx, "app1", media)
 	if err != nil {
 		return err
@@ -230,11 +236,21 @@ func (r *race) attempt(ctx context.Context, media lab.Host, after, lasts time.Du
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, after); err != nil {
+	for _, at := range all {
+		if err := r.attempt(ctx, desk, names[0], at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// attempt begins a recording from the application's address after a while. Whether the
+// host lets it is its own business; one that it has accepted must come to its end.
+func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt) error {
+	if err := pause(ctx, at.after); err != nil {
 		return err
 	}
-	stream := names[0]
-	err = desk.record(ctx, stream)
+	err := desk.record(ctx, stream)
 	r.mu.Lock()
 	r.attempts++
 	if err != nil {
@@ -246,7 +262,7 @@ func (r *race) attempt(ctx context.Context, media lab.Host, after, lasts time.Du
 	if err != nil {
 		return nil
 	}
-	if err := pause(ctx, lasts); err != nil {
+	if err := pause(ctx, at.lasts); err != nil {
 		return err
 	}
 	return r.stopAtLast(ctx, desk, stream)
