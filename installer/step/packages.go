@@ -187,7 +187,7 @@ func (p *packages) install(ctx context.Context, t *transaction, state *dpkgState
 		f = frozen{packages: ready.Frozen, remove: ready.Remove}
 		err = p.keepPrepared(t.h, ready)
 	} else if _, f, err = p.solve(ctx, t, state); err == nil {
-		err = t.download(ctx, f)
+		err = t.download(ctx, f, p.downgrade()...)
 	}
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func (d *download) Apply(ctx context.Context, h *Machine) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.download(ctx, frozen); err != nil {
+	if err := t.download(ctx, frozen, d.downgrade()...); err != nil {
 		return err
 	}
 	p := &prepared{Frozen: frozen.packages, Remove: frozen.remove}
@@ -87,6 +87,9 @@ func (d *download) Apply(ctx context.Context, h *Machine) (err error) {
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
+		return fmt.Errorf("noting what was downloaded: %w", err)
+	}
+	if err := os.MkdirAll(h.Path(keptDebs), 0o700); err != nil {
 		return fmt.Errorf("noting what was downloaded: %w", err)
 	}
 	return durable.WriteFile(h.Path(d.record()), text, 0o600)
@@ -301,7 +304,7 @@ func (t *transaction) reinstall(ctx context.Context, was prepared) error {
 		if good, err := hashed(t.h.Path(keptDeb(one)), one.Hash.SHA256); err != nil || !good {
 			return errors.Join(err, fmt.Errorf("taking packages back: the kept file of %s is not there any more", one.Key()))
 		}
-		files = append(files, t.h.Path(keptDeb(one)))
+		files = append(files, keptDeb(one))
 	}
 	if len(files) == 0 {
 		return nil

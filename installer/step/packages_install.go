@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"ipivs.com/valtctl/repos/apt"
@@ -27,7 +28,8 @@ func archive(p apt.Package) string {
 
 // download brings every file of the plan before anything is installed. apt compares
 // only the size of a file that is already there, so their hashes are compared here.
-func (t *transaction) download(ctx context.Context, f frozen) error {
+// more are options that apt was given when it planned.
+func (t *transaction) download(ctx context.Context, f frozen, more ...string) error {
 	t.total = 0
 	for _, p := range f.packages {
 		good, err := t.archived(p)
@@ -43,7 +45,7 @@ func (t *transaction) download(ctx context.Context, f frozen) error {
 		}
 	}
 	if t.total > 0 {
-		args := append(append([]string{"install", "--download-only"}, installOptions()...), f.args()...)
+		args := slices.Concat([]string{"install", "--download-only"}, more, installOptions(), f.args())
 		if out, err := t.run(ctx, aptGet(args...)); err != nil {
 			return aptError("downloading", "packages", out, err)
 		}

@@ -132,7 +132,7 @@ func (e *Env) settled(ctx context.Context, host string) error {
 	if err := e.gateOpen(ctx, host); err != nil {
 		return err
 	}
-	if left, err := outputIfThere(ctx, e.Lab, host, "ls", "/etc/systemd/system/valtctl-resume.timer"); err != nil || left != "" {
+	if left, err := outputIfThere(ctx, e.Lab, host, "find", "/etc/systemd/system", "-name", "valtctl-resume.timer"); err != nil || left != "" {
 		return fmt.Errorf("%s still has %s (%w)", host, left, err)
 	}
 	return e.serves(ctx)

@@ -1,5 +1,7 @@
 // Package wowzatest gives tests a media engine's REST interface in this process: digest
-// authentication, and one application whose recorders and streams a test sets.
+// authentication, and one application whose recorders and streams a test sets. Tests of the
+// client and of the drain share it, so that both meet the same answers. What a real engine's
+// containers do is left to the practice site's scenarios.
 package wowzatest
 
 import (
