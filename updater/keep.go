@@ -43,12 +43,25 @@ func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	end, err := u.comeBack(ctx)
+	if err != nil {
+		return nil, errors.Join(err, held.Release(ctx))
+	}
 	report, err := u.recorded(holding, r, &keeper{intent: intent,
 		note: func(note json.RawMessage) error { return held.Note(ctx, note) }})
-	if over(report) && ctx.Err() == nil {
+	done := over(report) && ctx.Err() == nil
+	if done {
 		err = errors.Join(err, held.Note(ctx, json.RawMessage("null")))
 	}
-	return report, errors.Join(err, held.Release(ctx))
+	return report, errors.Join(err, end(done), held.Release(ctx))
+}
+
+// comeBack prepares for a reboot of this machine, and returns what ends that.
+func (u *update) comeBack(ctx context.Context) (end func(over bool) error, err error) {
+	if u.Comeback == nil || u.StageOnly {
+		return func(bool) error { return nil }, nil
+	}
+	return func(over bool) error { return u.Comeback.End(context.WithoutCancel(ctx), over) }, u.Comeback.Arm(ctx)
 }
 
 // over says whether nothing is left to go on with.

@@ -27,6 +27,16 @@ type Options struct {
 	DrainWithin time.Duration
 	// Agree is asked before the first change; nil: go on.
 	Agree func(ctx context.Context, p *Preview) error
+	// Comeback is nil where this machine's reboot is nobody's business.
+	Comeback Comeback
+}
+
+// Comeback has the machine that a rollout runs on go on with it after a reboot.
+type Comeback interface {
+	// Arm is called before the first host is changed.
+	Arm(ctx context.Context) error
+	// End is called when this run ends; over says that nothing is left to go on with.
+	End(ctx context.Context, over bool) error
 }
 
 // The times where nobody says otherwise.

@@ -27,5 +27,21 @@ func (a *app) resume(ctx context.Context, args []string) (report, error) {
 	if !errors.Is(err, updater.ErrNoRollout) {
 		return done, err
 	}
+	if err := a.forgetComeback(ctx); err != nil {
+		return report{}, err
+	}
 	return a.perform(ctx, installer.Resume)
+}
+
+// forgetComeback removes what a rollout that ended elsewhere had prepared for a reboot.
+func (a *app) forgetComeback(ctx context.Context) error {
+	s, err := a.loadSite()
+	if err != nil {
+		return err
+	}
+	back, err := a.comeback(s)
+	if err != nil || back == nil || !back.armed() {
+		return err
+	}
+	return back.End(ctx, true)
 }

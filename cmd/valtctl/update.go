@@ -100,8 +100,16 @@ func (a *app) roll(ctx context.Context, f rolling, run func(context.Context, upd
 	if err != nil {
 		return report{}, err
 	}
-	result, err := run(ctx, updater.Options{Options: base, Kinds: step.NewRegistry(stepKinds()), To: f.to, StageOnly: f.stageOnly,
-		Interrupt: f.interrupt, Soak: f.soak, DrainWithin: f.drain, Agree: a.agree})
+	back, err := a.comeback(s)
+	if err != nil {
+		return report{}, err
+	}
+	o := updater.Options{Options: base, Kinds: step.NewRegistry(stepKinds()), To: f.to, StageOnly: f.stageOnly,
+		Interrupt: f.interrupt, Soak: f.soak, DrainWithin: f.drain, Agree: a.agree}
+	if back != nil {
+		o.Comeback = back
+	}
+	result, err := run(ctx, o)
 	obs.end()
 	if result == nil {
 		return report{}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
@@ -48,7 +49,61 @@ func singleServerUpdate(ctx context.Context, e *Env) (err error) {
 			return err
 		}
 	}
+	if err := singleRebooted(ctx, e); err != nil {
+		return err
+	}
 	return e.noneLost(ctx, []lab.Host{host})
+}
+
+// singleRebooted reboots the server in the middle of its own update: it goes on by itself.
+func singleRebooted(ctx context.Context, e *Env) error {
+	going, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- onSingle(going, e, quick("update", "--to", releases.Canary)...) }()
+	if err := e.comebackUnit(ctx, true); err != nil {
+		return errors.Join(err, stopped(stop, ended))
+	}
+	after := time.Duration(e.Random.IntN(10_000)) * time.Millisecond
+	if err := pause(ctx, after); err != nil {
+		return err
+	}
+	if err := e.Reboot(ctx, singleName); err != nil {
+		return err
+	}
+	_ = stopped(stop, ended) // its connection died with the server
+	start := e.Now()
+	if err := e.comebackUnit(ctx, false); err != nil {
+		return fmt.Errorf("after a reboot %s into its update: %w", after, err)
+	}
+	e.Measure("rebooted in its own update", "%.1f s after its begin; it was over %.1f s after the boot, with nobody there", after.Seconds(), e.Now().Sub(start).Seconds())
+	if err := e.haveReleases(ctx, map[string]string{singleName: releases.Canary}); err != nil {
+		return err
+	}
+	return e.gateOpen(ctx, singleName)
+}
+
+func stopped(stop func(), ended <-chan error) error {
+	stop()
+	return <-ended
+}
+
+// comebackUnit waits until what goes on with a rollout at the next boot is there, or is
+// gone with the rollout's end.
+func (e *Env) comebackUnit(ctx context.Context, there bool) error {
+	start := e.Now()
+	for {
+		unit, err := outputIfThere(ctx, e.Lab, singleName, "find", "/etc/systemd/system", "-name", "valtctl-rollout.service")
+		if err == nil && (unit != "") == there {
+			return nil
+		}
+		if e.Now().Sub(start) > 4*time.Minute {
+			return fmt.Errorf("the unit of the rollout on %s: there %t, for four minutes (%w)", singleName, !there, err)
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // onSingle runs the product on the server as its administrator would.

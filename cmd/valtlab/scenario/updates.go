@@ -43,7 +43,7 @@ func (e *Env) at(ctx context.Context, release string) error {
 	if have = slices.Compact(have); len(have) == 1 && have[0] == release {
 		return nil
 	}
-	if len(have) == 1 && have[0] != "" && release == releases.Stable {
+	if !slices.Contains(have, "") && release == releases.Stable {
 		return e.Timed("rollback to "+release, func() error {
 			_, err := e.Expect(ctx, 0, quick("rollback", "--to", release)...)
 			return err
