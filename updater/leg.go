@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/updater/window"
 )
 
 // leg brings the hosts to one release; after it others may follow (via).
@@ -40,6 +41,11 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*Result, err
 	for name, wave := range r.Waves() {
 		p.Host(name).Wave = wave
 	}
+	windows, err := window.Of(u.Site.Updates)
+	if err != nil {
+		return nil, err
+	}
+	p.time(u.Now(), windows)
 	result := &Result{Preview: p}
 	if u.DryRun || !p.Differs() && len(u.done) == 0 {
 		return result, nil

@@ -10,6 +10,7 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/updater/window"
 )
 
 // Preview is what a rollout would do: what --dry-run shows and a person confirms.
@@ -20,6 +21,10 @@ type Preview struct {
 	Via    []string      `json:"via,omitempty"` // releases that must be walked through before To
 	Digest string        `json:"plan_digest"`
 	Hosts  []HostPreview `json:"hosts"`
+	// Expected is how long the waves take one after the other, from how long earlier ones
+	// took; Window says what that means for the site's maintenance windows, if it has any.
+	Expected time.Duration `json:"expected_ns"`
+	Window   string        `json:"window,omitempty"`
 }
 
 // HostPreview is one host's part of a Preview.
@@ -62,6 +67,34 @@ func (p *Preview) Host(name string) *HostPreview {
 		}
 	}
 	return nil
+}
+
+// time puts the expected time beside the maintenance windows. The hosts of a wave are
+// changed at the same time. A person may begin outside of a window, and should know it.
+func (p *Preview) time(now time.Time, windows window.Schedule) {
+	waves := map[int]time.Duration{}
+	var longest time.Duration
+	for _, h := range p.Hosts {
+		if len(h.Steps) > 0 {
+			waves[h.Wave] = max(waves[h.Wave], h.Expected)
+			longest = max(longest, h.Expected)
+		}
+	}
+	p.Expected = 0
+	for _, takes := range waves {
+		p.Expected += takes
+	}
+	if windows.Always() || p.Expected == 0 {
+		return
+	}
+	if err := windows.Fits(now, p.Expected+longest); err != nil {
+		p.Window = err.Error()
+		return
+	}
+	p.Window = "it fits the maintenance window that is open now, the way back of a wave included"
+	if until, _ := windows.Open(now); !until.IsZero() {
+		p.Window += "; " + until.Sub(now).Round(time.Minute).String() + " of it are left"
+	}
 }
 
 // preview has every host compare itself with the target.

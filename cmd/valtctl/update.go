@@ -182,6 +182,11 @@ func writePreview(w io.Writer, pre *updater.Preview, diffs bool) error {
 	}
 	if !pre.Differs() {
 		p.printf("nothing to change\n")
+	} else {
+		p.printf("expected to take %s\n", pre.Expected.Round(time.Second))
+	}
+	if pre.Window != "" {
+		p.printf("window: %s\n", pre.Window)
 	}
 	return p.err
 }
