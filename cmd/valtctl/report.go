@@ -58,10 +58,8 @@ func (a *app) report(args []string, sign string) (report, error) {
 	if r == nil {
 		return report{}, damage
 	}
-	if sign != "" {
-		if err := errors.Join(damage, a.signReport(s, r, sign)); err != nil {
-			return report{}, err
-		}
+	if sign != "" && damage == nil {
+		damage = a.signReport(s, r, sign)
 	}
 	made := text(r, func(w io.Writer) error { return writeReport(w, r) })
 	made.as["html"] = func(w io.Writer) error { return page.Rollout(w, r) }

@@ -232,7 +232,7 @@ func colours(t *testing.T, tab context.Context) {
 func onPaper(t *testing.T, tab context.Context, name string) {
 	t.Helper()
 	sheet := regexp.MustCompile(`/Type\s*/Page\b[^s]`)
-	sheets := map[string][2]int{"check": {10, 26}, "check-cloud": {2, 5}, "check-hosts": {1, 2}, "request": {4, 8}, "request-cloud": {2, 3}, "network": {4, 9}}[name]
+	sheets := map[string][2]int{"check": {10, 26}, "check-cloud": {2, 5}, "check-hosts": {1, 2}, "request": {4, 8}, "request-cloud": {2, 3}, "network": {4, 9}, "rollout": {1, 3}}[name]
 	pdf, err := chromedp.Run(tab, chromedp.PrintToPDF(chromedp.PDFPreferCSSPageSize()))
 	if err != nil {
 		t.Fatalf("printing the page: %v", err)

@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/updater"
 )
 
 var noon = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
@@ -104,8 +105,33 @@ func pages(t *testing.T) map[string][]byte {
 	add("request-cloud", func(b *bytes.Buffer) error {
 		return Request(b, cloud, network.Request(cloud, network.Flows(cloud), []string{"media1"}), []string{"media1"}, noon)
 	})
+	add("rollout", func(b *bytes.Buffer) error { return Rollout(b, haltedRollout()) })
 	add("network", func(b *bytes.Buffer) error { return Network(b, big, network.Flows(big), noon) })
 	return all
+}
+
+// haltedRollout is one that stopped at its second wave.
+func haltedRollout() *updater.Report {
+	gate := func(name, text string, passed bool) updater.Gate {
+		return updater.Gate{Name: name, Text: text, Passed: passed, Time: noon}
+	}
+	host := func(name string, o updater.Outcome, wave int, reason string, gates ...updater.Gate) updater.HostResult {
+		return updater.HostResult{Host: name, Outcome: o, Wave: wave, Reason: reason, From: "6.4.1", To: "6.4.2", Transaction: "20261123T120000Z-abcdef",
+			Started: noon, Ended: noon.Add(4 * time.Minute), Downtime: 2600 * time.Millisecond, Gates: gates}
+	}
+	return &updater.Report{
+		About: updater.About{Run: "20261123T120000Z-abcdef", Kind: updater.KindUpdate, Site: "st-marys", From: "6.4.1", To: "6.4.2", Who: "pat@laptop",
+			PlanDigest: strings.Repeat("5e", 32), Images: map[string]string{"engine linux/amd64": "sha256:" + strings.Repeat("ab", 32)}},
+		Started: noon, Ended: noon.Add(20 * time.Minute), Halted: "1 host failed, and 0 may: the last one was media2",
+		Hosts: []updater.HostResult{
+			host("media1", updater.Updated, 1, "", gate("drain", "two readings without a recording", true), gate("health", "200 from app1", true)),
+			host("media2", updater.RolledBack, 2, "its health check answered 500 <script>alert(1)</script>", gate("health", "500 from app1", false)),
+			host("media3", updater.NotStarted, 0, "the rollout was halted"),
+			host("app1", updater.NotStarted, 0, "the rollout was halted"),
+		},
+		Notes: []updater.Note{{Host: "media2", When: updater.Before, Text: "1 recorder, 4 streams", Time: noon}},
+		Chain: &updater.Chain{Records: 17, Head: strings.Repeat("0c", 32)},
+	}
 }
 
 // checkPageOfASmallSite is for a picture in docs/.
