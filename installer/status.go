@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
@@ -19,6 +21,14 @@ type HostFacts struct {
 	Facts        facts.Facts `json:"facts"`
 	Transactions []agent.Txn `json:"transactions,omitempty"`
 	Err          error       `json:"-"`
+	// Attended says that a run holds the site's lease: what the host is at, it looks after.
+	Attended bool `json:"-"`
+}
+
+// SiteFacts is every host's answer, and who may change the site.
+type SiteFacts struct {
+	Hosts []HostFacts
+	Lease *Lease // nil: the host that keeps it gave no answer
 }
 
 // Gather asks every host for its facts. A host that cannot be asked is in the list with
@@ -30,15 +40,65 @@ func Gather(ctx context.Context, o Options, full bool) ([]HostFacts, error) {
 	}
 	all := make([]HostFacts, len(hosts))
 	err = each(len(hosts), func(i int) error {
-		all[i].Host = hosts[i].Name
-		all[i].Err = withSession(ctx, o, hosts[i], func(s *session) error {
-			reply, err := s.client.Facts(ctx, agent.FactsRequest{Full: full})
-			all[i].Facts, all[i].Transactions = reply.Facts, reply.Transactions
-			return err
-		})
+		all[i] = ask(ctx, o, hosts[i], full, nil)
 		return all[i].Err
 	})
 	return all, err
+}
+
+// Look asks every host for its facts, over one connection each, and the one that keeps
+// the site's lease for that too. Errors are as Gather's.
+func Look(ctx context.Context, o Options) (*SiteFacts, error) {
+	hosts, err := picked(o.Site, o.Hosts)
+	if err != nil {
+		return nil, err
+	}
+	found := &SiteFacts{Hosts: make([]HostFacts, len(hosts))}
+	keeper, asked := leaseHost(o.Site), hosts
+	if !slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Name == keeper.Name }) {
+		asked = append(slices.Clone(hosts), keeper)
+	}
+	err = each(len(asked), func(i int) error {
+		var more func(*session) error
+		if asked[i].Name == keeper.Name {
+			more = func(s *session) error { return found.askLease(ctx, s) }
+		}
+		h := ask(ctx, o, asked[i], false, more)
+		if i < len(hosts) {
+			found.Hosts[i] = h
+		}
+		return h.Err
+	})
+	for i := range found.Hosts {
+		found.Hosts[i].Attended = found.Lease != nil && found.Lease.Run != ""
+	}
+	return found, err
+}
+
+func (f *SiteFacts) askLease(ctx context.Context, s *session) error {
+	l, err := s.client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseShow})
+	if err != nil {
+		return fmt.Errorf("asking for the site's lease: %w", err)
+	}
+	f.Lease = &l
+	return nil
+}
+
+// ask asks one host, and with more something else over the same connection.
+func ask(ctx context.Context, o Options, host site.Host, full bool, more func(*session) error) HostFacts {
+	h := HostFacts{Host: host.Name}
+	h.Err = withSession(ctx, o, host, func(s *session) error {
+		reply, err := s.client.Facts(ctx, agent.FactsRequest{Full: full})
+		if err != nil {
+			return err
+		}
+		h.Facts, h.Transactions = reply.Facts, reply.Transactions
+		if more == nil {
+			return nil
+		}
+		return more(s)
+	})
+	return h
 }
 
 // withSession does something on one host and leaves it.
@@ -70,37 +130,108 @@ func Logs(ctx context.Context, o Options, r agent.LogsRequest, out func(host str
 	})
 }
 
-// Needs lists what a person must do about a host, most pressing first; none where it
-// serves as it should.
-func (h HostFacts) Needs() []*problem.Error {
-	need := func(fix, format string, args ...any) *problem.Error {
-		return &problem.Error{Kind: problem.Check, Doing: "looking at host", Object: h.Host, Err: fmt.Errorf(format, args...), Fix: fix}
+// Past lists the host's last transactions, newest first.
+func (h HostFacts) Past() []Past {
+	var all []Past
+	for _, t := range h.Transactions {
+		past := Past{}
+		if len(t.More) > 0 {
+			_ = readSummary(t.More, &past) // what cannot be read tells its id and state alone
+		}
+		past.ID, past.State = t.ID, txn.State(t.State)
+		all = append(all, past)
 	}
+	return all
+}
+
+// Now is the transaction that says what the host is at: an unfinished one, else the last
+// that was to bring it to a release. Nil: there is none.
+func (h HostFacts) Now() *Past {
+	all := h.Past()
+	for i := range all {
+		if !all[i].State.Finished() {
+			return &all[i]
+		}
+	}
+	for i := range all {
+		if !all[i].Stage {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// Needs lists what a person must do about a host, most pressing first; none where it
+// serves as it should, or a run is at work on it.
+func (h HostFacts) Needs() []*problem.Error {
 	if h.Err != nil {
 		return problem.All(h.Err)
 	}
-	var all []*problem.Error
-	for _, t := range h.Transactions {
-		if fix := txnFix(t.State); fix != "" {
-			all = append(all, need(fix, "transaction %s is %s", t.ID, t.State))
-		}
+	now := h.Now()
+	atWork := now != nil && !now.State.Finished()
+	if atWork && h.Attended {
+		return nil
 	}
+	all := h.txnNeeds(now)
 	f := h.Facts
 	if f.Installed == nil {
-		return append(all, need("valtctl install", "VALT is not installed"))
+		return append(all, h.need("valtctl install", "VALT is not installed"))
 	}
 	if f.Engine == nil {
-		return append(all, need("look at it with: systemctl status docker", "the Docker engine does not answer"))
+		return append(all, h.need("look at it with: systemctl status docker", "the Docker engine does not answer"))
 	}
-	for _, c := range f.Engine.Containers {
-		if c.State != "running" || c.Health == "unhealthy" {
-			all = append(all, need("valtctl logs --host "+h.Host+"; then valtctl install", "container %s is %s", c.Name, containerState(c)))
-		}
+	quarantined := now != nil && now.State == txn.StateQuarantined
+	if f.GateClosed && !atWork && !quarantined {
+		all = append(all, h.need("valtctl undrain "+h.Host, "it takes no new sessions: its gate is closed"))
+	}
+	if !quarantined {
+		all = append(all, h.containerNeeds()...)
 	}
 	if f.RebootRequired {
-		all = append(all, need("reboot it in a maintenance window", "a package asked for a reboot"))
+		all = append(all, h.need("reboot it in a maintenance window", "%s", rebootWhy(f)))
 	}
 	return all
+}
+
+func (h HostFacts) need(fix, format string, args ...any) *problem.Error {
+	return &problem.Error{Kind: problem.Check, Doing: "looking at host", Object: h.Host, Err: fmt.Errorf(format, args...), Fix: fix}
+}
+
+// txnNeeds are about what the host is at, and about records that cannot be trusted.
+func (h HostFacts) txnNeeds(now *Past) []*problem.Error {
+	var all []*problem.Error
+	for _, t := range h.Past() {
+		if t.State != txn.StateDamaged && (now == nil || t.ID != now.ID) {
+			continue
+		}
+		if fix := txnFix(t, h.Host); fix != "" {
+			all = append(all, h.need(fix, "transaction %s is %s", t.ID, t.State))
+		}
+	}
+	return all
+}
+
+func (h HostFacts) containerNeeds() []*problem.Error {
+	var all []*problem.Error
+	for _, c := range h.Facts.Engine.Containers {
+		if c.State != "running" || c.Health == "unhealthy" {
+			all = append(all, h.need("valtctl logs --host "+h.Host+"; then valtctl install", "container %s is %s", c.Name, containerState(c)))
+		}
+	}
+	return all
+}
+
+// rebootWhy names those who asked for a reboot, where that is known.
+func rebootWhy(f facts.Facts) string {
+	const most = 4
+	names := f.RebootPackages
+	switch {
+	case len(names) == 0:
+		return "a package asked for a reboot"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more asked for a reboot", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ") + " asked for a reboot"
 }
 
 func containerState(c facts.Container) string {
@@ -110,13 +241,17 @@ func containerState(c facts.Container) string {
 	return c.State
 }
 
-// txnFix says what to do about a transaction in a state; nothing for one that is over.
-func txnFix(state string) string {
-	switch txn.State(state) {
+// txnFix says what to do about a transaction; nothing for one that is over.
+func txnFix(t Past, host string) string {
+	switch t.State {
 	case txn.StateRunning:
 		return "it goes on by itself; follow it with: valtctl resume"
 	case txn.StateWaiting, txn.StateInterrupted:
 		return "valtctl resume"
+	case txn.StateUnconfirmed:
+		return "valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself"
+	case txn.StateQuarantined:
+		return "valtctl repair --host " + host
 	case txn.StateDamaged:
 		return "keep its folder below /var/lib/valtctl/txn as evidence, then: valtctl install"
 	}

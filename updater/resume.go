@@ -2,7 +2,6 @@ package updater
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,17 +22,17 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(lease.Rollout) == 0 {
-		return nil, ErrNoRollout
+	intent, err := intentOf(lease.Rollout)
+	if err != nil {
+		return nil, err
 	}
-	var intent Intent
-	if err := json.Unmarshal(lease.Rollout, &intent); err != nil {
-		return nil, fmt.Errorf("reading what the rollout is about: %w", err)
+	if intent == nil {
+		return nil, ErrNoRollout
 	}
 	if len(o.Hosts) == 0 {
 		o.Hosts = intent.Hosts
 	}
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.resume(ctx, intent) })
+	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.resume(ctx, *intent) })
 }
 
 func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {

@@ -15,8 +15,15 @@ import (
 func (a *app) historyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "history", Short: "List what was done on each server, newest first", Args: cobra.NoArgs,
-		Long: "List what was done on each server, newest first, from the servers' own journals.",
-		RunE: a.action([]string{"text", "json"}, a.history),
+		Long: `List what was done on each server, newest first, from the servers' own journals: what it came to,
+how many steps were changed and how many of them taken back, and why.
+
+STATE is done, failed, rolled-back (the server is what it was), skipped (recordings went on),
+quarantined (valtctl repair), unconfirmed (it waits for a controller), running, waiting or
+interrupted (valtctl resume). A release in brackets was only fetched ahead of time, or only the
+gate was opened or closed.`,
+		Example: "  valtctl history --host media1",
+		RunE:    a.action([]string{"text", "json"}, a.history),
 	}
 }
 
@@ -36,14 +43,10 @@ func (a *app) history(ctx context.Context, _ []string) (report, error) {
 func writeHistory(w io.Writer, all []installer.Past) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := &printer{w: t}
-	p.printf("STARTED\tHOST\tRELEASE\tSTATE\tCHANGED\tTOOK\tWHO\tPLAN\tTRANSACTION\n")
+	p.printf("STARTED\tHOST\tRELEASE\tSTATE\tCHANGED\tTOOK\tWHO\tPLAN\tTRANSACTION\tWHY\n")
 	for _, h := range all {
-		changed := "-"
-		if h.Result != nil {
-			changed = fmt.Sprint(h.Result.Changed)
-		}
-		p.printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", h.Started.UTC().Format(time.DateTime), h.Host, h.Release, h.State, changed,
-			took(h.Started, h.Ended), h.Who, h.PlanDigest, h.ID)
+		p.printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.12s\t%s\t%s\n", h.Started.UTC().Format(time.DateTime), h.Host, releaseText(h), h.State,
+			changedText(h), took(h.Started, h.Ended), h.Who, h.PlanDigest, h.ID, orDash(h.Words()))
 	}
 	if p.err != nil {
 		return p.err
@@ -59,4 +62,23 @@ func took(from, to time.Time) string {
 		return "-"
 	}
 	return to.Sub(from).Round(time.Second).String()
+}
+
+// releaseText puts a release in brackets that the host was not brought to.
+func releaseText(h installer.Past) string {
+	if h.Stage {
+		return "(" + h.Release + ")"
+	}
+	return h.Release
+}
+
+// changedText is how many steps changed the host, and how many were taken back.
+func changedText(h installer.Past) string {
+	switch {
+	case h.Result == nil:
+		return "-"
+	case len(h.Result.Undone) > 0:
+		return fmt.Sprintf("%d, %d back", h.Result.Changed, len(h.Result.Undone))
+	}
+	return fmt.Sprint(h.Result.Changed)
 }

@@ -3,34 +3,70 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/updater"
 )
 
 func (a *app) statusCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "status", Short: "Say what serves, and what a person must do next", Args: cobra.NoArgs,
-		Long: "Say what serves on each server, and first what a person must do next.\nExit code 3 if there is something to do.",
-		RunE: a.action([]string{"text", "json"}, a.status),
+	var drift bool
+	cmd := &cobra.Command{
+		Use: "status", Short: "Say what a person must do next, and what serves", Args: cobra.NoArgs,
+		Long: `Say what a person must do next, then who changes the site, and what each server is: its release and
+the one before, what it is at, its containers, whether it takes new sessions, and a pending reboot.
+
+With --drift each server also compares itself with what its own release and the site file want of
+it. Nothing is changed.
+
+Exit code 3 if there is something to do.`,
+		Example: "  valtctl status\n  valtctl status --drift --host media1",
+		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, _ []string) (report, error) {
+			return a.status(ctx, drift)
+		}),
 	}
+	cmd.Flags().BoolVar(&drift, "drift", false, "count the steps of its own release that would change something on each server")
+	return cmd
+}
+
+// siteStatus is the result of status.
+type siteStatus struct {
+	Site    string          `json:"site"`
+	Next    []problemJSON   `json:"next"` // what a person must do, most pressing first
+	Lease   *leaseStatus    `json:"lease,omitempty"`
+	Rollout *updater.Intent `json:"rollout,omitempty"` // one that is not over
+	Hosts   []hostStatus    `json:"hosts"`
+}
+
+type leaseStatus struct {
+	Who    string `json:"who,omitempty"` // empty: nobody holds it
+	Run    string `json:"run,omitempty"`
+	Left   int64  `json:"left"` // seconds until it expires unless it is renewed
+	Broken string `json:"broken,omitempty"`
 }
 
 // hostStatus is one host in the result of status.
 type hostStatus struct {
-	Host       string            `json:"host"`
-	Reached    bool              `json:"reached"`
-	Release    string            `json:"release,omitempty"`
-	Roles      []string          `json:"roles,omitempty"`
-	OS         string            `json:"os,omitempty"`
-	Engine     string            `json:"engine,omitempty"`
-	Containers []containerStatus `json:"containers,omitempty"`
-	Reboot     bool              `json:"reboot_required,omitempty"`
-	Needs      []problemJSON     `json:"needs"`
+	Host           string            `json:"host"`
+	Reached        bool              `json:"reached"`
+	Release        string            `json:"release,omitempty"`
+	Previous       string            `json:"previous,omitempty"`
+	Roles          []string          `json:"roles,omitempty"`
+	OS             string            `json:"os,omitempty"`
+	Engine         string            `json:"engine,omitempty"`
+	Containers     []containerStatus `json:"containers,omitempty"`
+	GateClosed     bool              `json:"gate_closed,omitempty"`
+	Reboot         bool              `json:"reboot_required,omitempty"`
+	RebootPackages []string          `json:"reboot_packages,omitempty"`
+	State          string            `json:"state,omitempty"` // of the transaction that says what it is at
+	At             string            `json:"at,omitempty"`    // the same in words
+	Transaction    *txn.Summary      `json:"transaction,omitempty"`
+	Drift          *driftStatus      `json:"drift,omitempty"`
+	Needs          []problemJSON     `json:"needs"`
 }
 
 type containerStatus struct {
@@ -39,39 +75,67 @@ type containerStatus struct {
 	Health string `json:"health,omitempty"`
 }
 
-func (a *app) status(ctx context.Context, _ []string) (report, error) {
-	s, err := a.loadSite()
-	if err != nil {
-		return report{}, err
-	}
-	o, err := a.runOptions(s, installer.Silent{})
-	if err != nil {
-		return report{}, err
-	}
-	hosts, err := installer.Gather(ctx, o, false)
-	if hosts == nil {
-		return report{}, err
-	}
-	var all []hostStatus
-	var needs []error
-	for _, h := range hosts {
-		all = append(all, statusOf(h))
-		for _, p := range h.Needs() {
-			needs = append(needs, p)
-		}
-	}
-	return text(all, func(w io.Writer) error { return writeStatus(w, all) }), errors.Join(needs...)
+type driftStatus struct {
+	Steps  int      `json:"steps"`
+	Differ []string `json:"differ"`
+	Error  string   `json:"error,omitempty"`
 }
 
-func statusOf(h installer.HostFacts) hostStatus {
+func (a *app) status(ctx context.Context, drift bool) (report, error) {
+	base, err := a.quietOptions()
+	if err != nil {
+		return report{}, err
+	}
+	found, err := updater.Status(ctx, updater.Options{Options: base, Kinds: step.NewRegistry(stepKinds())}, drift)
+	if found == nil {
+		return report{}, err
+	}
+	needs := []error{err}
+	for _, p := range found.Needs() {
+		needs = append(needs, p)
+	}
+	st := statusOf(found)
+	return text(st, func(w io.Writer) error { return writeStatus(w, st) }), errors.Join(needs...)
+}
+
+func statusOf(found *updater.SiteStatus) siteStatus {
+	st := siteStatus{Site: found.Site, Next: problemList(found.Needs()), Rollout: found.Intent}
+	if l := found.Lease; l != nil {
+		st.Lease = &leaseStatus{Who: l.Who, Run: l.Run, Left: l.Left, Broken: l.Broken}
+	}
+	for _, h := range found.Hosts {
+		st.Hosts = append(st.Hosts, statusOfHost(h))
+	}
+	for _, d := range found.Drift {
+		for i := range st.Hosts {
+			if st.Hosts[i].Host == d.Host {
+				st.Hosts[i].Drift = driftOf(d)
+			}
+		}
+	}
+	return st
+}
+
+func driftOf(d updater.HostDrift) *driftStatus {
+	st := &driftStatus{Steps: d.Steps, Differ: append([]string{}, d.Differ...)}
+	if d.Err != nil {
+		st.Error = d.Err.Error()
+	}
+	return st
+}
+
+func statusOfHost(h installer.HostFacts) hostStatus {
 	st := hostStatus{Host: h.Host, Reached: h.Err == nil, Needs: problemList(h.Needs())}
 	if h.Err != nil {
 		return st
 	}
 	f := h.Facts
-	st.OS, st.Reboot = f.OS.Pretty, f.RebootRequired
+	st.OS, st.Reboot, st.RebootPackages, st.GateClosed = f.OS.Pretty, f.RebootRequired, f.RebootPackages, f.GateClosed
 	if f.Installed != nil {
-		st.Release, st.Roles = f.Installed.Release, f.Installed.Roles
+		st.Release, st.Previous, st.Roles = f.Installed.Release, f.Installed.Previous, f.Installed.Roles
+	}
+	if st.Transaction = h.Now(); st.Transaction != nil {
+		st.State, st.At = string(st.Transaction.State), st.Transaction.Words()
 	}
 	if f.Engine == nil {
 		return st
@@ -81,34 +145,4 @@ func statusOf(h installer.HostFacts) hostStatus {
 		st.Containers = append(st.Containers, containerStatus{c.Name, c.State, c.Health})
 	}
 	return st
-}
-
-func writeStatus(w io.Writer, all []hostStatus) error {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	p := &printer{w: t}
-	p.printf("HOST\tRELEASE\tROLES\tCONTAINERS\tENGINE\tSYSTEM\n")
-	for _, h := range all {
-		if !h.Reached {
-			p.printf("%s\tnot reached\n", h.Host)
-			continue
-		}
-		p.printf("%s\t%s\t%s\t%s\t%s\t%s\n", h.Host, orDash(h.Release), orDash(joinWords(h.Roles)), containersText(h.Containers), orDash(h.Engine), h.OS)
-	}
-	if p.err != nil {
-		return p.err
-	}
-	if err := t.Flush(); err != nil {
-		return fmt.Errorf("writing the result: %w", err)
-	}
-	return nil
-}
-
-func containersText(all []containerStatus) string {
-	running := 0
-	for _, c := range all {
-		if c.State == "running" && c.Health != "unhealthy" {
-			running++
-		}
-	}
-	return fmt.Sprintf("%d of %d serve", running, len(all))
 }

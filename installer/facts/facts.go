@@ -23,9 +23,15 @@ type Facts struct {
 	BootID         string            `json:"boot_id"` // changes with every boot, containers included
 	UptimeSeconds  float64           `json:"uptime_seconds"`
 	RebootRequired bool              `json:"reboot_required"`
+	RebootPackages []string          `json:"reboot_packages,omitempty"` // those that asked for it
+	GateClosed     bool              `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
 	USB            []USBDevice       `json:"usb,omitempty"`
 	Installed      *Installed        `json:"installed,omitempty"` // nil: valtctl has installed nothing
 }
+
+// GateRules is where a host keeps the rules of a closed gate. They are written before the
+// kernel gets them and removed after, so a closed gate always has the file.
+const GateRules = "/var/lib/valtctl/drain.nft"
 
 // OS is what /etc/os-release says.
 type OS struct {

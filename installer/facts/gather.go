@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,6 +55,8 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 		CPUs:           h.cpus(),
 		MemoryBytes:    h.memory(),
 		RebootRequired: h.exists("/run/reboot-required"),
+		RebootPackages: h.rebootPackages(),
+		GateClosed:     h.exists(GateRules),
 		USB:            h.usb(),
 		Installed:      h.installed(),
 		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized()},
@@ -158,6 +161,12 @@ func (h *host) cpus() int {
 		}
 	}
 	return n
+}
+
+// rebootPackages are those that asked for a reboot, each once, as update-notifier-common's
+// notify-reboot-required lists them.
+func (h *host) rebootPackages() []string {
+	return slices.Compact(slices.Sorted(slices.Values(strings.Fields(string(h.read("/run/reboot-required.pkgs"))))))
 }
 
 // memory is MemTotal, which proc_meminfo(5) gives in KiB.

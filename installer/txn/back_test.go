@@ -62,6 +62,10 @@ func TestConfirmedSwitchIsForGood(t *testing.T) {
 			t.Errorf("while it waits it is %s, and settled %v", s.State, h.settled)
 		}
 		h.same(installed())
+		s := h.summary(id)
+		if left := s.ConfirmBy.Sub(s.Started); left <= 0 || left > 3*time.Minute || !strings.Contains(s.Words(), "it goes back at 2026-11-22 02:") {
+			t.Errorf("until %s: %s", s.ConfirmBy, s.Words())
+		}
 		if err := h.store().Confirm(id, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -93,6 +97,9 @@ func TestSwitchThatNobodyConfirmsIsTakenBack(t *testing.T) {
 		t.Errorf("taken back in the order %s", got)
 	}
 	isOld(t, h, id)
+	if words := h.summary(id).Words(); !strings.Contains(words, "went back from 6.4.2: nobody confirmed the switch within 60s") {
+		t.Error(words)
+	}
 	if err := h.store().Confirm(id, ""); err == nil || !strings.Contains(err.Error(), "went back") {
 		t.Error("it was confirmed afterwards:", err)
 	}

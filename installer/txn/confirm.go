@@ -89,6 +89,25 @@ func (s *Store) arm(id, boot string, within time.Duration) (time.Duration, error
 	return d.At, writeJSON(s.deadlineFile(id), d, 0o600)
 }
 
+// confirmBy is when an unconfirmed transaction goes back, by the wall clock; zero: it cannot
+// be told. After a reboot the time begins anew within seconds.
+func (s *Store) confirmBy(id string, r Request) time.Time {
+	within, err := time.ParseDuration(r.Confirm)
+	if err != nil {
+		return time.Time{}
+	}
+	left := within
+	var d deadline
+	if err := readJSON(s.deadlineFile(id), &d); err == nil {
+		now, err := s.uptime()
+		if err != nil {
+			return time.Time{}
+		}
+		left = min(max(0, d.At-now), within)
+	}
+	return s.now().UTC().Add(left)
+}
+
 // awaitAnswer is what somebody said until then; nil: nobody did.
 func (s *Store) awaitAnswer(ctx context.Context, id string, until time.Duration) (*answer, error) {
 	for ctx.Err() == nil {

@@ -54,8 +54,10 @@ type Summary struct {
 	Started  time.Time `json:"started,omitzero"` // zero: not begun
 	Ended    time.Time `json:"ended,omitzero"`   // zero: not over
 	LastStep string    `json:"last_step,omitempty"`
-	Result   *Result   `json:"result,omitempty"` // of a finished one
-	Error    string    `json:"error,omitempty"`
+	// ConfirmBy is when an unconfirmed one goes back, by the host's own clock.
+	ConfirmBy time.Time `json:"confirm_by,omitzero"`
+	Result    *Result   `json:"result,omitempty"` // of a finished one
+	Error     string    `json:"error,omitempty"`
 }
 
 // List sums up the newest transactions of the host, newest first; all of them for 0. One
@@ -111,6 +113,9 @@ func (s *Store) Summary(id string) (Summary, error) {
 			t.Half = step.Apply
 		}
 		t.Undoing = p.undoing != nil
+	}
+	if t.State == StateUnconfirmed {
+		t.ConfirmBy = s.confirmBy(id, r)
 	}
 	if t.Result = p.end; p.end != nil && p.end.Err() != nil {
 		t.Error = p.end.Err().Error()

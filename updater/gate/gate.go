@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
@@ -16,7 +17,7 @@ import (
 
 // Where a closed gate is on a host.
 const (
-	rulesFile = "/var/lib/valtctl/drain.nft"
+	rulesFile = facts.GateRules
 	unitName  = "valtctl-drain.service"
 	nft       = "/usr/sbin/nft"
 )
