@@ -31,6 +31,8 @@ func stepKinds() []step.Kind {
 		gate.OpenKind(),
 		step.PackagesKind(),
 		step.PasswordKind(),
+		step.PruneKind(),
+		step.RebootKind(),
 		step.RecordingsKind(),
 		step.RegistryLoginKind(),
 		step.TrustedCAKind(),

@@ -92,6 +92,7 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 		}
 	}
 	b.firewall()
+	b.after()
 	slices.SortStableFunc(b.steps, func(a, b step.Spec) int { return halfOrder(a) - halfOrder(b) })
 	return HostPlan{Host: h.Name, Roles: RoleNames(h), Steps: b.steps}, errors.Join(b.errs...)
 }

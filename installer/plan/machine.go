@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -107,6 +108,9 @@ func (b *builder) packages(id, title string, want func(release.Package) bool, mo
 		return
 	}
 	params.Downgrade = b.Downgrade
+	if params.Engine && b.Update {
+		params.LastLook = b.recorders()
+	}
 	if b.Update {
 		b.add(fetched(strings.Replace(id, "packages/", "download/", 1), "download of the "+title), step.DownloadKind(), params)
 	}
@@ -115,6 +119,25 @@ func (b *builder) packages(id, title string, want func(release.Package) bool, mo
 		spec.Disrupts = step.Engine
 	}
 	b.add(spec, step.PackagesKind(), params)
+}
+
+// after plans what an update ends with: a reboot where something asks for one, after which
+// the host looks at everything again, and what has no use any more.
+func (b *builder) after() {
+	if !b.Update {
+		return
+	}
+	spec := applied("reboot", "reboot, where one is wanted")
+	spec.Disrupts = step.Host
+	b.add(spec, step.RebootKind(), step.RebootParams{LastLook: b.recorders()})
+	var prune step.PruneParams
+	for _, image := range slices.Sorted(maps.Keys(b.Manifest.Images)) {
+		for _, platform := range slices.Sorted(maps.Keys(b.Manifest.Images[image].Platforms)) {
+			p := b.Manifest.Images[image].Platforms[platform]
+			prune.Images = append(prune.Images, step.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config})
+		}
+	}
+	b.add(applied("prune", "images without use"), step.PruneKind(), prune)
 }
 
 // disturbing is a step that an installation makes in its fetch half, since what follows

@@ -107,7 +107,15 @@ func (b *builder) containers(r role) {
 // lastLook is how a host is asked, right before its media engine is stopped, whether that
 // records. A release of which nobody knows how to ask has none, and no update either.
 func (b *builder) lastLook(c step.ContainerParams) *step.LastLook {
-	if c.Disrupts != step.Engine || b.Manifest.Drain.Method != "wowza-rest" {
+	if c.Disrupts != step.Engine {
+		return nil
+	}
+	return b.recorders()
+}
+
+// recorders is how this host is asked whether it records; nil: it has no engine that does.
+func (b *builder) recorders() *step.LastLook {
+	if !b.host.Has(site.Media) || b.Manifest.Drain.Method != "wowza-rest" {
 		return nil
 	}
 	for _, p := range b.Manifest.Roles[release.RoleMedia].Passwords {

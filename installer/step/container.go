@@ -63,10 +63,8 @@ func newContainer(p ContainerParams) (*containerStep, error) {
 			return nil, fmt.Errorf("checking container %s: %w", p.Name, err)
 		}
 	}
-	if p.LastLook != nil {
-		if c.quiet, err = time.ParseDuration(p.LastLook.Quiet); err != nil {
-			return nil, fmt.Errorf("checking container %s: %w", p.Name, err)
-		}
+	if c.quiet, err = p.LastLook.between(); err != nil {
+		return nil, fmt.Errorf("checking container %s: %w", p.Name, err)
 	}
 	if _, err := c.hostConfig(); err != nil {
 		return nil, err

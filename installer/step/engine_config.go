@@ -212,7 +212,7 @@ func (e *engineConfig) Apply(ctx context.Context, h *Machine) error {
 	if !up || (onlyCAs && !restart) {
 		return dropMark(h)
 	}
-	return e.take(ctx, h, restart)
+	return keepingContainers(ctx, h, comeBackWithin, func() error { return e.take(ctx, h, restart) })
 }
 
 func (f engineFile) write(h *Machine) error {

@@ -18,21 +18,37 @@ type LastLook struct {
 	Quiet  string       `json:"quiet"` // between its two readings, a Go duration
 }
 
-// lastLook refuses to go on while something is recorded, or where that is not known.
-func (c *containerStep) lastLook(ctx context.Context, h *Machine) error {
-	if c.LastLook == nil {
+// between is the time between the two readings; 0 without a look.
+func (l *LastLook) between() (time.Duration, error) {
+	if l == nil {
+		return 0, nil
+	}
+	quiet, err := time.ParseDuration(l.Quiet)
+	if err != nil {
+		return 0, fmt.Errorf("reading how the recorders are looked at: %w", err)
+	}
+	return quiet, nil
+}
+
+// refuse refuses to stop something while recordings go on, or where that is not known.
+func (l *LastLook) refuse(ctx context.Context, h *Machine, quiet time.Duration, what string) error {
+	if l == nil {
 		return nil
 	}
-	busy, err := wowza.Quiet(ctx, c.LastLook.Engine, h.Root, c.quiet)
+	busy, err := wowza.Quiet(ctx, l.Engine, h.Root, quiet)
 	if err != nil {
-		return &problem.Error{Kind: problem.Failed, Doing: "looking for recordings before stopping", Object: c.Name, Err: err,
+		return &problem.Error{Kind: problem.Failed, Doing: "looking for recordings before stopping", Object: what, Err: err,
 			Fix: "what is recorded is not known, so nothing was stopped; look at the media engine: valtctl logs"}
 	}
 	if len(busy) > 0 {
-		return &problem.Error{Kind: problem.Halted, Doing: "stopping container", Object: c.Name,
+		return &problem.Error{Kind: problem.Halted, Doing: "stopping", Object: what,
 			Err: fmt.Errorf("%w: %s", ErrNotDrained, recorderNames(busy)), Fix: "run the command again when they have ended"}
 	}
 	return nil
+}
+
+func (c *containerStep) lastLook(ctx context.Context, h *Machine) error {
+	return c.LastLook.refuse(ctx, h, c.quiet, "container "+c.Name)
 }
 
 // awaitQuiet is the last look of a way back: it waits for as long as something is recorded,

@@ -30,6 +30,8 @@ type PackagesParams struct {
 	AllowRemoval []string `json:"allow_removal,omitempty"`
 	// Downgrade lets packages that are wanted in an exact version go back to it.
 	Downgrade bool `json:"downgrade,omitempty"`
+	// LastLook is at the recorders, right before the engine's packages are changed.
+	LastLook *LastLook `json:"last_look,omitempty"`
 }
 
 // PackagesKind installs packages with apt. One step is one transaction: what is wrong
@@ -49,7 +51,8 @@ type waiting struct {
 type packages struct {
 	PackagesParams
 	wait  waiting
-	notes []string // what the last Apply has to say to a person
+	notes []string      // what the last Apply has to say to a person
+	quiet time.Duration // of LastLook
 }
 
 func newPackages(p PackagesParams, w waiting) (*packages, error) {
@@ -73,7 +76,8 @@ func newPackages(p PackagesParams, w waiting) (*packages, error) {
 	if w.poll == 0 {
 		w.poll = time.Second
 	}
-	return &packages{PackagesParams: p, wait: w}, nil
+	quiet, err := p.LastLook.between()
+	return &packages{PackagesParams: p, wait: w, quiet: quiet}, err
 }
 
 // checkPackageWord keeps anything but a package's name out of apt's argv, where "x-"
@@ -193,7 +197,7 @@ func (p *packages) install(ctx context.Context, t *transaction, state *dpkgState
 		return err
 	}
 	before := t.conffiles()
-	if err := t.install(ctx, f, p.downgrade()...); err != nil {
+	if err := p.change(ctx, t, f); err != nil {
 		return err
 	}
 	for _, path := range t.conffiles() {
@@ -202,6 +206,19 @@ func (p *packages) install(ctx context.Context, t *transaction, state *dpkgState
 		}
 	}
 	return p.verify(ctx, t, f)
+}
+
+// change installs. The engine's own packages are changed only while nothing is recorded,
+// and every container must be back afterwards.
+func (p *packages) change(ctx context.Context, t *transaction, f frozen) error {
+	install := func() error { return t.install(ctx, f, p.downgrade()...) }
+	if !p.Engine {
+		return install()
+	}
+	if err := p.LastLook.refuse(ctx, t.h, p.quiet, "the Docker engine"); err != nil {
+		return err
+	}
+	return keepingContainers(ctx, t.h, comeBackWithin, install)
 }
 
 // asked is what apt is asked for: exact versions always, so that the solver keeps

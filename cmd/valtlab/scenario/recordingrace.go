@@ -42,7 +42,7 @@ func recordingRace(ctx context.Context, e *Env) error {
 	}
 	r := &race{env: e, media: media, poll: 5}
 	for round := 1; r.attempts < want; round++ {
-		if err := r.round(ctx, round); err != nil {
+		if err := r.round(ctx); err != nil {
 			return fmt.Errorf("round %d (%s), after %d attempts: %w", round, r.how, r.attempts, err)
 		}
 	}
@@ -73,6 +73,7 @@ type race struct {
 	poll  int  // of the cameras, seconds: the setting that is changed
 	newer bool // the media hosts have the newer release
 	how   string
+	turn  int // of the kinds of rounds
 
 	mu                          sync.Mutex
 	attempts, refused, recorded int
@@ -90,10 +91,10 @@ func (r *race) kinds() string {
 }
 
 // round changes all media hosts once and begins a recording on each in the middle of it.
-func (r *race) round(ctx context.Context, n int) error {
-	r.how = []string{"settings", "update", "expiry"}[n%3]
-	if r.newer {
-		r.how = "rollback"
+func (r *race) round(ctx context.Context) error {
+	if r.how = "rollback"; !r.newer {
+		r.how = []string{"expiry", "settings", "update"}[r.turn%3]
+		r.turn++
 	}
 	if r.rounds == nil {
 		r.rounds = map[string]int{}
