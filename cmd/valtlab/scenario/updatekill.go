@@ -31,6 +31,9 @@ func updateKillAnywhere(ctx context.Context, e *Env) error {
 	if err := e.Timed("left alone for good", func() error { return e.leftAlone(ctx) }); err != nil {
 		return err
 	}
+	if err := e.Timed("aborted by another controller", func() error { return e.aborted(ctx) }); err != nil {
+		return err
+	}
 	return e.Timed("the engine restarted in the soak", func() error { return e.engineRestarts(ctx) })
 }
 
@@ -176,6 +179,41 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	}
 	_, err = e.Expect(ctx, 0, "resume", "--yes", "--host", host)
 	return err
+}
+
+// aborted kills the controller once the host has switched; another one ends the rollout.
+func (e *Env) aborted(ctx context.Context) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	if err := e.strikeUpdate(ctx, host, "switched", nil); err != nil {
+		return err
+	}
+	other, err := e.elsewhere()
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(other.State)
+	if err := other.awaitLease(ctx); err != nil {
+		return err
+	}
+	if shown, err := other.Expect(ctx, 3, "status"); err != nil || !strings.Contains(shown.Stderr, "a rollout is unfinished") {
+		return fmt.Errorf("status does not tell of the rollout: %w: %s", err, shown.Stderr)
+	}
+	if _, err := other.Expect(ctx, 0, "abort", "--yes"); err != nil {
+		return err
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
+		return err
+	}
+	if _, err := other.Expect(ctx, 0, "status", "--drift"); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
 }
 
 // siteWith is a site file with more in it, beside the lab's own.
