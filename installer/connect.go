@@ -28,6 +28,11 @@ func (s *session) close() error { return s.client.Close() }
 
 // open connects to a host and speaks to its agent.
 func (connect Connect) open(ctx context.Context, h site.Host, obs Observer) (*session, error) {
+	return connect.carrying(ctx, h, obs, nil)
+}
+
+// carrying is open with a bundle that the host's programs may read from then on.
+func (connect Connect) carrying(ctx context.Context, h site.Host, obs Observer, c *Carrier) (*session, error) {
 	obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "connecting to " + string(h.Address)})
 	channel, err := connect(ctx, h, func(done, total int64) {
 		obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
@@ -35,9 +40,12 @@ func (connect Connect) open(ctx context.Context, h site.Host, obs Observer) (*se
 	if err != nil {
 		return nil, err
 	}
-	client, err := agent.NewClient(ctx, channel, h.Name, nil)
+	client, err := agent.NewClient(ctx, channel, h.Name, c.streams())
 	if err != nil {
 		return nil, errors.Join(err, ignoreClosed(channel.Close()))
+	}
+	if err := c.begin(ctx, h.Name, client); err != nil {
+		return nil, errors.Join(err, ignoreClosed(client.Close()))
 	}
 	return &session{h, client}, nil
 }

@@ -64,7 +64,7 @@ func (r *run) send(ctx context.Context, i int, c *chosen, t txn.Request) (string
 	if s == nil {
 		return "", errNoSession
 	}
-	reply, err := s.client.TxnStart(ctx, agent.TxnStartRequest{Request: request, Secrets: r.material.secrets(h.Name), TrustedState: state})
+	reply, err := s.client.TxnStart(ctx, agent.TxnStartRequest{Request: request, Secrets: r.secrets(h.Name), TrustedState: state})
 	if err != nil {
 		return "", err
 	}
@@ -211,7 +211,7 @@ func (f *following) redial(ctx context.Context) error {
 		return ctx.Err()
 	case <-time.After(redialEvery):
 	}
-	if s, err := f.Connect.open(ctx, f.hosts[f.host], Silent{}); err == nil {
+	if s, err := f.Connect.carrying(ctx, f.hosts[f.host], Silent{}, f.Carrier); err == nil {
 		f.setSession(f.host, s)
 		f.lost = false
 		f.tell(Event{Kind: EventNote, Text: "connected again"})

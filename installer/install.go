@@ -29,6 +29,8 @@ type Options struct {
 	Observer Observer
 	DryRun   bool
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
+	// Carrier is the bundle that everything comes from; nil: the site's own sources.
+	Carrier *Carrier
 	// SkipChecks leaves out trying the flows that the changes need.
 	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
@@ -108,7 +110,7 @@ func (r *run) meet(ctx context.Context) error {
 	r.fleet = make(fleet, len(r.hosts))
 	r.facts = make([]agent.FactsReply, len(r.hosts))
 	return each(len(r.hosts), func(i int) error {
-		s, err := r.Connect.open(ctx, r.hosts[i], r.Observer)
+		s, err := r.Connect.carrying(ctx, r.hosts[i], r.Observer, r.Carrier)
 		if err != nil {
 			return err
 		}
@@ -143,7 +145,7 @@ func (r *run) install(ctx context.Context) error {
 	if r.DryRun {
 		return nil
 	}
-	if r.anyChange() && !r.SkipChecks {
+	if r.anyChange() && !r.SkipChecks && r.Carrier == nil {
 		if err := r.reach(ctx); err != nil {
 			return err
 		}
@@ -196,7 +198,7 @@ func (r *run) plan(ctx context.Context) error {
 // build plans a release for the run's hosts; in says what kind of plan.
 func (r *run) build(ctx context.Context, c *chosen, in plan.Input) (*plan.Plan, string, error) {
 	in.Site, in.Manifest, in.Compose, in.Public = r.Site, c.manifest, c.compose, r.material.public
-	in.Hosts = map[string]plan.HostFacts{}
+	in.Hosts, in.Bundle = map[string]plan.HostFacts{}, r.Carrier != nil
 	for i, h := range r.hosts {
 		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
 	}
@@ -212,7 +214,7 @@ func (r *run) build(ctx context.Context, c *chosen, in plan.Input) (*plan.Plan, 
 func (r *run) inspect(ctx context.Context) error {
 	return each(len(r.hosts), func(i int) error {
 		h, steps := r.hosts[i], r.result.plan.Hosts[i].Steps
-		reply, err := r.fleet[i].client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: r.material.secrets(h.Name)})
+		reply, err := r.fleet[i].client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: r.secrets(h.Name)})
 		if err != nil {
 			return fmt.Errorf("host %s: %w", h.Name, err)
 		}

@@ -103,6 +103,15 @@ func (m *material) secrets(host string) map[string][]byte {
 	return all
 }
 
+// secrets are what a host's steps may ask for in this run.
+func (r *run) secrets(host string) map[string][]byte {
+	all := r.material.secrets(host)
+	if r.Carrier != nil {
+		all[plan.SecretBundle] = r.Carrier.secret(host)
+	}
+	return all
+}
+
 // roots are the certificate authorities that the controller trusts beside the system's.
 func (m *material) roots() (*x509.CertPool, error) {
 	pool, err := x509.SystemCertPool()

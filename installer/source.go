@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -32,6 +34,14 @@ func openRepository(o Options, m *material) (*release.Repository, error) {
 		return nil, err
 	}
 	opts := release.Options{URL: o.Site.Release.URL, Dir: filepath.Join(o.StateDir, "tuf"), HTTP: client, Now: o.Now}
+	if o.Carrier != nil {
+		if opts.URL == "" {
+			opts.URL = release.DefaultURL
+		}
+		opts.URL = strings.TrimSuffix(opts.URL, "/") + "/"
+		opts.HTTP, opts.Now = o.Carrier.client(opts.URL), func() time.Time { return o.Carrier.Bundle.Contents.Made }
+		o.Observer.Observe(Event{Kind: EventNote, Text: o.Carrier.age(o.Now())})
+	}
 	if path := o.Site.Release.Root; path != "" {
 		if opts.Root, err = readCapped(path); err != nil {
 			return nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(o.Site, "release.root"), Err: err,
@@ -53,7 +63,12 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 		o.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", old)})
 	}
 	if version == "" {
-		if version, err = resolve(ctx, repo, o.Site.Release); err != nil {
+		if version, err = resolve(ctx, repo, o); err != nil {
+			return nil, err
+		}
+	}
+	if o.Carrier != nil {
+		if err := o.Carrier.fits(version); err != nil {
 			return nil, err
 		}
 	}
@@ -102,7 +117,11 @@ func readRelease(ctx context.Context, repo *release.Repository, version string) 
 	return got, nil
 }
 
-func resolve(ctx context.Context, repo *release.Repository, r site.Release) (string, error) {
+func resolve(ctx context.Context, repo *release.Repository, o Options) (string, error) {
+	r := o.Site.Release
+	if o.Carrier != nil && r.Version == "" {
+		return o.Carrier.Bundle.Contents.Release, nil // it was made for this
+	}
 	if r.Version != "" {
 		return r.Version, nil
 	}

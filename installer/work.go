@@ -89,7 +89,7 @@ func (w *Work) Releases(ctx context.Context, last bool) ([]string, error) {
 
 // Wanted is the version that the site file asks for.
 func (w *Work) Wanted(ctx context.Context) (string, error) {
-	return resolve(ctx, w.repo, w.Site.Release)
+	return resolve(ctx, w.repo, w.Options)
 }
 
 // Manifest is a release's manifest, verified.
@@ -136,7 +136,7 @@ func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]a
 	if s == nil {
 		return nil, fmt.Errorf("host %s: %w", host, errNoSession)
 	}
-	reply, err := s.client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: w.material.secrets(host)})
+	reply, err := s.client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: w.secrets(host)})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", host, err)
 	}
@@ -291,7 +291,7 @@ func (r *run) restart(ctx context.Context, i int, id string) error {
 	if s == nil {
 		return fmt.Errorf("host %s: %w", r.hosts[i].Name, errNoSession)
 	}
-	if _, err := s.client.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: r.material.secrets(r.hosts[i].Name), Fence: token}); err != nil {
+	if _, err := s.client.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: r.secrets(r.hosts[i].Name), Fence: token}); err != nil {
 		return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 	}
 	return nil

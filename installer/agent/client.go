@@ -147,6 +147,11 @@ func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) err
 	return err
 }
 
+// Carry has the host's own programs reach this side's handler StreamCarried.
+func (c *Client) Carry(ctx context.Context, r CarryRequest) (CarryReply, error) {
+	return call[CarryReply](ctx, c, methodCarry, r)
+}
+
 // TxnConfirm answers a transaction that waits to be confirmed.
 func (c *Client) TxnConfirm(ctx context.Context, r TxnConfirmRequest) error {
 	_, err := call[struct{}](ctx, c, methodTxnConfirm, r)

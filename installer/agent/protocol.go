@@ -30,6 +30,7 @@ const (
 	methodTxnConfirm = "txn.confirm"
 	methodLease      = "lease"
 	methodEngine     = "engine"
+	methodCarry      = "carry"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.

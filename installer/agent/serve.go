@@ -34,12 +34,17 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	if h.Controller != nil {
 		h.Controller(m.open)
 	}
-	server := jrpc2.NewServer(h.methods(m), &jrpc2.ServerOptions{
+	carried := &carrier{open: m.open}
+	methods := h.methods(m)
+	methods[methodCarry] = answer(carried.carry)
+	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
 		Concurrency: 64, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },
 	}).Start(newFrames(calls))
 	err = m.serve(ctx)
 	cancel()
+	session.Close() // what is carried ends with it
+	carried.close()
 	// The server ends with its stream, by itself: told to stop, jrpc2 v1.3.6 panics if a
 	// request is being read at that moment.
 	calls.Close()

@@ -17,16 +17,19 @@ type Facts struct {
 	MemoryBytes    int64             `json:"memory_bytes"`
 	Filesystems    []Filesystem      `json:"filesystems"`
 	Addresses      []string          `json:"addresses"`
-	Packages       map[string]string `json:"packages,omitempty"` // installed: "name:arch" to version
-	Engine         *EngineFacts      `json:"engine,omitempty"`   // nil: no Docker engine answers
-	Clock          Clock             `json:"clock"`
-	BootID         string            `json:"boot_id"` // changes with every boot, containers included
-	UptimeSeconds  float64           `json:"uptime_seconds"`
-	RebootRequired bool              `json:"reboot_required"`
-	RebootPackages []string          `json:"reboot_packages,omitempty"` // those that asked for it
-	GateClosed     bool              `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
-	USB            []USBDevice       `json:"usb,omitempty"`
-	Installed      *Installed        `json:"installed,omitempty"` // nil: valtctl has installed nothing
+	Packages       map[string]string `json:"packages,omitempty"`    // installed: "name:arch" to version
+	DpkgStatus     string            `json:"dpkg_status,omitempty"` // with Options.Full: /var/lib/dpkg/status
+	// Keyring is the distribution's keyring of its archive, with Options.Full.
+	Keyring        []byte       `json:"keyring,omitempty"`
+	Engine         *EngineFacts `json:"engine,omitempty"` // nil: no Docker engine answers
+	Clock          Clock        `json:"clock"`
+	BootID         string       `json:"boot_id"` // changes with every boot, containers included
+	UptimeSeconds  float64      `json:"uptime_seconds"`
+	RebootRequired bool         `json:"reboot_required"`
+	RebootPackages []string     `json:"reboot_packages,omitempty"` // those that asked for it
+	GateClosed     bool         `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
+	USB            []USBDevice  `json:"usb,omitempty"`
+	Installed      *Installed   `json:"installed,omitempty"` // nil: valtctl has installed nothing
 }
 
 // GateRules is where a host keeps the rules of a closed gate. They are written before the
@@ -55,6 +58,7 @@ type EngineFacts struct {
 	Version    string      `json:"version"`
 	Root       string      `json:"root"`
 	Containers []Container `json:"containers"`
+	Images     []Image     `json:"images,omitempty"` // with Options.Full
 }
 
 // Container is one container, running or not.

@@ -35,6 +35,9 @@ type host struct {
 	errs []error
 }
 
+// archiveKeyring is what Ubuntu's package ubuntu-keyring brings.
+const archiveKeyring = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+
 // Gather reads what the host is. It starts no program, changes nothing, and waits for
 // nothing but the engine and the file systems, both for two seconds at most. What cannot
 // be read is left empty and is in the error, beside the rest; what is not there (no
@@ -65,10 +68,14 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 	f.BootID = h.keepString(BootID(o.Root))
 	f.UptimeSeconds = h.uptime()
 	if o.Full {
-		f.Packages = h.packages()
+		f.Packages, f.DpkgStatus, f.Keyring = h.packages(), h.dpkgStatus(), h.read(archiveKeyring)
 	}
 	var engineErr error
-	f.Engine, engineErr = engine()
+	if f.Engine, engineErr = engine(); o.Full && f.Engine != nil {
+		var err error
+		f.Engine.Images, err = images(ctx, o.Docker)
+		h.keep(err)
+	}
 	fileSystems := <-mounts
 	f.Filesystems = fileSystems.all
 	return f, errors.Join(append(h.errs, fileSystems.err, engineErr)...)

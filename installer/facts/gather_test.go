@@ -52,6 +52,10 @@ func engine(w http.ResponseWriter, r *http.Request) {
 		_, _ = w.Write([]byte(`[
 			{"Names":["/proxy/engine","/valt-engine"],"Image":"valt/engine","ImageID":"sha256:aa","State":"running","Status":"Up 2 hours (healthy)","Labels":{"com.ipivs.valtctl.service":"engine"}},
 			{"Names":["/valt-web-old"],"Image":"sha256:bb","ImageID":"sha256:bb","State":"exited","Status":"Exited (0) 3 days ago"}]`))
+	case strings.HasSuffix(r.URL.Path, "/images/json"):
+		_, _ = w.Write([]byte(`[{"Id":"sha256:aa"}]`))
+	case strings.HasSuffix(r.URL.Path, "/images/sha256:aa/json"):
+		_, _ = w.Write([]byte(`{"Id":"sha256:aa","RootFS":{"Type":"layers","Layers":["sha256:l1","sha256:l2"]}}`))
 	default:
 		w.WriteHeader(http.StatusOK)
 	}

@@ -24,6 +24,8 @@ type Input struct {
 	// Update plans for hosts that serve: what may disrupt is in the apply half, and what
 	// it needs is fetched before. Downgrade lets packages go back to exact versions.
 	Update, Downgrade bool
+	// Bundle has hosts fetch from the bundle of the run instead of the site's sources.
+	Bundle bool
 }
 
 // Public is the content of those files of the site that are no secret.
@@ -44,6 +46,7 @@ const (
 	SecretCertificateKey   = "certificate-key"
 	SecretRegistryPassword = "registry-password"
 	SecretLicence          = "licence"
+	SecretBundle           = "bundle" // where the run's bundle answers (step.Carried)
 )
 
 // Build makes the plan of every host in in.Hosts.

@@ -108,6 +108,9 @@ func (b *builder) packages(id, title string, want func(release.Package) bool, mo
 		return
 	}
 	params.Downgrade = b.Downgrade
+	if b.Bundle {
+		params.Bundle = SecretBundle
+	}
 	if params.Engine && b.Update {
 		params.LastLook = b.recorders()
 	}

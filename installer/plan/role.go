@@ -30,7 +30,9 @@ func roles() []role { return []role{appRole(), mediaRole()} }
 // fetch plans the images of the role.
 func (r role) fetch(b *builder) {
 	for _, img := range b.stacks[r.name].Images {
-		img.Username, img.PasswordSecret = b.Site.Registry.Username, b.passwordSecret()
+		if img.Username, img.PasswordSecret = b.Site.Registry.Username, b.passwordSecret(); b.Bundle {
+			img.Username, img.PasswordSecret, img.Bundle = "", "", SecretBundle
+		}
 		b.add(fetched("image/"+img.Name, "image "+img.Repository), step.ImageKind(), img)
 	}
 }

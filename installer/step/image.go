@@ -26,6 +26,9 @@ type ImageParams struct {
 	Username   string       `json:"username,omitempty"`
 	// PasswordSecret names the registry's password; empty: none is asked for.
 	PasswordSecret string `json:"password_secret,omitempty"`
+	// Bundle names the secret that tells where the run's bundle answers (Carried); empty:
+	// the image comes from its repository.
+	Bundle string `json:"bundle,omitempty"`
 }
 
 // ImageKind pulls images by the digest of their manifest and gives each a local tag: without
@@ -100,12 +103,12 @@ func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client
 	if err := i.checkSpace(ctx, h, engine); err != nil {
 		return err
 	}
-	auth, err := i.auth(h)
+	from, auth, err := i.source(h)
 	if err != nil {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
-		err = i.pull(ctx, h, engine, auth)
+		err = i.pull(ctx, h, engine, from, auth)
 		if err == nil || attempt == pullAttempts || !worthRetrying(err) {
 			break
 		}
@@ -138,6 +141,25 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// source is what is pulled, and the login for it: from the repository, or from the bundle
+// that the agent carries, which Docker reaches without TLS since it is on loopback.
+func (i *imageStep) source(h *Machine) (reference, auth string, err error) {
+	if i.Bundle == "" {
+		auth, err = i.auth(h)
+		return i.reference(), auth, err
+	}
+	c, err := carried(h, i.Bundle)
+	if err != nil {
+		return "", "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+	}
+	_, name, _ := strings.Cut(i.Repository, "/")
+	auth, err = registry.EncodeAuthConfig(registry.AuthConfig{Username: c.User, Password: c.Password, ServerAddress: c.Address})
+	if err != nil {
+		return "", "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+	}
+	return c.Address + "/" + name + "@" + i.Digests.Manifest, auth, nil
+}
+
 // auth is the login as the engine's API wants it: base64 of JSON in a header.
 func (i *imageStep) auth(h *Machine) (string, error) {
 	if i.PasswordSecret == "" {
@@ -163,8 +185,8 @@ func registryHost(repository string) string {
 }
 
 // pull asks the engine for the image and follows it to the end.
-func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client, auth string) error {
-	stream, err := engine.ImagePull(ctx, i.reference(), image.PullOptions{RegistryAuth: auth})
+func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client, from, auth string) error {
+	stream, err := engine.ImagePull(ctx, from, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
 		return fmt.Errorf("asking the engine: %w", err)
 	}

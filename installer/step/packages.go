@@ -30,6 +30,9 @@ type PackagesParams struct {
 	AllowRemoval []string `json:"allow_removal,omitempty"`
 	// Downgrade lets packages that are wanted in an exact version go back to it.
 	Downgrade bool `json:"downgrade,omitempty"`
+	// Bundle names the secret that tells where the run's bundle answers (Carried); empty:
+	// apt reads the host's own sources.
+	Bundle string `json:"bundle,omitempty"`
 	// LastLook is at the recorders, right before the engine's packages are changed.
 	LastLook *LastLook `json:"last_look,omitempty"`
 }
@@ -158,7 +161,7 @@ func (p *packages) missing(state *dpkgState) []PackageWanted {
 func (p *packages) Apply(ctx context.Context, h *Machine) (err error) {
 	p.notes = nil
 	t := newTransaction(h, p.wait)
-	if err := t.awaitCloudInit(ctx); err != nil {
+	if err := errors.Join(t.useBundle(p.Bundle), t.awaitCloudInit(ctx)); err != nil {
 		return err
 	}
 	restart, err := pauseTimers(ctx, h)

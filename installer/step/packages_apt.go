@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ type transaction struct {
 	wait   waiting
 	waited time.Duration // for locks, so far
 	total  int64         // bytes to download
+	more   []string      // apt's options where it reads a bundle
 }
 
 func newTransaction(h *Machine, w waiting) *transaction { return &transaction{h: h, wait: w} }
@@ -76,7 +78,7 @@ func (t *transaction) runUnder(wait, run context.Context, argv []string) (Output
 		if wait.Err() != nil {
 			return Output{}, fmt.Errorf("running %s: %w", argv[0], context.Cause(wait))
 		}
-		out, err := t.h.Run.Run(run, Command{Argv: argv, Env: aptEnvironment(), Status: t.line})
+		out, err := t.h.Run.Run(run, Command{Argv: t.with(argv), Env: aptEnvironment(), Status: t.line})
 		if err == nil || !lockedMessage.Match(out.Stderr) {
 			return out, err
 		}
@@ -88,7 +90,15 @@ func (t *transaction) runUnder(wait, run context.Context, argv []string) (Output
 
 // ask runs what only reads and takes no lock.
 func (t *transaction) ask(ctx context.Context, argv []string) (Output, error) {
-	return t.h.Run.Run(ctx, Command{Argv: argv, Env: aptEnvironment()})
+	return t.h.Run.Run(ctx, Command{Argv: t.with(argv), Env: aptEnvironment()})
+}
+
+// with adds the options of this transaction to a command of apt.
+func (t *transaction) with(argv []string) []string {
+	if len(t.more) == 0 || argv[0] != "apt-get" && argv[0] != "apt-cache" {
+		return argv
+	}
+	return slices.Concat(argv[:1], t.more, argv[1:])
 }
 
 // line turns apt's status lines into progress.
@@ -171,7 +181,11 @@ func (t *transaction) update(ctx context.Context) error {
 
 // sources tells two states of the source files apart by names, sizes and times.
 func (t *transaction) sources() (string, error) {
-	files, err := filepath.Glob(t.h.Path("/etc/apt/sources.list.d/*"))
+	folder := sourcesFolder
+	if len(t.more) > 0 {
+		folder = carriedSources
+	}
+	files, err := filepath.Glob(t.h.Path(folder + "/*"))
 	if err != nil {
 		return "", fmt.Errorf("listing apt's sources: %w", err)
 	}

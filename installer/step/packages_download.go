@@ -62,7 +62,7 @@ func (d *download) Inspect(_ context.Context, h *Machine) (Finding, error) {
 // Apply plans as the packages step would, and fetches.
 func (d *download) Apply(ctx context.Context, h *Machine) (err error) {
 	t := newTransaction(h, d.wait)
-	if err := t.awaitCloudInit(ctx); err != nil {
+	if err := errors.Join(t.useBundle(d.Bundle), t.awaitCloudInit(ctx)); err != nil {
 		return err
 	}
 	restart, err := pauseTimers(ctx, h)

@@ -1,0 +1,140 @@
+package step
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"ipivs.com/valtctl/repos/durable"
+)
+
+// Carried is where a run's bundle answers on this host: a port on loopback that the agent
+// carries to the controller. It is a secret of the run.
+type Carried struct {
+	Address  string `json:"address"` // 127.0.0.1:port
+	User     string `json:"user"`
+	Password string `json:"password"`
+}
+
+// carried reads a secret that holds one.
+func carried(h *Machine, secret string) (Carried, error) {
+	text, err := h.Secret(secret)
+	if err != nil {
+		return Carried{}, err
+	}
+	var c Carried
+	if err := json.Unmarshal(text, &c); err != nil || !strings.HasPrefix(c.Address, "127.0.0.1:") {
+		return Carried{}, fmt.Errorf("reading where the bundle answers: it is no port of this host (%w)", err)
+	}
+	return c, nil
+}
+
+// What apt needs to read a bundle: sources, lists and a login of its own, so that the
+// host's stay what they are.
+const (
+	carriedFolder  = "/var/lib/valtctl/apt"
+	carriedSources = carriedFolder + "/sources.d"
+	carriedLists   = carriedFolder + "/lists"
+	carriedLogin   = "/run/valtctl/apt-login"
+)
+
+// carriedOptions make apt read the bundle and nothing else. Its dates are not judged again:
+// the whole bundle was, at the time it was signed. A proxy of the host is not asked for
+// what is on the host itself, where it would answer with an error.
+func carriedOptions() []string {
+	return []string{"-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + carriedSources, "-o", "Dir::State::lists=" + carriedLists,
+		"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "Dir::Etc::netrc=" + carriedLogin, "-o", "Dir::Etc::netrcparts=/dev/null",
+		"-o", "Acquire::http::Proxy::127.0.0.1=DIRECT", "-o", "Acquire::Languages=none",
+		"-o", "Acquire::Check-Date=false", "-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Sandbox::User=root"}
+}
+
+// useBundle has apt read the bundle that a secret tells of. In the apply half the secret is
+// gone, and apt works from the lists and files that it has by then.
+func (t *transaction) useBundle(secret string) error {
+	if secret == "" {
+		return nil
+	}
+	t.more = carriedOptions()
+	c, err := carried(t.h, secret)
+	if errors.Is(err, ErrSecretGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, dir := range []string{carriedSources, carriedLists + "/partial", path.Dir(carriedLogin)} {
+		if err := os.MkdirAll(t.h.Path(dir), 0o755); err != nil {
+			return fmt.Errorf("having apt read the bundle: %w", err)
+		}
+	}
+	login := fmt.Sprintf("machine http://%s/ login %s password %s\n", c.Address, c.User, c.Password)
+	if err := durable.WriteFile(t.h.Path(carriedLogin), []byte(login), 0o600); err != nil {
+		return err
+	}
+	return t.carrySources(c)
+}
+
+// carrySources writes our own sources again, with the bundle's address. What signs them
+// stays what it is.
+func (t *transaction) carrySources(c Carried) error {
+	files, err := filepath.Glob(t.h.Path(sourcesFolder) + "/*.sources")
+	if err != nil {
+		return fmt.Errorf("having apt read the bundle: %w", err)
+	}
+	ours := map[string]bool{}
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("having apt read the bundle: %w", err)
+		}
+		if !bytes.HasPrefix(content, []byte("# "+sourceComment)) {
+			continue
+		}
+		name := filepath.Base(file)
+		ours[name] = true
+		to := t.h.Path(path.Join(carriedSources, name))
+		want := carriedSource(content, c.Address, strings.TrimSuffix(name, ".sources"))
+		if was, err := readIfThere(to); err == nil && bytes.Equal(was, want) {
+			continue // its time stays too, so that lists are refreshed once
+		}
+		if err := durable.WriteFile(to, want, 0o644); err != nil {
+			return err
+		}
+	}
+	return t.dropOtherSources(ours)
+}
+
+func (t *transaction) dropOtherSources(ours map[string]bool) error {
+	entries, err := os.ReadDir(t.h.Path(carriedSources))
+	if err != nil {
+		return fmt.Errorf("having apt read the bundle: %w", err)
+	}
+	for _, e := range entries {
+		if ours[e.Name()] {
+			continue
+		}
+		if err := os.Remove(t.h.Path(path.Join(carriedSources, e.Name()))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("having apt read the bundle: %w", err)
+		}
+	}
+	return nil
+}
+
+// carriedSource puts the bundle's address in place of a source's own. Other indexes than
+// those of packages, which a host's configuration may want, are not in a bundle.
+func carriedSource(content []byte, address, name string) []byte {
+	var out strings.Builder
+	for line := range strings.Lines(string(content)) {
+		if strings.HasPrefix(line, "URIs:") {
+			line = fmt.Sprintf("URIs: http://%s/apt/%s/\nTargets: Packages\n", address, name)
+		}
+		out.WriteString(line)
+	}
+	return []byte(out.String())
+}
