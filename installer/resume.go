@@ -26,6 +26,10 @@ func unfinished(host string, all []agent.Txn) error {
 	return nil
 }
 
+// ErrNothingToResume says that nothing is unfinished, and that what was done last was a
+// rollout: going on with an installation would be wrong.
+var ErrNothingToResume = errors.New("nothing is unfinished")
+
 // Resume adopts what earlier runs began: it follows transactions that run, gives waiting
 // ones their secrets again and goes on with interrupted ones. Then it finishes the
 // installation to the same release on hosts that had not begun.
@@ -56,6 +60,9 @@ func adoptAll(ctx context.Context, o Options) (string, error) {
 	if err := r.meet(ctx); err != nil {
 		return "", errors.Join(err, r.fleet.close())
 	}
+	if !r.anyUnfinished() && r.wasRolled() {
+		return "", errors.Join(ErrNothingToResume, r.fleet.close())
+	}
 	r.result = &Result{Run: o.Run, Site: o.Site.ID, Hosts: make([]HostResult, len(r.hosts)), plan: &plan.Plan{}}
 	var held *Hold
 	if r.anyUnfinished() && !o.DryRun {
@@ -82,6 +89,20 @@ func (r *run) anyUnfinished() bool {
 		}
 	}
 	return false
+}
+
+// wasRolled says that every host has VALT and that a rollout changed one of them last, or
+// tried to.
+func (r *run) wasRolled() bool {
+	rolled := false
+	for i, f := range r.facts {
+		if f.Facts.Installed == nil {
+			return false
+		}
+		now := HostFacts{Host: r.hosts[i].Name, Transactions: f.Transactions}.Now()
+		rolled = rolled || now != nil && now.WayBack
+	}
+	return rolled
 }
 
 // oneRelease is the newest of those that hosts were begun with.

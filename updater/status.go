@@ -73,7 +73,7 @@ func (s *SiteStatus) Needs() []*problem.Error {
 	var all []*problem.Error
 	if s.Intent != nil && !s.Attended() {
 		all = append(all, s.need("valtctl resume goes on with it, valtctl abort ends it",
-			"the %s to %s that %s began is not finished, and nobody is at work on it", s.Intent.Kind, s.Intent.To, s.Intent.Who))
+			"a rollout is unfinished, and nobody is at work on it: the %s to %s that %s began", s.Intent.Kind, s.Intent.To, s.Intent.Who))
 	}
 	for _, h := range s.Hosts {
 		all = append(all, h.Needs()...)

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +32,19 @@ func (a *app) resume(ctx context.Context, args []string) (report, error) {
 	if err := a.forgetComeback(ctx); err != nil {
 		return report{}, err
 	}
-	return a.perform(ctx, installer.Resume)
+	done, err = a.perform(ctx, installer.Resume)
+	if !errors.Is(err, installer.ErrNothingToResume) {
+		return done, err
+	}
+	return text(nothingResult{"nothing to resume"}, func(w io.Writer) error {
+		_, err := fmt.Fprintln(w, "nothing to resume")
+		return err
+	}), nil
+}
+
+// nothingResult is what a command comes to that found nothing to do.
+type nothingResult struct {
+	State string `json:"state"`
 }
 
 // forgetComeback removes what a rollout that ended elsewhere had prepared for a reboot.

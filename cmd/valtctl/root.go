@@ -45,6 +45,7 @@ func (a *app) commands() []*cobra.Command {
 		a.updateCommand(),
 		a.rollbackCommand(),
 		a.resumeCommand(),
+		a.abortCommand(),
 		a.repairCommand(),
 		a.drainCommand(),
 		a.undrainCommand(),

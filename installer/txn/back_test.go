@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,75 @@ func TestRefusedSwitchSaysWhy(t *testing.T) {
 	isOld(t, h, id)
 }
 
+// callOff tells a transaction to go back.
+func (h *fakeHost) callOff(id string) {
+	h.t.Helper()
+	if err := h.store().Confirm(id, "aborted by pat"); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func TestWhatIsCalledOffEndsWhereNothingIsInItsMiddle(t *testing.T) {
+	for name, c := range map[string]struct {
+		at   string // the step in whose middle it is told; empty: before it is run
+		want string // what was taken back
+	}{
+		"before it began":            {"", ""},
+		"while it fetches":           {"packages", "packages"},
+		"after its apply half began": {"container", "unit container packages"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, r, secrets := update(t)
+			id := h.create(r, secrets)
+			if c.at == "" {
+				h.callOff(id)
+			} else {
+				h.during[c.at] = func() { h.callOff(id) }
+			}
+			result := h.finish(id)
+			if got := strings.Join(result.Undone, " "); result.Outcome != RolledBack || got != c.want || !strings.Contains(result.Err().Error(), "aborted by pat") {
+				t.Fatalf("%+v", result)
+			}
+			isOld(t, h, id)
+		})
+	}
+}
+
+func TestWhatWaitsForSecretsNeedsNoneToBeCalledOff(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	h.reboot()
+	if s := h.summary(id); s.State != StateWaiting {
+		t.Fatal(s.State)
+	}
+	h.callOff(id)
+	if result := h.finish(id); result.Outcome != RolledBack {
+		t.Fatalf("%+v", result)
+	}
+	isOld(t, h, id)
+}
+
+func TestFetchingAheadOfTimeIsCalledOff(t *testing.T) {
+	h, r, secrets := update(t)
+	r.Confirm, r.Stage = "", true
+	r.Steps = slices.DeleteFunc(r.Steps, func(s step.Spec) bool { return s.Half != step.Fetch })
+	id := h.create(r, secrets)
+	h.callOff(id)
+	if result := h.finish(id); result.Outcome != Failed || !strings.Contains(result.Err().Error(), "aborted by pat") {
+		t.Fatalf("%+v", result)
+	}
+	h.same(served())
+}
+
+func TestWhatHasNoWayBackIsNotCalledOff(t *testing.T) {
+	h, r, secrets := update(t)
+	r.Confirm = ""
+	id := h.create(r, secrets)
+	if err := h.store().Confirm(id, "aborted by pat"); err == nil || !strings.Contains(err.Error(), "no way back") {
+		t.Error(err)
+	}
+}
+
 func TestFailedStepTakesEverythingBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error
@@ -205,6 +275,7 @@ func endings() map[string]struct {
 	return map[string]ending{
 		"confirmed":     {func(h *fakeHost, id string) { h.confirmWhenAsked(id) }, Done, installed},
 		"not confirmed": {func(*fakeHost, string) {}, RolledBack, served},
+		"called off":    {func(h *fakeHost, id string) { h.during["packages"] = func() { h.callOff(id) } }, RolledBack, served},
 		"broken":        {func(h *fakeHost, _ string) { h.broken["unit"] = errors.New("no") }, RolledBack, served},
 	}
 }

@@ -69,6 +69,25 @@ func (e *engine) awaitConfirmation(ctx context.Context) error {
 	return e.settle(ctx)
 }
 
+// calledOff ends a transaction that was told to go back before it has switched the host.
+// It is asked where nothing is in its middle, and while the host serves as before.
+func (e *engine) calledOff(ctx context.Context) (bool, error) {
+	if !e.hasWayBack() && !e.request.Stage {
+		return false, nil
+	}
+	said, err := e.store.readAnswer(e.id)
+	if err != nil || said == nil || said.Undo == "" {
+		return false, err
+	}
+	why := &problem.Error{Kind: problem.Failed, Doing: "changing", Object: e.request.Host, Err: errors.New(said.Undo),
+		Fix: "nothing that serves was changed; begin anew with: valtctl update"}
+	if e.hasWayBack() {
+		return true, e.turnBack(ctx, "", why)
+	}
+	e.result.Outcome, e.result.Problems = Failed, problems(why)
+	return true, e.end()
+}
+
 func notConfirmed(why error) error {
 	return &problem.Error{Kind: problem.Failed, Doing: "confirming the switch", Err: why,
 		Fix: "the host is as it was before; read what it says: valtctl logs, valtctl report"}
@@ -138,9 +157,11 @@ func (s *Store) readAnswer(id string) (*answer, error) {
 
 // Confirm answers a transaction that has switched its host: it is kept, or with undo
 // taken back for that reason. One that was confirmed before is no error; one that went
-// back already is.
+// back already is. With undo it may also come before the switch: what is still fetching
+// ends there, and an apply half that has begun is done first and taken back then.
 func (s *Store) Confirm(id, undo string) error {
-	if _, err := s.request(id); err != nil {
+	r, err := s.request(id)
+	if err != nil {
 		return err
 	}
 	records, _, err := journal.ReadFile(s.journalFile(id))
@@ -158,7 +179,9 @@ func (s *Store) Confirm(id, undo string) error {
 		return no("it was confirmed already, so it cannot be taken back; valtctl rollback is the way")
 	case p.undoing != nil || p.end != nil:
 		return no("it went back already")
-	case !p.switched:
+	case r.Confirm == "" && !r.Stage:
+		return no("it has no way back; valtctl resume finishes it")
+	case !p.switched && undo == "":
 		return no("it has not switched the host yet")
 	}
 	return writeJSON(s.answerFile(id), answer{undo}, 0o600)

@@ -84,6 +84,9 @@ func (e *engine) run(ctx context.Context) error {
 
 // forward runs both halves and ends the transaction.
 func (e *engine) forward(ctx context.Context) error {
+	if off, err := e.calledOff(ctx); off || err != nil {
+		return err
+	}
 	if e.past.fetched { // killed before it could forget them
 		if err := e.store.forget(e.id, false); err != nil {
 			return err
@@ -120,6 +123,11 @@ func (e *engine) half(ctx context.Context, half step.Half) error {
 		}
 		if err := e.step(ctx, spec); err != nil || e.result.Outcome != "" {
 			return err
+		}
+		if half == step.Fetch {
+			if off, err := e.calledOff(ctx); off || err != nil {
+				return err
+			}
 		}
 	}
 	if half != step.Fetch || e.past.fetched {

@@ -40,9 +40,10 @@ func (s State) Finished() bool {
 type Summary struct {
 	ID         string    `json:"id"`
 	State      State     `json:"state"`
-	Half       step.Half `json:"half,omitempty"`    // of an unfinished one: which it is in
-	Undoing    bool      `json:"undoing,omitempty"` // an unfinished one is being taken back
-	Stage      bool      `json:"stage,omitempty"`   // it brings the host to no release: it only fetches ahead of time, or drains
+	Half       step.Half `json:"half,omitempty"`     // of an unfinished one: which it is in
+	Undoing    bool      `json:"undoing,omitempty"`  // an unfinished one is being taken back
+	Stage      bool      `json:"stage,omitempty"`    // it brings the host to no release: it only fetches ahead of time, or drains
+	WayBack    bool      `json:"way_back,omitempty"` // it can be taken back until it is confirmed
 	Site       string    `json:"site"`
 	Host       string    `json:"host"`
 	Release    string    `json:"release"`
@@ -90,7 +91,7 @@ func (s *Store) Summary(id string) (Summary, error) {
 	}
 	t.Site, t.Host, t.Release, t.PlanDigest = r.Site, r.Host, r.Release, r.PlanDigest
 	t.RunID, t.Who, t.Steps = r.RunID, r.Who, len(r.Steps)
-	t.Stage = r.Stage || r.Partial
+	t.Stage, t.WayBack = r.Stage || r.Partial, r.Confirm != ""
 	// Whether it runs is asked first: one that ends in between shows as ended.
 	busy, err := journal.Busy(s.journalFile(id))
 	if err != nil {

@@ -261,9 +261,9 @@ func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 func (h *Host) kinds() step.Registry {
 	var all []step.Kind
 	for _, k := range []step.Kind{
-		step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.DirectoryKind(), step.DongleKind(),
+		step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.DirectoryKind(), step.DongleKind(), step.DownloadKind(),
 		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.FirewallKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
-		step.PackagesKind(), step.PasswordKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
+		step.PackagesKind(), step.PasswordKind(), step.PruneKind(), step.RebootKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
 	} {
 		all = append(all, step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
 			var params bytes.Buffer // without the indentation that a request's file has
