@@ -119,11 +119,14 @@ func TestHistoryIsATable(t *testing.T) {
 			{ID: "t2", Host: "app1", Release: "6.4.2", State: txn.StateRunning, Who: "pat@laptop", PlanDigest: "0123456789abcdef", Started: start.Add(time.Hour)},
 			{ID: "t1", Host: "media1", Release: "6.4.2", State: txn.StateDone, Who: "pat@laptop", PlanDigest: "0123456789abcdef",
 				Started: start, Ended: start.Add(61 * time.Second), Result: &txn.Result{Changed: 12}},
+			{ID: "t0", Host: "media1", Release: "6.4.2", State: txn.StateRolledBack, Who: "pat@laptop", PlanDigest: "0123456789abcdef", Stage: true,
+				Started: start, Ended: start.Add(61 * time.Second), Error: "nobody confirmed it", Result: &txn.Result{Changed: 12, Undone: []string{"a", "b"}}},
 		})
 	})
-	want := `STARTED              HOST    RELEASE  STATE    CHANGED  TOOK  WHO         PLAN          TRANSACTION
-2026-11-22 03:00:00  app1    6.4.2    running  -        -     pat@laptop  0123456789ab  t2
-2026-11-22 02:00:00  media1  6.4.2    done     12       1m1s  pat@laptop  0123456789ab  t1
+	want := `STARTED              HOST    RELEASE  STATE        CHANGED     TOOK  WHO         PLAN          TRANSACTION  WHY
+2026-11-22 03:00:00  app1    6.4.2    running      -           -     pat@laptop  0123456789ab  t2           changing to 6.4.2
+2026-11-22 02:00:00  media1  6.4.2    done         12          1m1s  pat@laptop  0123456789ab  t1           -
+2026-11-22 02:00:00  media1  (6.4.2)  rolled-back  12, 2 back  1m1s  pat@laptop  0123456789ab  t0           went back from 6.4.2: nobody confirmed it
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -49,7 +49,10 @@ func writeNext(p *printer, next []problemJSON) {
 	}
 	seen := map[string]bool{}
 	for _, n := range next {
-		line := fmt.Sprintf("%s: %s", n.Object, firstLine(n.Cause))
+		line := firstLine(n.Cause)
+		if n.Object != "" {
+			line = n.Object + ": " + line
+		}
 		if n.Fix != "" {
 			line += "; " + n.Fix
 		}

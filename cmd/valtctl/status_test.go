@@ -1,0 +1,57 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/updater"
+)
+
+func TestStatusBeginsWithWhatAPersonMustDo(t *testing.T) {
+	serving := func(release, before string) facts.Facts {
+		return facts.Facts{OS: facts.OS{Pretty: "Ubuntu 24.04"}, Installed: &facts.Installed{Release: release, Previous: before, Roles: []string{"media"}},
+			Engine: &facts.EngineFacts{Containers: []facts.Container{{Name: "valt-engine", State: "running", Health: "healthy"}}}}
+	}
+	closed := serving("6.4.1", "")
+	closed.GateClosed = true
+	reboot := serving("6.4.2", "6.4.1")
+	reboot.RebootRequired, reboot.RebootPackages = true, []string{"libc6"}
+	got := printedBy(t, func(w io.Writer) error {
+		return writeStatus(w, statusOf(&updater.SiteStatus{Site: "st-marys", Lease: &installer.Lease{Broken: "kim@desk of run r1, by pat@laptop: lost"},
+			Intent: &updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Who: "kim@desk", Done: map[string]updater.HostResult{"media2": {}}},
+			Hosts: []installer.HostFacts{
+				{Host: "media1", Facts: closed, Transactions: []agent.Txn{{ID: "t1", State: "unconfirmed", More: []byte(`{"release":"6.4.2","who":"kim@desk","confirm_by":"2026-11-22T02:10:00Z"}`)}}},
+				{Host: "media2", Facts: reboot},
+				{Host: "media3", Err: errors.New("no route")},
+			},
+			Drift: []updater.HostDrift{{Host: "media2", Release: "6.4.2", Steps: 18, Differ: []string{"the engine's settings"}}},
+		}))
+	})
+	want := `next: st-marys: a rollout is unfinished, and nobody is at work on it: the update to 6.4.2 that kim@desk began; valtctl resume goes on with it, valtctl abort ends it
+next: media1: transaction t1 is unconfirmed; valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself
+next: media2: libc6 asked for a reboot; reboot it in a maintenance window
+next: no route
+next: media2: 1 of 18 steps would change something: the engine's settings; look with: valtctl update --dry-run; apply with: valtctl update
+
+the lease was broken: kim@desk of run r1, by pat@laptop: lost
+update 6.4.1 → 6.4.2, begun by kim@desk: 1 of 3 hosts done
+
+HOST    RELEASE  BEFORE  ROLES  CONTAINERS    SESSIONS  SYSTEM
+media1  6.4.1    -       media  1 of 1 serve  kept out  Ubuntu 24.04
+media2  6.4.2    6.4.1   media  1 of 1 serve  let in    Ubuntu 24.04
+media3  not reached
+media1: switched to 6.4.2, and kim@desk has not confirmed it; it goes back at 2026-11-22 02:10:00 UTC
+media2: a reboot is pending (libc6)
+media2: drift: 1 of 18 steps would change something
+  the engine's settings
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
