@@ -109,11 +109,12 @@ func (c *comeback) Arm(ctx context.Context) error {
 	return nil
 }
 
-// End removes the unit, but for a rollout that is interrupted because the machine stops.
+// End removes the unit, but for a rollout that is interrupted because the machine stops:
+// systemd says so, or is gone already.
 func (c *comeback) End(ctx context.Context, over bool) error {
 	if !over {
 		state, _ := c.systemctl(ctx, "is-system-running") // it fails for every state but one
-		if strings.TrimSpace(state) == "stopping" {
+		if !slices.Contains([]string{"running", "degraded", "starting", "initializing", "maintenance"}, strings.TrimSpace(state)) {
 			return nil
 		}
 	}

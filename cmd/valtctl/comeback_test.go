@@ -32,6 +32,9 @@ func armed(t *testing.T, state string) (*comeback, *[]string) {
 
 func TestARolloutFromAHostIsResumedAfterItsReboot(t *testing.T) {
 	c, ran := armed(t, "stopping")
+	if gone, _ := armed(t, "offline"); gone.End(t.Context(), false) != nil || !gone.armed() {
+		t.Error("with systemd gone already it was taken away")
+	}
 	text, err := os.ReadFile(filepath.Join(c.folder, comebackUnit))
 	if err != nil {
 		t.Fatal(err)
