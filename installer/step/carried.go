@@ -50,7 +50,7 @@ const (
 func carriedOptions() []string {
 	return []string{"-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + carriedSources, "-o", "Dir::State::lists=" + carriedLists,
 		"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "Dir::Etc::netrc=" + carriedLogin, "-o", "Dir::Etc::netrcparts=/dev/null",
-		"-o", "Acquire::http::Proxy::127.0.0.1=DIRECT", "-o", "Acquire::Languages=none",
+		"-o", "Acquire::http::Proxy::127.0.0.1=DIRECT", "-o", "Acquire::Languages=none", "-o", "Acquire::By-Hash=no", "-o", "Acquire::CompressionTypes::Order::=gz",
 		"-o", "Acquire::Check-Date=false", "-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Sandbox::User=root"}
 }
 
