@@ -44,6 +44,9 @@ func NewCarrier(b *bundle.Reader) *Carrier {
 
 // Close ends it: as the listener of its own server, too.
 func (c *Carrier) Close() error {
+	if c == nil {
+		return nil
+	}
 	c.once.Do(func() { close(c.done) })
 	return nil
 }

@@ -297,8 +297,10 @@ func (f *following) left(ctx context.Context, err error) error {
 	name := f.hosts[f.host].Name
 	p := &problem.Error{Kind: problem.Failed, Doing: "following transaction " + f.id + " on host", Object: name, Err: err,
 		Fix: "the host goes on by itself; follow it with: valtctl resume"}
-	if ctx.Err() != nil {
-		p.Kind = problem.Interrupted
+	if why := context.Cause(ctx); errors.Is(why, context.Canceled) {
+		p.Kind = problem.Interrupted // a person stopped it
+	} else if why != nil {
+		p.Kind = problem.KindOf(why) // such as the lease, which was lost
 	}
 	return p
 }

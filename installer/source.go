@@ -1,13 +1,16 @@
 package installer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -49,6 +52,32 @@ func openRepository(o Options, m *material) (*release.Repository, error) {
 		}
 	}
 	return release.Open(opts)
+}
+
+// Outward is how this machine reaches the vendor's servers, by the site's proxy and
+// authorities, and the password of the registry.
+func Outward(s *site.Site) (http.RoundTripper, []byte, error) {
+	trust, err := readTrust(s)
+	if err != nil {
+		return nil, nil, err
+	}
+	m := &material{public: plan.Public{Trust: trust}}
+	roots, err := m.roots()
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := release.NewClient(roots, s.Network.Proxy)
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.Registry.PasswordFile == "" {
+		return client.Transport, nil, nil
+	}
+	password, err := readCapped(s.Registry.PasswordFile)
+	if err != nil {
+		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "registry.password_file"), Err: err, Fix: "put the file there, or name another in the site file"}
+	}
+	return client.Transport, bytes.TrimSpace(password), nil
 }
 
 // choose resolves the site's channel or version, or the version that was asked for, to

@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) installCommand() *cobra.Command {
-	cmd := a.changing(&cobra.Command{
+	cmd := a.carriedFlags(a.changing(&cobra.Command{
 		Use: "install", Short: "Bring the site's servers to its release", Args: cobra.NoArgs,
 		Long: `Bring the site's servers to its release: packages, Docker engine, images, certificate,
 licence, containers, until every role answers its health checks.
@@ -24,9 +24,9 @@ nothing. On a server that already serves, what would interrupt it is left and na
 The network flows that the changes need are tried first ("valtctl check network" tries all).
 
 On a single server run it there as root: no SSH is used.`,
-		Example: "  valtctl install --dry-run\n  valtctl install --yes\n  sudo valtctl install",
+		Example: "  valtctl install --dry-run\n  valtctl install --yes\n  sudo valtctl install\n  valtctl install --bundle /media/stick/site.bundle --yes",
 		RunE:    a.action([]string{"text", "json"}, a.install),
-	})
+	}))
 	cmd.Flags().BoolVar(&a.flags.skipChecks, "skip-checks", false, "do not try the network flows that the changes need")
 	return cmd
 }
@@ -47,6 +47,10 @@ func (a *app) perform(ctx context.Context, run func(context.Context, installer.O
 		return report{}, err
 	}
 	o.Confirm, o.SkipChecks = a.confirmChanges, a.flags.skipChecks
+	if o.Carrier, err = a.carrier(ctx, s, obs); err != nil {
+		return report{}, err
+	}
+	defer o.Carrier.Close()
 	result, err := run(ctx, o)
 	obs.end()
 	if result == nil {

@@ -13,14 +13,14 @@ import (
 )
 
 func (a *app) resumeCommand() *cobra.Command {
-	return a.changing(&cobra.Command{
+	return a.carriedFlags(a.changing(&cobra.Command{
 		Use: "resume", Short: "Follow and finish what was begun", Args: cobra.NoArgs,
 		Long: `Follow transactions that still run on the hosts, go on with those that were cut off by a
 reboot, and finish the installation, or go on with the rollout, on hosts that had not begun. Any machine with the site
 file and its secrets can do it, not only the one that began.`,
 		Example: "  valtctl resume --yes",
 		RunE:    a.action([]string{"text", "json"}, a.resume),
-	})
+	}))
 }
 
 // resume goes on with a rollout where one is unfinished, else with an installation.

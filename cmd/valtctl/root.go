@@ -36,6 +36,8 @@ type flags struct {
 	dryRun, yes bool          // of changing commands
 	skipChecks  bool          // of install
 	lease       time.Duration // how long the site's lease is held without renewing it
+	bundle      []string      // files of the bundle that everything comes from
+	signers     string        // file of keys whose bundles are trusted
 }
 
 // commands lists every command. A new one is one file and one line here.
@@ -60,6 +62,7 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.lockCommand(),
+		a.bundleCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),
 		a.txnResumeCommand(),

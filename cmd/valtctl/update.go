@@ -45,6 +45,7 @@ Exit code 4 if the rollout halted or a server was skipped.`,
 			return a.roll(ctx, f, updater.Update)
 		}),
 	})
+	a.carriedFlags(cmd)
 	a.rollingFlags(cmd, &f)
 	cmd.Flags().StringVar(&f.to, "to", "", "the release to go to; without it what the site file asks for")
 	cmd.Flags().BoolVar(&f.stageOnly, "stage-only", false, "fetch everywhere and change nothing that serves")
@@ -100,6 +101,10 @@ func (a *app) roll(ctx context.Context, f rolling, run func(context.Context, upd
 	if err != nil {
 		return report{}, err
 	}
+	if base.Carrier, err = a.carrier(ctx, s, obs); err != nil {
+		return report{}, err
+	}
+	defer base.Carrier.Close()
 	back, err := a.comeback(s)
 	if err != nil {
 		return report{}, err
