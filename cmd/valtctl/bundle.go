@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/go-units"
@@ -117,12 +118,11 @@ func writeMade(w io.Writer, m written) error {
 	return p.err
 }
 
-// transferred tells how many bytes are done, a few times a second at most.
+// transferred tells how many bytes are done, at each tenth of them.
 func transferred(obs installer.Observer, what string) func(done, total int64) {
-	var last int64
+	var told atomic.Int64
 	return func(done, total int64) {
-		if done-last >= total/200 || done == total {
-			last = done
+		if tenth := done * 10 / max(1, total); told.Load() < tenth && told.Swap(tenth) < tenth {
 			obs.Observe(installer.Event{Kind: installer.EventNote, Text: fmt.Sprintf("%s: %s of %s", what, units.HumanSize(float64(done)), units.HumanSize(float64(total)))})
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 )
@@ -122,7 +123,9 @@ func (r recipe) image(layers []v1.Layer) (v1.Image, error) {
 		}
 		layers = append(slices.Clone(layers), layer)
 	}
-	image, err := mutate.AppendLayers(empty.Image, layers...)
+	// As OCI's, which skopeo and others read from a bundle too.
+	oci := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	image, err := mutate.AppendLayers(oci, layers...)
 	if err != nil {
 		return nil, fmt.Errorf("adding layers: %w", err)
 	}

@@ -29,7 +29,7 @@ type blob struct {
 func (b *blob) Digest() (v1.Hash, error)            { return b.Digested, nil }
 func (b *blob) DiffID() (v1.Hash, error)            { return b.Diffed, nil }
 func (b *blob) Size() (int64, error)                { return b.Length, nil }
-func (b *blob) MediaType() (types.MediaType, error) { return types.DockerLayer, nil }
+func (b *blob) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
 func (b *blob) Compressed() (io.ReadCloser, error) {
 	if b.file == "" {
 		return io.NopCloser(bytes.NewReader(b.content)), nil

@@ -18,7 +18,7 @@ func tools() []tool {
 	return []tool{
 		{"mmdebstrap", "mmdebstrap"}, {"apt-ftparchive", "apt-utils"}, {"dpkg-deb", "dpkg"},
 		{"dockerd", "docker.io"}, {"iptables", "iptables"}, {"nft", "nftables"}, {"tc", "iproute2"},
-		{"nsenter", "util-linux"}, {"openssl", "openssl"}, {"gpgv", "gpgv"},
+		{"nsenter", "util-linux"}, {"openssl", "openssl"}, {"skopeo", "skopeo"}, {"gpgv", "gpgv"},
 	}
 }
 
