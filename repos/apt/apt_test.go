@@ -100,7 +100,12 @@ SHA256:
 
 func signer(t testing.TB) *openpgp.Entity {
 	t.Helper()
-	e, err := openpgp.NewEntity("Practice", "", "apt@practice.invalid", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA})
+	return signerAt(t, time.Now)
+}
+
+func signerAt(t testing.TB, now func() time.Time) *openpgp.Entity {
+	t.Helper()
+	e, err := openpgp.NewEntity("Practice", "", "apt@practice.invalid", &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, Time: now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +114,13 @@ func signer(t testing.TB) *openpgp.Entity {
 
 func sign(t testing.TB, e *openpgp.Entity, text string) []byte {
 	t.Helper()
+	return signAt(t, e, text, time.Now)
+}
+
+func signAt(t testing.TB, e *openpgp.Entity, text string, now func() time.Time) []byte {
+	t.Helper()
 	var out bytes.Buffer
-	w, err := clearsign.Encode(&out, e.PrivateKey, nil)
+	w, err := clearsign.Encode(&out, e.PrivateKey, &packet.Config{Time: now})
 	if err != nil {
 		t.Fatal(err)
 	}

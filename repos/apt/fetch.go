@@ -33,7 +33,8 @@ type Repo struct {
 }
 
 // Index is what a repository has, with the files that say so as they were fetched, by their
-// path below the repository's URI. Packages lists what is in it.
+// path below the repository's URI. Packages lists what is in it; of a stanza's other fields
+// it keeps those of relations, since a whole Ubuntu would fill the memory.
 type Index struct {
 	Repo     Repo
 	Files    map[string][]byte
@@ -61,7 +62,7 @@ func FetchIndex(ctx context.Context, client *http.Client, r Repo, at time.Time) 
 func (x *Index) suite(ctx context.Context, client *http.Client, suite string, keys Keyring, at time.Time) error {
 	folder := path.Join("dists", suite)
 	if strings.HasSuffix(suite, "/") { // sources.list(5): an exact path
-		folder = path.Clean(suite)
+		folder = path.Join(".", suite)
 	}
 	name := path.Join(folder, "InRelease")
 	signed, err := x.get(ctx, client, name, maxInRelease)
@@ -107,45 +108,92 @@ func (x *Index) list(ctx context.Context, client *http.Client, folder, list stri
 	if !ok {
 		name = list
 		if want, ok = release.Files[name]; !ok {
-			return fmt.Errorf("reading %s: its InRelease lists no %s", x.address(folder), list)
+			return x.unusable(folder, fmt.Errorf("its InRelease lists neither %s.gz nor %s", list, list))
 		}
 	}
+	file := path.Join(folder, name)
 	if want.Size > maxPackages {
-		return fmt.Errorf("reading %s: its %d bytes are more than %d", x.address(path.Join(folder, name)), want.Size, maxPackages)
+		return x.unusable(file, fmt.Errorf("its %d bytes are more than %d", want.Size, maxPackages))
 	}
-	content, err := x.get(ctx, client, path.Join(folder, name), want.Size)
+	content, err := x.hashed(ctx, client, file, want, release.ByHash)
 	if err != nil {
 		return err
 	}
-	if sum := sha256.Sum256(content); hex.EncodeToString(sum[:]) != want.SHA256 {
-		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: x.address(path.Join(folder, name)),
-			Err: fmt.Errorf("its digest is %x", sum), Fix: "the repository may be changing at this moment: try again; else tell whoever runs it"}
-	}
-	x.Files[path.Join(folder, name)] = content
+	x.Files[file] = content
 	text := content
 	if strings.HasSuffix(name, ".gz") {
-		if text, err = unpacked(content); err != nil {
-			return fmt.Errorf("reading %s: %w", x.address(path.Join(folder, name)), err)
+		most := int64(maxPackages)
+		if plain, ok := release.Files[list]; ok {
+			most = min(most, plain.Size)
+		}
+		if text, err = unpacked(content, most); err != nil {
+			return x.unusable(file, err)
 		}
 	}
-	packages, err := ReadPackages(bytes.NewReader(text))
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", x.address(path.Join(folder, name)), err)
+	if err := x.take(text); err != nil {
+		return x.unusable(file, err)
 	}
-	x.Packages = append(x.Packages, packages...)
 	return nil
 }
 
-func unpacked(content []byte) ([]byte, error) {
-	in, err := gzip.NewReader(bytes.NewReader(content))
+// hashed reads a file whose hash is known. Where the repository keeps files by their hash
+// they are asked for so, since the name may be another file's by now, and by name where a
+// mirror has no such file, as apt does it.
+func (x *Index) hashed(ctx context.Context, client *http.Client, file string, want Hash, byHash bool) ([]byte, error) {
+	if byHash {
+		content, err := x.get(ctx, client, path.Join(path.Dir(file), "by-hash/SHA256", want.SHA256), want.Size)
+		if err == nil && sha256Of(content) == want.SHA256 {
+			return content, nil
+		}
+	}
+	content, err := x.get(ctx, client, file, want.Size)
 	if err != nil {
 		return nil, err
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxPackages+1))
-	if err == nil && len(text) > maxPackages {
-		err = fmt.Errorf("it unpacks to more than %d bytes", maxPackages)
+	if sum := sha256Of(content); sum != want.SHA256 {
+		return nil, &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: x.address(file),
+			Err: fmt.Errorf("its digest is %s", sum), Fix: "the repository may be changing at this moment: try again; else tell whoever runs it"}
 	}
-	return text, err
+	return content, nil
+}
+
+func sha256Of(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// take adds the packages of a list.
+func (x *Index) take(text []byte) error {
+	for p, err := range packagesOf(bytes.NewReader(text)) {
+		if err != nil {
+			return err
+		}
+		p.Paragraph = p.Paragraph.only(relations)
+		x.Packages = append(x.Packages, p)
+	}
+	return nil
+}
+
+// unusable is a file that is the publisher's and still of no use.
+func (x *Index) unusable(name string, err error) error {
+	return &problem.Error{Kind: problem.Failed, Doing: "reading", Object: x.address(name), Err: err,
+		Fix: "the repository is not one that this valtctl can read; tell whoever runs it"}
+}
+
+// unpacked is what a gzip file holds, of at most so many bytes.
+func unpacked(content []byte, most int64) ([]byte, error) {
+	in, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking it: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(in, most+1))
+	if err != nil {
+		return nil, fmt.Errorf("unpacking it: %w", err)
+	}
+	if int64(len(text)) > most {
+		return nil, fmt.Errorf("it unpacks to more than the %d bytes it may have", most)
+	}
+	return text, nil
 }
 
 func (x *Index) address(name string) string {

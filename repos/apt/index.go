@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"iter"
 	"path"
 	"strconv"
 	"strings"
@@ -159,20 +160,36 @@ func (p Package) Key() string { return p.Name + ":" + p.Architecture + "=" + p.V
 // in no repository.
 func ReadPackages(r io.Reader) ([]Package, error) {
 	var all []Package
-	for p, err := range Paragraphs(r) {
+	for p, err := range packagesOf(r) {
 		if err != nil {
-			return nil, fmt.Errorf("reading a Packages index: %w", err)
+			return nil, err
 		}
-		if p.Get("Filename") == "" {
-			continue
-		}
-		one, err := newPackage(p)
-		if err != nil {
-			return nil, fmt.Errorf("reading a Packages index: %s: %w", p.Get("Package"), err)
-		}
-		all = append(all, one)
+		all = append(all, p)
 	}
 	return all, nil
+}
+
+// packagesOf yields what ReadPackages returns, one by one. It ends at the first error.
+func packagesOf(r io.Reader) iter.Seq2[Package, error] {
+	return func(yield func(Package, error) bool) {
+		for p, err := range Paragraphs(r) {
+			if err != nil {
+				yield(Package{}, fmt.Errorf("reading a Packages index: %w", err))
+				return
+			}
+			if p.Get("Filename") == "" {
+				continue
+			}
+			one, err := newPackage(p)
+			if err != nil {
+				yield(Package{}, fmt.Errorf("reading a Packages index: %s: %w", p.Get("Package"), err))
+				return
+			}
+			if !yield(one, nil) {
+				return
+			}
+		}
+	}
 }
 
 func newPackage(p Paragraph) (Package, error) {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"time"
 
@@ -41,6 +42,9 @@ func Solve(ctx context.Context, indexes []*Index, status []byte, names []string)
 	}
 	defer os.RemoveAll(dir)
 	s := &solver{program: program, dir: dir, indexes: indexes}
+	if err := s.check(names); err != nil {
+		return nil, err
+	}
 	base, stop, err := s.serve()
 	if err != nil {
 		return nil, err
@@ -66,6 +70,26 @@ type solver struct {
 	indexes []*Index
 }
 
+// sourceName is what a source may be called: it becomes the name of files and part of addresses.
+var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// check refuses what apt would take for something else.
+func (s *solver) check(names []string) error {
+	seen := map[string]bool{}
+	for _, x := range s.indexes {
+		if !sourceName.MatchString(x.Repo.Name) || seen[x.Repo.Name] {
+			return fmt.Errorf("asking apt-get: the source %q needs a name of its own from letters, digits, '.', '_' and '-'", x.Repo.Name)
+		}
+		seen[x.Repo.Name] = true
+	}
+	for _, n := range names {
+		if err := checkWords([]string{n}); err != nil || strings.HasPrefix(n, "-") {
+			return fmt.Errorf("asking apt-get: %q is no package", n)
+		}
+	}
+	return nil
+}
+
 // serve gives apt the indexes over loopback, since it treats files on a disk otherwise.
 func (s *solver) serve() (base string, stop func(), err error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
@@ -75,7 +99,7 @@ func (s *solver) serve() (base string, stop func(), err error) {
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/apt/"), "/")
 		for _, x := range s.indexes {
-			if content, ok := x.Files[file]; ok && x.Repo.Name == name {
+			if content, ok := x.Files[path.Clean(file)]; ok && x.Repo.Name == name { // apt asks for ./InRelease of the suite ./
 				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 				return
 			}
@@ -88,7 +112,7 @@ func (s *solver) serve() (base string, stop func(), err error) {
 
 // write lays out the folder.
 func (s *solver) write(base string, status []byte) error {
-	files := map[string][]byte{"status": status}
+	files := map[string][]byte{"status": status, "apt.conf": []byte(ownConfiguration)}
 	for _, x := range s.indexes {
 		ring, err := Dearmor(x.Repo.Keys)
 		if err != nil {
@@ -116,6 +140,12 @@ func (s *solver) write(base string, status []byte) error {
 	return nil
 }
 
+// ownConfiguration keeps apt from reading this machine's configuration, whose hooks would
+// change this machine ("rm /var/cache/apt/archives/*.deb" in Docker's images) and whose
+// choices are not the hosts'. It must be where APT_CONFIG says: that file alone is read
+// before the others (apt.conf(5)).
+const ownConfiguration = "Dir::Etc::main \"/dev/null\";\nDir::Etc::parts \"/dev/null\";\n"
+
 // options keep apt in the folder, and let it choose as it will on the hosts.
 func (s *solver) options() []string {
 	at := func(name string) string { return filepath.Join(s.dir, name) }
@@ -123,7 +153,7 @@ func (s *solver) options() []string {
 	for _, o := range []string{
 		"Dir::Etc::sourcelist=/dev/null", "Dir::Etc::sourceparts=" + at("sources"), "Dir::Etc::trusted=/dev/null", "Dir::Etc::trustedparts=" + at("empty"),
 		"Dir::Etc::preferences=/dev/null", "Dir::Etc::preferencesparts=" + at("empty"), "Dir::State=" + s.dir, "Dir::State::lists=" + at("lists"),
-		"Dir::State::status=" + at("status"), "Dir::State::extended_states=" + at("extended"), "Dir::Cache=" + at("cache"), "Dir::Log=" + at("empty"),
+		"Dir::State::status=" + at("status"), "Dir::Etc::netrc=/dev/null", "Dir::Etc::netrcparts=/dev/null", "Dir::State::extended_states=" + at("extended"), "Dir::Cache=" + at("cache"), "Dir::Log=" + at("empty"),
 		"Debug::NoLocking=true", "APT::Architecture=amd64", "APT::Architectures=amd64", "APT::Sandbox::User=",
 		"Acquire::http::Proxy::127.0.0.1=DIRECT", "Acquire::Languages=none", "Acquire::By-Hash=no", "Acquire::CompressionTypes::Order::=gz",
 		"Acquire::Check-Date=false", "Acquire::Check-Valid-Until=false",
@@ -136,7 +166,8 @@ func (s *solver) options() []string {
 
 func (s *solver) run(ctx context.Context, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, s.program, append(s.options(), args...)...)
-	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + s.dir, "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
+	cmd.WaitDelay = time.Second // what apt-get started may outlive it
+	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=" + s.dir, "TMPDIR=" + s.dir, "APT_CONFIG=" + filepath.Join(s.dir, "apt.conf"), "LC_ALL=C.UTF-8", "DEBIAN_FRONTEND=noninteractive"}
 	var out, said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
@@ -144,21 +175,24 @@ func (s *solver) run(ctx context.Context, args ...string) (string, error) {
 			return "", fmt.Errorf("asking apt-get: %w", context.Cause(ctx))
 		}
 		return "", &problem.Error{Kind: problem.Failed, Doing: "finding out which packages are needed", Object: "apt-get " + strings.Join(args, " "),
-			Err: fmt.Errorf("%w\n%s", err, complaints(out.String()+said.String())), Fix: "the repositories do not have what the release needs on such a host; compare the mirrors with the release"}
+			Err: fmt.Errorf("%w\n%s", err, complaints(out.String()+said.String())), Fix: "see what apt says; where it misses a package or a version, compare the mirrors with the release"}
 	}
 	return out.String(), nil
 }
 
-// complaints are apt's lines that say why it cannot.
+// complaints are apt's lines that say why it cannot: errors, warnings, and the relations
+// that do not hold.
 func complaints(out string) string {
 	var lines []string
 	for line := range strings.Lines(out) {
-		if strings.HasPrefix(line, "E: ") || strings.HasPrefix(line, "W: ") || strings.Contains(line, "Depends:") || strings.Contains(line, "Conflicts:") {
+		if complaint.MatchString(line) {
 			lines = append(lines, strings.TrimSpace(line))
 		}
 	}
 	return strings.Join(lines, "\n")
 }
+
+var complaint = regexp.MustCompile(`^[EW]: |(Depends|Conflicts|Breaks): `)
 
 // answer finds the packages of the addresses that apt would fetch.
 func (s *solver) answer(base, out string) ([]Solved, error) {
