@@ -289,7 +289,9 @@ func (p *packing) image(ctx context.Context, m *release.Manifest, name string, l
 			return
 		}
 		if p.list(listed) {
-			p.remote[b.Digest] = func(ctx context.Context, offset int64) (io.ReadCloser, error) { return r.Blob(ctx, b.Digest, b.Size, offset) }
+			p.remote[b.Digest] = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+				return r.Blob(ctx, b.Digest, b.Size, offset)
+			}
 		}
 	}
 	whole := there == len(image.Layers)+1
@@ -496,7 +498,9 @@ func (p *packing) deb(one apt.Solved, all []*apt.Index) {
 	for _, x := range all {
 		if x.Repo.Name == one.Repo {
 			address := strings.TrimSuffix(x.Repo.URI, "/") + "/" + one.Filename
-			p.remote[digest] = func(ctx context.Context, offset int64) (io.ReadCloser, error) { return get(ctx, p.HTTP, address, offset) }
+			p.remote[digest] = func(ctx context.Context, offset int64) (io.ReadCloser, error) {
+				return get(ctx, p.HTTP, address, offset)
+			}
 		}
 	}
 }
