@@ -242,7 +242,11 @@ func (a *app) trusted(r reading) ([]ssh.PublicKey, error) {
 		if err != nil {
 			return nil, &problem.Error{Kind: problem.Input, Doing: "reading the signers", Object: r.signers, Err: err, Fix: "name a file of public keys"}
 		}
-		return bundle.ReadSigners(text)
+		keys, err := bundle.ReadSigners(text)
+		if err != nil {
+			return nil, &problem.Error{Kind: problem.Input, Doing: "reading the signers", Object: r.signers, Err: err, Fix: "write one public key a line, as ssh-keygen's allowed signers"}
+		}
+		return keys, nil
 	}
 	s, err := a.loadSite()
 	if err != nil {

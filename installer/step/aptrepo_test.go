@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/armor"
@@ -34,6 +35,7 @@ type aptRepo struct {
 	server *httptest.Server
 	signer *openpgp.Entity
 	index  bytes.Buffer
+	writes int
 }
 
 func newAptRepo(t *testing.T) *aptRepo {
@@ -150,6 +152,12 @@ func (r *aptRepo) write(path string, content []byte) {
 		r.t.Fatal(err)
 	}
 	if err := os.WriteFile(full, content, 0o644); err != nil {
+		r.t.Fatal(err)
+	}
+	// HTTP tells versions of a file apart by the second; two writes may share one.
+	r.writes++
+	stamp := time.Date(2026, 1, 1, 0, 0, r.writes, 0, time.UTC)
+	if err := os.Chtimes(full, stamp, stamp); err != nil {
 		r.t.Fatal(err)
 	}
 }

@@ -34,7 +34,6 @@ type file struct {
 	f      *os.File
 	part   *part // nil: the bundle is one file
 	pieces []piece
-	text   []byte
 }
 
 // place is where a blob lies.

@@ -56,12 +56,12 @@ func ReadSigners(text []byte) ([]ssh.PublicKey, error) {
 		}
 		key, err := readSigner(line)
 		if err != nil {
-			return nil, fmt.Errorf("reading line %d of the signers: %w", n+1, err)
+			return nil, fmt.Errorf("line %d: %w", n+1, err)
 		}
 		keys = append(keys, key)
 	}
 	if len(keys) == 0 {
-		return nil, errors.New("reading the signers: no key is listed")
+		return nil, errors.New("no key is listed")
 	}
 	return keys, nil
 }
