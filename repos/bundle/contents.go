@@ -66,10 +66,14 @@ type Expiry struct {
 	At   time.Time `json:"at"`
 }
 
-// The caps of a list of contents: bytes, and things in it.
+// The caps of a list of contents, so that reading one takes little memory whoever wrote it:
+// bytes, things in it, and commas, of which there are fewer than four a thing.
 const (
-	maxContents = 32 << 20
-	maxBlobs    = 100_000
+	maxContents = 16 << 20
+	maxBlobs    = 50_000
+	maxCommas   = 4 * maxBlobs
+	maxImages   = 1000
+	maxIndex    = 1 << 20 // bytes of index.json
 	maxBlobSize = 64 << 30
 )
 
@@ -77,6 +81,9 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // parse reads and judges a list of contents whose signature has been verified.
 func parse(text []byte) (*Contents, error) {
+	if n := bytes.Count(text, []byte(",")); n > maxCommas {
+		return nil, fmt.Errorf("reading the list of contents: it names more than %d things", maxBlobs)
+	}
 	var c Contents
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
@@ -91,8 +98,8 @@ func (c *Contents) check() error {
 	if c.Schema != Schema {
 		return fmt.Errorf("reading the list of contents: its schema is %q, and this valtctl reads %q", c.Schema, Schema)
 	}
-	if len(c.Blobs)+len(c.Left)+len(c.Files)+len(c.Images) > maxBlobs {
-		return fmt.Errorf("reading the list of contents: it names more than %d things", maxBlobs)
+	if len(c.Blobs)+len(c.Left)+len(c.Files)+len(c.Images) > maxBlobs || len(c.Images) > maxImages {
+		return fmt.Errorf("reading the list of contents: it names more than %d things, or more than %d images", maxBlobs, maxImages)
 	}
 	if c.Release == "" || c.Made.IsZero() {
 		return fmt.Errorf("reading the list of contents: it has no release or no date")

@@ -59,8 +59,8 @@ func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) e
 	var todo []place
 	var total int64
 	for _, one := range r.parts {
-		for _, p := range one.pieces {
-			if p.data == nil {
+		for i := range one.pieces {
+			if p := &one.pieces[i]; p.data == nil {
 				todo = append(todo, place{one, p})
 				total += p.size()
 			}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -59,6 +60,7 @@ func Create(ctx context.Context, name string, c *Contents, key ssh.Signer, from 
 type writer struct {
 	f        *os.File
 	pieces   []piece
+	made     time.Time
 	at       int64 // what lies before it is whole
 	progress func(done, total int64)
 	buffer   []byte
@@ -75,9 +77,9 @@ func begin(name string, c *Contents, key ssh.Signer) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
-	w := &writer{f: f, buffer: make([]byte, chunk)}
+	w := &writer{f: f, made: c.Made, buffer: make([]byte, chunk)}
 	if w.pieces = earlier(f, c, key); w.pieces != nil {
-		w.at = w.pieces[3].end()
+		w.at, w.made = w.pieces[3].end(), c.Made
 		return w, nil
 	}
 	text, err := json.Marshal(c)
@@ -135,11 +137,12 @@ func (w *writer) resume(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	one := &file{name: w.f.Name(), f: w.f}
-	for _, p := range w.pieces {
+	for i := range w.pieces {
+		p := &w.pieces[i]
 		if p.data != nil {
 			continue
 		}
-		whole := p.end() <= info.Size() && w.headed(p) && place{one, p}.verify(ctx, w.buffer, func(int) {}) == nil
+		whole := p.end() <= info.Size() && w.headed(*p) && place{one, p}.verify(ctx, w.buffer, func(int) {}) == nil
 		if ctx.Err() != nil {
 			return 0, fmt.Errorf("writing the bundle: %w", context.Cause(ctx))
 		}
@@ -156,9 +159,13 @@ func (w *writer) resume(ctx context.Context) (int64, error) {
 }
 
 func (w *writer) headed(p piece) bool {
-	got := make([]byte, len(p.header))
-	_, err := w.f.ReadAt(got, p.at)
-	return err == nil && bytes.Equal(got, p.header)
+	want, err := p.header(w.made)
+	if err != nil {
+		return false
+	}
+	got := make([]byte, len(want))
+	_, err = w.f.ReadAt(got, p.at)
+	return err == nil && bytes.Equal(got, want)
 }
 
 func (w *writer) tell(done int64) {
@@ -169,7 +176,11 @@ func (w *writer) tell(done int64) {
 
 // put writes one piece.
 func (w *writer) put(ctx context.Context, p piece, from Source) error {
-	if _, err := w.f.WriteAt(p.header, p.at); err != nil {
+	header, err := p.header(w.made)
+	if err != nil {
+		return err
+	}
+	if _, err := w.f.WriteAt(header, p.at); err != nil {
 		return noSpace(err)
 	}
 	if p.data != nil {
