@@ -62,11 +62,11 @@ func sample(t testing.TB, seed uint64) (*Contents, things) {
 	}
 	c := &Contents{Release: "6.4.2", Made: sampleTime, Maker: "pat@laptop", Ubuntu: []string{"22.04"}}
 	for i := range 6 {
-		digest := all.add(c, content(700+i*997), MediaFile)
+		digest := all.add(c, content(70+i*99), MediaFile)
 		c.Files = append(c.Files, File{fmt.Sprintf("apt/vendor/pool/%d.deb", i), digest})
 	}
 	config := all.add(c, content(1024), "application/vnd.oci.image.config.v1+json")
-	layers := []string{all.add(c, content(40_000), "layer"), all.add(c, content(90_001), "layer")}
+	layers := []string{all.add(c, content(4_000), "layer"), all.add(c, content(9_001), "layer")}
 	manifest := all.add(c, []byte(fmt.Sprintf(`{"schemaVersion":2,"config":%q,"layers":%q}`, config, layers)), "application/vnd.oci.image.manifest.v1+json")
 	c.Images = []Image{{"docker.ipivs.com/valt/web", "6.4.2", "linux/amd64", manifest, config}}
 	return c, all
@@ -167,12 +167,12 @@ func TestOnlyATrustedKeysBundleIsRead(t *testing.T) {
 
 func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 	whole := opened(t, made(t, 1, maker(t, 1)))
-	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 100_000)
+	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 20_000)
 	if err != nil || len(names) < 2 {
 		t.Fatal(names, err)
 	}
 	for _, name := range names {
-		if info, err := os.Stat(name); err != nil || info.Size() > 100_000 {
+		if info, err := os.Stat(name); err != nil || info.Size() > 20_000 {
 			t.Errorf("%s: %v, %d bytes", name, err, info.Size())
 		}
 		alone := opened(t, name)
@@ -192,7 +192,7 @@ func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 		t.Errorf("one part twice: %v", err)
 	}
 	strange := opened(t, made(t, 2, maker(t, 1)))
-	others, err := strange.Split(t.Context(), filepath.Join(t.TempDir(), "other.bundle"), 100_000)
+	others, err := strange.Split(t.Context(), filepath.Join(t.TempDir(), "other.bundle"), 20_000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 	if err := judge(t, mixed); problem.KindOf(err) != problem.Trust || !strings.Contains(err.Error(), "other.bundle.2of") {
 		t.Errorf("a part of another bundle: %v", err)
 	}
-	if _, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "small"), 50_000); problem.KindOf(err) != problem.Input {
+	if _, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "small"), 10_000); problem.KindOf(err) != problem.Input {
 		t.Errorf("parts smaller than a blob: %v", err)
 	}
 }
@@ -222,7 +222,7 @@ func (b *broken) source(ctx context.Context, blob Blob, offset int64) (io.ReadCl
 		if b.after >= 0 && b.sent >= b.after {
 			return 0, errors.New("the line is cut")
 		}
-		n, err := in.Read(p[:min(len(p), 3000)])
+		n, err := in.Read(p[:min(len(p), 300)])
 		b.sent += int64(n)
 		return n, err
 	}), in}, err
@@ -235,7 +235,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestACutMakingGoesOnWhereItWas(t *testing.T) {
 	c, all := sample(t, 1)
 	name := filepath.Join(t.TempDir(), "site.bundle")
-	first := &broken{things: all, after: 60_000}
+	first := &broken{things: all, after: 6_000}
 	if _, err := Create(t.Context(), name, c, maker(t, 1), first.source, nil); err == nil || !strings.Contains(err.Error(), "the line is cut") {
 		t.Fatalf("it did not fail: %v", err)
 	}
@@ -249,7 +249,7 @@ func TestACutMakingGoesOnWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if total := c.Size(); first.sent+second.sent > total+40_000 || resumed == 0 {
+	if total := c.Size(); first.sent+second.sent > total+4_000 || resumed == 0 {
 		t.Errorf("%d and then %d bytes were fetched for %d (saved %d): more than the blob that was cut twice", first.sent, second.sent, total, resumed)
 	}
 	if err := judge(t, []string{name}); err != nil {

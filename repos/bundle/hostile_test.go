@@ -349,7 +349,7 @@ func TestABombOnADiskIsNotRead(t *testing.T) {
 // TestAPartsNumberIsNotChangedUnseen: nobody signs it.
 func TestAPartsNumberIsNotChangedUnseen(t *testing.T) {
 	whole := opened(t, made(t, 1, maker(t, 1)))
-	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 100_000)
+	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 20_000)
 	if err != nil {
 		t.Fatal(err)
 	}
