@@ -321,7 +321,7 @@ func (p *packing) there(version, name, repository string, image *images.Image) i
 			continue
 		}
 		asked = true
-		most = min(most, shared(f.Engine.Images, image))
+		most = min(most, Shared(f.Engine.Images, image.Config.Digest, diffIDs(image)))
 	}
 	if !asked {
 		return 0
@@ -342,16 +342,25 @@ func (p *packing) uses(f facts.Facts, version, name, repository string) bool {
 	return false
 }
 
-// shared is how much of an image an engine can take from those that it has: an engine
-// knows a layer by all that lies below it.
-func shared(have []facts.Image, image *images.Image) int {
+func diffIDs(image *images.Image) []string {
+	var all []string
+	for _, l := range image.Layers {
+		all = append(all, l.DiffID)
+	}
+	return all
+}
+
+// Shared is how many of an image's layers, from the lowest on, an engine can take from the
+// images that it has: it knows a layer by all that lies below it. One more than there are
+// layers: it has the image itself.
+func Shared(have []facts.Image, config string, layers []string) int {
 	best := 0
 	for _, h := range have {
-		if h.ID == image.Config.Digest {
-			return len(image.Layers) + 1
+		if h.ID == config {
+			return len(layers) + 1
 		}
 		n := 0
-		for n < len(h.Layers) && n < len(image.Layers) && h.Layers[n] == image.Layers[n].DiffID {
+		for n < len(h.Layers) && n < len(layers) && h.Layers[n] == layers[n] {
 			n++
 		}
 		best = max(best, n)
