@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -243,5 +244,27 @@ func TestWhereNothingTellsOfSpaceNothingIsRefused(t *testing.T) {
 	measured(t, p, c)
 	if _, err := p.try(from(c.open(t))); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNoMoreHostsFetchAtATimeThanAllowed: with a limit of one, the second host is not begun
+// before the first has ended.
+func TestNoMoreHostsFetchAtATimeThanAllowed(t *testing.T) {
+	p := newPractice(t)
+	var busy, begun atomic.Int32
+	p.onEach = func(e installer.Event) {
+		switch e.Kind {
+		case installer.EventStart:
+			begun.Add(1)
+			if n := busy.Add(1); n > 1 {
+				t.Errorf("%d hosts fetch at once", n)
+			}
+		case installer.EventDone:
+			busy.Add(-1)
+		}
+	}
+	p.install(func(o *installer.Options) { o.Limit = 1 })
+	if n := begun.Load(); n != 2 {
+		t.Errorf("%d hosts were begun", n)
 	}
 }

@@ -31,10 +31,24 @@ type Options struct {
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
 	// Carrier is the bundle that everything comes from; nil: the site's own sources.
 	Carrier *Carrier
+	// Limit is how many hosts fetch at a time: they share one line to the vendor, or one
+	// bundle. 0: DefaultLimit.
+	Limit int
 	// SkipChecks leaves out trying the flows that the changes need.
 	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
 	Confirm func(ctx context.Context, found *Result) error
+}
+
+// DefaultLimit is how many hosts fetch at a time where nobody says otherwise.
+const DefaultLimit = 16
+
+// AtOnce is how many hosts fetch at a time.
+func (o Options) AtOnce() int {
+	if o.Limit > 0 {
+		return o.Limit
+	}
+	return DefaultLimit
 }
 
 // run is one run under way.

@@ -385,6 +385,9 @@ const fat32 = "4GiB"
 
 // carrier opens the bundle of a run and verifies all of it; nil without one.
 func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer) (*installer.Carrier, error) {
+	if a.flags.limit < 1 && a.flags.limit != 0 {
+		return nil, usage(fmt.Errorf("--limit %d is no number of servers", a.flags.limit), "give a number from 1 on")
+	}
 	if len(a.flags.bundle) == 0 {
 		return nil, nil
 	}
@@ -402,9 +405,10 @@ func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer)
 	return installer.NewCarrier(b), nil
 }
 
-// carriedFlags adds the flags of commands that can take everything from a bundle.
+// carriedFlags adds the flags of commands that have servers fetch, from a bundle or not.
 func (a *app) carriedFlags(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringSliceVar(&a.flags.bundle, "bundle", nil, "take everything from this `file`, or from these parts of one (repeatable)")
 	cmd.Flags().StringVar(&a.flags.signers, "signers", "", "`file` of public keys whose bundles are trusted; without it the site's own key")
+	cmd.Flags().IntVar(&a.flags.limit, "limit", installer.DefaultLimit, "how many servers fetch at a time")
 	return cmd
 }
