@@ -50,15 +50,11 @@ func delta(ctx context.Context, e *Env) (err error) {
 	if e.Sample {
 		return nil
 	}
-	site, err := e.offlineSite(ctx, hosts)
-	if err != nil {
-		return err
-	}
-	update := quick("update", "--to", releases.Small, "--site", site, "--bundle", name)
+	update := quick("update", "--to", releases.Small, "--bundle", name)
 	if err := e.sentOnce(ctx, hosts, c, update); err != nil {
 		return err
 	}
-	for _, again := range [][]string{update, {"install", "--yes", "--site", site, "--bundle", name}} {
+	for _, again := range [][]string{update, {"install", "--yes", "--bundle", name}} {
 		sent, err := e.sent(ctx, again...)
 		if err != nil {
 			return err
