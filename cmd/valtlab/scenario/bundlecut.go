@@ -41,6 +41,13 @@ func bundleCut(ctx context.Context, e *Env) (err error) {
 		clean := context.WithoutCancel(ctx)
 		err = errors.Join(err, fault.Clear(clean, e.Lab, "world", app[0]), e.Lab.RemoveHosts(clean, makerName))
 	}()
+	facts, err := e.onMaker(ctx, "facts", "--full", "-o", "json", "--host", app[0])
+	if err != nil {
+		return err
+	}
+	if err := e.Lab.Put(ctx, makerName, makerFolder+"/facts.json", []byte(facts)); err != nil {
+		return err
+	}
 	name, err := e.cutMakings(ctx)
 	if err != nil {
 		return err
@@ -73,7 +80,7 @@ func (e *Env) number(ctx context.Context, host string, argv ...string) (int64, e
 	return n, nil
 }
 
-// cutMakings makes a bundle for bare servers undisturbed, then struck, and returns the
+// cutMakings makes a bundle for a bare server undisturbed, then struck, and returns the
 // last one's name in the lab's folder.
 func (e *Env) cutMakings(ctx context.Context) (string, error) {
 	if err := (fault.Slow{Host: "world", Rate: makingRate}).Begin(ctx, e.Lab); err != nil {
@@ -113,7 +120,7 @@ func (e *Env) cutMakings(ctx context.Context) (string, error) {
 
 // making is the command that makes the bundle.
 func making(file string) []string {
-	return []string{"bundle", "create", "--release", releases.Stable, "--ubuntu", "noble", "--keyring", "/usr/share/keyrings/ubuntu-archive-keyring.gpg", "-o", file}
+	return []string{"bundle", "create", "--release", releases.Stable, "--have", makerFolder + "/facts.json", "-o", file}
 }
 
 // cutMaking is a bundle whose size and cost are known, made again and struck.
