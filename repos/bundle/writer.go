@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -232,9 +231,24 @@ func (w *writer) bring(ctx context.Context, p piece, from Source, got int64) err
 	if _, err := io.CopyBuffer(sum, io.NewSectionReader(w.f, p.body(), got), w.buffer); err != nil {
 		return fmt.Errorf("reading what an earlier run wrote: %w", err)
 	}
+	h := newHashing(sum, p.blob.Size)
+	err := w.whole(ctx, p, from, h, got)
+	have := h.end()
+	if err != nil {
+		return fmt.Errorf("fetching %s: %w", p.blob.Digest, err)
+	}
+	if have != p.blob.Digest {
+		return &problem.Error{Kind: problem.Trust, Doing: "fetching", Object: p.blob.Digest, Err: fmt.Errorf("what came has the digest %s", have),
+			Fix: "the source sends something else than what was signed: tell whoever runs it"}
+	}
+	return nil
+}
+
+// whole asks for a blob, from an offset on, until all of it has come.
+func (w *writer) whole(ctx context.Context, p piece, from Source, h *hashing, got int64) error {
 	for attempt := 1; got < p.blob.Size; attempt++ {
 		before := got
-		err := w.stream(ctx, p, from, sum, &got)
+		err := w.stream(ctx, p, from, h, &got)
 		if err == nil && got == p.blob.Size {
 			break
 		}
@@ -245,39 +259,29 @@ func (w *writer) bring(ctx context.Context, p piece, from Source, got int64) err
 			attempt = 1
 		}
 		if ctx.Err() != nil || attempt >= attempts || problem.KindOf(err) != problem.Failed || errors.Is(err, errWriting) {
-			return fmt.Errorf("fetching %s: %w", p.blob.Digest, err)
+			return err
 		}
-	}
-	if have := "sha256:" + hex.EncodeToString(sum.Sum(nil)); have != p.blob.Digest {
-		return &problem.Error{Kind: problem.Trust, Doing: "fetching", Object: p.blob.Digest, Err: fmt.Errorf("what came has the digest %s", have),
-			Fix: "the source sends something else than what was signed: tell whoever runs it"}
 	}
 	return nil
 }
 
 var errWriting = errors.New("writing the bundle")
 
-func (w *writer) stream(ctx context.Context, p piece, from Source, sum io.Writer, got *int64) (err error) {
+func (w *writer) stream(ctx context.Context, p piece, from Source, h *hashing, got *int64) (err error) {
 	in, err := from(ctx, p.blob, *got)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	for *got < p.blob.Size {
-		n, err := in.Read(w.buffer[:min(int64(len(w.buffer)), p.blob.Size-*got)])
-		if n > 0 {
-			if _, err := w.f.WriteAt(w.buffer[:n], p.body()+*got); err != nil {
-				return noSpace(err)
-			}
-			if _, err := sum.Write(w.buffer[:n]); err != nil {
-				return err
-			}
-			*got += int64(n)
-			w.tell(p.body() + *got)
+		b := h.buffer()
+		n, err := io.ReadFull(in, b[:min(int64(len(b)), p.blob.Size-*got)])
+		if _, err := w.f.WriteAt(b[:n], p.body()+*got); err != nil {
+			return noSpace(err)
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		h.write(b[:n])
+		*got += int64(n)
+		w.tell(p.body() + *got)
 		if err != nil {
 			return err
 		}

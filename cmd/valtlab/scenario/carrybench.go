@@ -24,6 +24,7 @@ type Carry struct {
 	Images              int
 	Loaded, Carried     Way
 	Peak, Lacked        int64 // of the disk, in the installation from a bundle
+	OnlinePeak          int64 // of the disk, in the same installation from the vendor's servers
 	LoadPeak, LoadTakes int64 // of the disk, with docker load
 }
 
@@ -47,6 +48,17 @@ func MeasureCarry(ctx context.Context, e *Env) (c Carry, err error) {
 	if err := e.load(ctx, app, other, &c); err != nil {
 		return c, err
 	}
+	if err := e.Lab.Reset(ctx, app); err != nil {
+		return c, err
+	}
+	before, peak, err := e.watchDisk(ctx, app, func() error {
+		_, err := e.Expect(ctx, 0, "install", "--yes", "--host", app)
+		return err
+	})
+	if err != nil {
+		return c, err
+	}
+	c.OnlinePeak = peak - before
 	if err := e.Lab.Reset(ctx, app); err != nil {
 		return c, err
 	}
