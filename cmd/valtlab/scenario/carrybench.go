@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -79,7 +80,7 @@ func (e *Env) load(ctx context.Context, from, to string, c *Carry) error {
 	if err != nil {
 		return err
 	}
-	images := strings.Fields(out)
+	images := slices.Compact(slices.Sorted(slices.Values(strings.Fields(out)))) // an image has several tags
 	c.Images = len(images)
 	source, err := e.Lab.Host(from)
 	if err != nil {
