@@ -29,6 +29,8 @@ type Options struct {
 	Observer Observer
 	DryRun   bool
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
+	// Outlive has the run wait for the end of a lease that somebody holds and does not renew.
+	Outlive bool
 	// Carrier is the bundle that everything comes from; nil: the site's own sources.
 	Carrier *Carrier
 	// SkipChecks leaves out trying the flows that the changes need.

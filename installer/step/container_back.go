@@ -82,6 +82,9 @@ func (c *containerStep) Undo(ctx context.Context, h *Machine) error {
 	if err != nil {
 		return fmt.Errorf("taking back container %s: %w", c.Name, err)
 	}
+	if err := c.removeNext(ctx, engine); err != nil {
+		return err
+	}
 	current, err := inspectOurs(ctx, engine, c.Name)
 	if err != nil {
 		return err

@@ -163,7 +163,7 @@ func mayComeUp(t *testing.T, p ContainerParams, point int) {
 	var up []string
 	for name, state := range ofProject(t, p.Project) {
 		policy := inspect(t, name).HostConfig.RestartPolicy.Name
-		if state == "running" || policy != container.RestartPolicyDisabled && state != "created" {
+		if state == "running" || policy != container.RestartPolicyDisabled {
 			up = append(up, fmt.Sprintf("%s (%s, %s)", name, state, policy))
 		}
 	}
