@@ -48,10 +48,11 @@ func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 			return err
 		}
 	}
-	if err := c.start(ctx, engine); err != nil {
+	started, err := c.start(ctx, engine)
+	if err != nil {
 		return err
 	}
-	if err := c.settle(ctx, engine); err != nil {
+	if err := c.settle(ctx, engine, started); err != nil {
 		return err
 	}
 	if h.Keep != "" {
@@ -144,36 +145,39 @@ func (c *containerStep) create(ctx context.Context, engine *client.Client, watch
 	return nil
 }
 
-// start joins the networks that are missing, sets the restart policy and starts.
-func (c *containerStep) start(ctx context.Context, engine *client.Client) error {
+// start joins the networks that are missing, sets the restart policy and starts. It says
+// whether there was anything to start.
+func (c *containerStep) start(ctx context.Context, engine *client.Client) (started bool, err error) {
 	current, err := engine.ContainerInspect(ctx, c.Name)
 	if err != nil {
-		return fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
+		return false, fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
 	}
 	for _, n := range c.missingNetworks(&current) {
 		if err := engine.NetworkConnect(ctx, n.Name, current.ID, n.engine()); err != nil {
-			return fmt.Errorf("joining container %s to network %s: %w", c.Name, n.Name, err)
+			return false, fmt.Errorf("joining container %s to network %s: %w", c.Name, n.Name, err)
 		}
 	}
 	if current.HostConfig.RestartPolicy != c.restart {
 		if _, err := engine.ContainerUpdate(ctx, current.ID, container.UpdateConfig{RestartPolicy: c.restart}); err != nil {
-			return fmt.Errorf("setting the restart policy of container %s: %w", c.Name, err)
+			return false, fmt.Errorf("setting the restart policy of container %s: %w", c.Name, err)
 		}
 	}
 	if current.State.Running {
-		return nil
+		return false, nil
 	}
 	if err := engine.ContainerStart(ctx, current.ID, container.StartOptions{}); err != nil {
-		return c.explain("starting container", err)
+		return false, c.explain("starting container", err)
 	}
-	return nil
+	return true, nil
 }
 
 // settlePoll is how often a starting container is looked at.
 const settlePoll = 250 * time.Millisecond
 
-// settle waits until the container is healthy, or runs where it has no health check.
-func (c *containerStep) settle(ctx context.Context, engine *client.Client) error {
+// settle waits until the container is healthy, or runs where it has no health check. One
+// that was started just now and that the engine calls unhealthy is not waited for any
+// longer, as with docker compose up --wait: its check has failed as often as it may.
+func (c *containerStep) settle(ctx context.Context, engine *client.Client, started bool) error {
 	wait, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
@@ -189,6 +193,9 @@ func (c *containerStep) settle(ctx context.Context, engine *client.Client) error
 		}
 		if !state.Running && !state.Restarting && state.Status != container.StateCreated {
 			return c.unhealthy(state, "it ended")
+		}
+		if started && state.Health != nil && state.Health.Status == container.Unhealthy {
+			return c.unhealthy(state, "its health check fails")
 		}
 		select {
 		case <-tick.C:

@@ -144,7 +144,7 @@ func (c *containerStep) revive(ctx context.Context, engine *client.Client, was *
 			return c.explain("starting the former container", err)
 		}
 	}
-	return c.settle(ctx, engine)
+	return c.settle(ctx, engine, !found.State.Running)
 }
 
 // Settle removes the container that was set aside: its successor is confirmed.

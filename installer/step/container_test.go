@@ -208,6 +208,15 @@ func TestContainerThatDoesNotGetHealthyKeepsTheOldAside(t *testing.T) {
 	}
 }
 
+func TestContainerThatTheEngineCallsUnhealthyIsNotWaitedFor(t *testing.T) {
+	p := containerFor(t, load(t, probeImage(t, "")))
+	p.Within = "1h" // longer than any test may take
+	p.Spec.Health = &ContainerHealth{Test: []string{"CMD", "/probe", "fail", "no database"}, Interval: "100ms", Retries: 2}
+	if err := makeStep(t, ContainerKind(), p).Apply(t.Context(), engineMachine(nil)); err == nil || !strings.Contains(err.Error(), "its health check fails") {
+		t.Errorf("an ill container: %v", err)
+	}
+}
+
 func TestContainerThatEndsIsToldWithItsExitCode(t *testing.T) {
 	p := containerFor(t, load(t, probeImage(t, "")))
 	p.Spec.Restart, p.Spec.Command = "no", []string{"fail", "x"}

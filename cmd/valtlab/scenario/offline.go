@@ -234,8 +234,16 @@ delete table inet valtlab_count
 table inet valtlab_count {
 	counter others {}
 	set own { type ipv4_addr; flags interval; elements = { OWN } }
-	chain sent { type filter hook output priority -300; ip daddr @own return; ip daddr 0.0.0.0/0 counter name others }
-	chain passed { type filter hook forward priority -300; ip daddr @own return; ip daddr 0.0.0.0/0 counter name others }
+	chain sent {
+		type filter hook output priority -300;
+		ip daddr @own return
+		ip daddr 0.0.0.0/0 counter name others
+	}
+	chain passed {
+		type filter hook forward priority -300;
+		ip daddr @own return
+		ip daddr 0.0.0.0/0 counter name others
+	}
 }
 `
 
