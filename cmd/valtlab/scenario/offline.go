@@ -72,7 +72,10 @@ func offline(ctx context.Context, e *Env) (err error) {
 	if err := e.sealed(ctx, hosts, "the same bundle again", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
-	return e.serves(ctx)
+	if err := e.serves(ctx); err != nil {
+		return err
+	}
+	return e.Timed("carried in 200 days late", func() error { return e.carriedLate(ctx, hosts) })
 }
 
 // maker adds the host that bundles are made on, with the product and the site's files.
@@ -228,21 +231,27 @@ func (e *Env) offlineSite(ctx context.Context, hosts []string) (string, error) {
 	return "offline.yaml", nil
 }
 
-// counting is a table that counts what a host sends to anything but the site's own.
+// counting is a table that counts what a host sends by its interface to anything but the
+// site's own, its containers' packets included.
 const counting = `table inet valtlab_count
 delete table inet valtlab_count
 table inet valtlab_count {
 	counter others {}
+	set seen { type ipv4_addr . inet_proto; flags dynamic; size 64; }
 	set own { type ipv4_addr; flags interval; elements = { OWN } }
 	chain sent {
 		type filter hook output priority -300;
+		oifname != "eth0" return
 		ip daddr @own return
 		ip daddr 0.0.0.0/0 counter name others
+		update @seen { ip daddr . meta l4proto }
 	}
 	chain passed {
 		type filter hook forward priority -300;
+		oifname != "eth0" return
 		ip daddr @own return
 		ip daddr 0.0.0.0/0 counter name others
+		update @seen { ip daddr . meta l4proto }
 	}
 }
 `
@@ -272,16 +281,17 @@ func (e *Env) sealed(ctx context.Context, hosts []string, name string, args []st
 		}
 		e.Measure(h, "%d packets to anything but the site's own", sent)
 		if sent > 0 {
-			return fmt.Errorf("%s: %s sent %d packets to others than the controller and the site's hosts", name, h, sent)
+			seen, err := e.inNetworkOf(ctx, h, "nft", "list", "set", "inet", "valtlab_count", "seen")
+			return errors.Join(fmt.Errorf("%s: %s sent %d packets to others than the controller and the site's hosts: %s", name, h, sent, seen), err)
 		}
 	}
 	return nil
 }
 
-// siteAddresses are loopback, Docker's own networks, the controller, the hosts and the
+// siteAddresses are the controller, the hosts and the
 // cameras that the media servers record.
 func (e *Env) siteAddresses() []string {
-	own := []string{"127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", e.Lab.World().Prev().String()} // the bridge's address is the controller's
+	own := []string{e.Lab.World().Prev().String()} // the bridge's address is the controller's
 	hosts, err := e.Lab.Hosts()
 	if err != nil {
 		return own
@@ -297,11 +307,7 @@ func (e *Env) siteAddresses() []string {
 
 // strayPackets reads the counter.
 func (e *Env) strayPackets(ctx context.Context, host string) (int, error) {
-	pid, err := e.Lab.Engine().PID(ctx, e.Lab.Container(host))
-	if err != nil {
-		return 0, err
-	}
-	out, err := outputOf(ctx, "nsenter", "--target", strconv.Itoa(pid), "--net", "--", "nft", "list", "counter", "inet", "valtlab_count", "others")
+	out, err := e.inNetworkOf(ctx, host, "nft", "list", "counter", "inet", "valtlab_count", "others")
 	if err != nil {
 		return 0, err
 	}
@@ -312,6 +318,15 @@ func (e *Env) strayPackets(ctx context.Context, host string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("reading the counter of %s: %q", host, out)
+}
+
+// inNetworkOf is the output of a program of this machine in a host's network.
+func (e *Env) inNetworkOf(ctx context.Context, host string, argv ...string) (string, error) {
+	pid, err := e.Lab.Engine().PID(ctx, e.Lab.Container(host))
+	if err != nil {
+		return "", err
+	}
+	return outputOf(ctx, "nsenter", append([]string{"--target", strconv.Itoa(pid), "--net", "--"}, argv...)...)
 }
 
 func (e *Env) worldOff(ctx context.Context) error {
