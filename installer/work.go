@@ -149,7 +149,7 @@ func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]a
 			errs = append(errs, fmt.Errorf("host %s: %w", host, err))
 		}
 	}
-	return reply.Findings, errors.Join(errs...)
+	return reply.Findings, errors.Join(append(errs, w.room(ctx, i, steps, reply.Findings))...)
 }
 
 // Engine asks what a host's media engine does now.

@@ -38,6 +38,7 @@ type flags struct {
 	lease       time.Duration // how long the site's lease is held without renewing it
 	bundle      []string      // files of the bundle that everything comes from
 	signers     string        // file of keys whose bundles are trusted
+	limit       int           // hosts that fetch at a time
 }
 
 // commands lists every command. A new one is one file and one line here.
