@@ -18,7 +18,15 @@ const (
 
 // sensitive judges a name, such as "MYSQL_ROOT_PASSWORD", "apiKey", "Authorization".
 func sensitive(name string) field {
-	lower := strings.ToLower(strings.NewReplacer("-", "_", ".", "_").Replace(name))
+	lower := strings.Map(func(c rune) rune {
+		switch {
+		case c == '-' || c == '.':
+			return '_'
+		case c >= 'A' && c <= 'Z':
+			return c + 'a' - 'A'
+		}
+		return c
+	}, name)
 	switch lower {
 	case "authorization", "proxy_authorization", "cookie", "set_cookie", "x_api_key", "x_auth_token", "x_registry_auth":
 		return headerField
@@ -245,3 +253,6 @@ func (s *scan) wrap(i int) int {
 	}
 	return 0
 }
+
+// Sensitive says whether something of that name, such as a variable, holds a secret.
+func Sensitive(name string) bool { return sensitive(name) != otherField }
