@@ -1,8 +1,9 @@
-// Package support gathers on one host what people who help from afar ask for: journals,
-// logs, states, versions. It exists so that nobody has to be asked for it file by file, and
-// so that nobody sends a secret along: what is known to be one, and what looks like one,
-// is taken out here, before anything leaves the host (redact). It changes nothing. What
-// becomes of the parts is the controller's business (installer, Support).
+// Package support puts together what people who help from afar ask for: journals, logs,
+// states, versions, in one archive with a list of what is in it. It exists so that nobody
+// has to be asked for it file by file, and so that nobody sends a secret along: what is
+// known to be one, and what looks like one, is taken out on the host before anything
+// leaves it, and again at the controller, which knows others (redact). Gather is the host's
+// side, Archive the controller's. It changes nothing on a host and sends nothing anywhere.
 package support
 
 import (
