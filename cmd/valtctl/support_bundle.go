@@ -104,7 +104,7 @@ func (a *app) supportBundle(ctx context.Context, f supporting, file string) (rep
 	if o.Connect, err = a.connect(s, nothingStays); err != nil {
 		return report{}, err
 	}
-	made := a.now().UTC()
+	made := a.now().UTC().Truncate(time.Second)
 	if file == "" {
 		file = "valtctl-support-" + s.ID + "-" + made.Format(time.DateOnly) + ".tar.gz"
 	}

@@ -107,12 +107,18 @@ func (s *scan) value(from, at int, kind field, label string) {
 	if at >= len(s.text) || bytes.HasPrefix(s.text[at:], []byte(marker)) {
 		return
 	}
+	if collection.Match(s.text[from:min(len(s.text), at+1)]) || bytes.HasPrefix(s.text[at:], []byte(`\n`)) {
+		return // names of what is kept elsewhere, or a block of them in a quoted file
+	}
 	if s.text[at] == '[' && kind != headerField && at+1 < len(s.text) && bytes.IndexByte([]byte("\"'\\ \n]{"), s.text[at+1]) >= 0 || s.text[at] == '[' && kind == headerField {
 		s.list(from, at+1, kind, label)
 		return
 	}
 	if level, quote := quoteAt(s.text[at:]); quote != 0 {
 		start := at + level + 1
+		if end := bytes.IndexByte(s.text[start:min(len(s.text), start+maxName)], quote); end >= 0 && s.names[string(bytes.TrimRight(s.text[start:start+end], `\`))] {
+			return
+		}
 		if !bytes.HasPrefix(s.text[start:], []byte(marker)) {
 			s.pieces(from, start, func(i int) bool { return closes(s.text, i, level, quote) }, label)
 		}
@@ -132,6 +138,7 @@ func (s *scan) value(from, at int, kind field, label string) {
 
 var (
 	opensObject = regexp.MustCompile(`^\{\s*["'\\}]`)
+	collection  = regexp.MustCompile(`^(?i)(?:secrets|credentials|tokens)[\\"']{0,8}\s{0,8}[:=]\s{0,8}[\[{]$`)
 	literal     = regexp.MustCompile(`^(?:null|true|false|nil)(?:[\s,;)}\]]|$)`)
 	number      = regexp.MustCompile(`^\d{1,12}(?:[\s,;)}\]]|$)`)
 )

@@ -81,7 +81,9 @@ func (h *Hider) standIn(kind, text string) string {
 		h.numbers[kind]++
 		stand := fmt.Sprintf("%s-%d", kind, h.numbers[kind])
 		h.stands[id] = stand
-		h.legend[stand] = text
+		if kind != kindCertificate { // it is known by its place
+			h.legend[stand] = text
+		}
 	}
 	return h.stands[id]
 }

@@ -41,14 +41,16 @@ type Redactor struct {
 	needles  []needle
 	byPrefix map[[shortest]byte][]int // into needles
 	pairs    [1 << 16 / 64]uint64     // a bit for each two bytes that a needle begins with
+	names    map[string]bool
 	short    []string
 }
 
 // New knows the secrets given; one without a value is none.
 func New(secrets []Secret) *Redactor {
-	r := &Redactor{byPrefix: map[[shortest]byte][]int{}}
+	r := &Redactor{byPrefix: map[[shortest]byte][]int{}, names: map[string]bool{}}
 	seen := map[string]bool{}
 	for _, s := range secrets {
+		r.names[s.Name] = true
 		forms := forms(s.Value)
 		if len(forms) == 0 && len(bytes.TrimSpace(s.Value)) > 0 {
 			r.short = append(r.short, s.Name)
@@ -103,7 +105,7 @@ const marker = "[removed:"
 
 // find is every secret in a window of a stream.
 func (r *Redactor) find(window []byte, first bool) []hit {
-	s := scan{text: window, first: first}
+	s := scan{text: window, first: first, names: r.names}
 	s.shapes()
 	s.hits = append(s.hits, r.known(window)...)
 	return s.hits

@@ -106,7 +106,10 @@ func TestShapesOfSecrets(t *testing.T) {
 		{`{"password":"a\"b","user":"x"}`, `{"password":"[removed:password]","user":"x"}`},
 		{`{"m":"{\"password\":\"ab\",\"user\":\"x\"}"}`, `{"m":"{\"password\":\"[removed:password]\",\"user\":\"x\"}"}`},
 		{`'db_pass' => 'abc', 'host' => 'h'`, `'db_pass' => '[removed:password]', 'host' => 'h'`},
-		{`{"tokens":["a","b"],"n":2}`, `{"tokens":["[removed:token]","[removed:token]"],"n":2}`},
+		{`{"passwords":["a","b"],"n":2}`, `{"passwords":["[removed:password]","[removed:password]"],"n":2}`},
+		{`{"secrets":["db","app"]}`, `{"secrets":["db","app"]}`},
+		{"secrets: [db, app]\nsecrets: { db: { file: /etc/x } }", "secrets: [db, app]\nsecrets: { db: { file: /etc/x } }"},
+		{`"a:\n  secrets:\n    db: {file: /etc/x}\n"`, `"a:\n  secrets:\n    db: {file: /etc/x}\n"`},
 		{`{"token":17,"token2":"x7"}`, `{"token":17,"token2":"[removed:token]"}`},
 		{`{"password":null,"secret":{"file":"/etc/x"}}`, `{"password":null,"secret":{"file":"/etc/x"}}`},
 		{"password_file: ~/.config/registry", "password_file: ~/.config/registry"},
@@ -129,6 +132,15 @@ func TestShapesOfSecrets(t *testing.T) {
 		if !bytes.Equal(again, got) || len(counts) != 0 {
 			t.Errorf("a second time: %q became %q, %v", got, again, counts)
 		}
+	}
+}
+
+// A step names the secret that it needs; that is no secret.
+func TestTheNameOfASecretStays(t *testing.T) {
+	text := `{"password_secret":"registry-password","key_secret":"another"}`
+	got, _ := New([]Secret{{"registry-password", []byte("hunter22")}}).Bytes([]byte(text))
+	if want := `{"password_secret":"registry-password","key_secret":"[removed:password]"}`; string(got) != want {
+		t.Errorf("%s", got)
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 // scan looks for what has the shape of a secret in one window.
 type scan struct {
 	text  []byte
-	first bool // nothing comes before text
+	first bool            // nothing comes before text
+	names map[string]bool // of secrets: a field that holds one holds no secret
 	hits  []hit
 }
 

@@ -89,7 +89,7 @@ func NewArchive(r *redact.Redactor, perHost int64) (*Archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("making a folder for what is gathered: %w", err)
 	}
-	return &Archive{dir: dir, redactor: r, perHost: perHost, spool: map[string]string{}}, nil
+	return &Archive{dir: dir, redactor: r, perHost: perHost, left: []ManifestFile{}, spool: map[string]string{}}, nil
 }
 
 // Close removes what has gathered.
@@ -180,7 +180,7 @@ const maxFiles = 20000
 
 // Part takes the next one.
 func (r *Receiver) Part(p Part) error {
-	if p.Path != r.path {
+	if p.Path != r.path || p.Path == "" {
 		if len(r.content) > 0 {
 			return fmt.Errorf("gathering from host %s: %s has no end", r.host, r.path)
 		}

@@ -159,12 +159,17 @@ func (h *host) facts(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("gathering facts: %w", err)
 	}
-	f, err := facts.Gather(ctx, facts.Options{Root: h.Machine.Root, Docker: engine, Now: h.Machine.Now, Full: true})
-	if err != nil {
-		return err
+	o := facts.Options{Root: h.Machine.Root, Docker: engine, Now: h.Machine.Now, Full: true}
+	f, err := facts.Gather(ctx, o)
+	if err != nil { // a damaged list of packages must not hide the rest
+		o.Full = false
+		var less error
+		if f, less = facts.Gather(ctx, o); less != nil {
+			return less
+		}
 	}
 	f.DpkgStatus, f.Keyring = "", nil // of use to apt alone
-	return writeJSON(out, f)
+	return errors.Join(err, writeJSON(out, f))
 }
 
 func (h *host) survey(ctx context.Context, out io.Writer) error {
