@@ -115,6 +115,7 @@ func TestShapesOfSecrets(t *testing.T) {
 		{"password_file: ~/.config/registry", "password_file: ~/.config/registry"},
 		{"Failed password for root from 10.0.0.1 port 22", "Failed password for root from 10.0.0.1 port 22"},
 		{"mysql --user root --password hunter2 -h db", "mysql --user root --password [removed:password] -h db"},
+		{"registry-secret is a word", "registry-secret is a word"},
 		{"curl --token=abc h", "curl --token=[removed:token] h"},
 		{"CREATE USER 'a'@'%' IDENTIFIED BY 'hunter2';", "CREATE USER 'a'@'%' IDENTIFIED BY '[removed:password]';"},
 		{"apiKey = abcdef", "apiKey = [removed:password]"},

@@ -82,7 +82,7 @@ func (s *scan) whole(i int, shape *regexp.Regexp, name string) {
 func (s *scan) dash(i int) {
 	rest := s.text[i:min(len(s.text), i+128)]
 	switch {
-	case i > 0 && s.text[i-1] == '-':
+	case i > 0 && wordByte(s.text[i-1]): // inside a word
 	case bytes.HasPrefix(rest, []byte("-----BEGIN ")):
 		if begin := reKeyBegin.Find(rest); begin != nil {
 			s.key(i, i+len(begin))
