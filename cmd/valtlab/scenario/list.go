@@ -27,6 +27,7 @@ func All() []Scenario {
 		{"two-controllers", "of two runs one works; one that slept past its lease changes nothing; a reinstalled host gives out no old token", twoControllers},
 		{"fleet-simulation", "rollouts over fleets on paper never breach budget or floor, and explain every host", fleetSimulation},
 		{"offline", "a site is installed and updated from bundles alone, and no packet leaves it", offline},
+		{"support-secrets", "an archive for support has the logs and journals of every host that can be reached, and none of ten planted secrets", supportSecrets},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},
