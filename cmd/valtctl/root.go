@@ -64,6 +64,7 @@ func (a *app) commands() []*cobra.Command {
 		a.trustCommand(),
 		a.lockCommand(),
 		a.bundleCommand(),
+		a.supportBundleCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),
 		a.txnResumeCommand(),

@@ -8,6 +8,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -31,6 +32,7 @@ const (
 	methodLease      = "lease"
 	methodEngine     = "engine"
 	methodCarry      = "carry"
+	methodSupport    = "support"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -50,6 +52,7 @@ type Handlers struct {
 	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
+	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler

@@ -77,6 +77,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodTxnConfirm: answer(h.TxnConfirm),
 		methodLease:      answer(h.Lease),
 		methodEngine:     answer(h.Engine),
+		methodSupport:    stream(m, lines(h.Support)),
 		methodCancel:     cancelCall,
 	}
 }

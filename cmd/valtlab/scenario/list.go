@@ -30,6 +30,7 @@ func All() []Scenario {
 		{"delta", "a bundle for servers that have most of a release carries what changed and no more, once", delta},
 		{"damage", "a bundle that a medium or a person damaged is refused by the name of the part or blob, and nothing is changed", damage},
 		{"bundle-cut", "the making of a bundle and an installation from it go on where they were cut, measured in bytes", bundleCut},
+		{"support-secrets", "an archive for support has the logs and journals of every host that can be reached, and none of ten planted secrets", supportSecrets},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},
