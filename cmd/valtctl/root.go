@@ -62,6 +62,7 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.lockCommand(),
+		a.scheduleCommand(),
 		a.bundleCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),

@@ -21,6 +21,8 @@ type State struct {
 	// Looked is when it last looked ahead, and Found what would not work then.
 	Looked time.Time `json:"looked,omitzero"`
 	Found  []string  `json:"found,omitempty"`
+	// Announced is the release that people know of as coming.
+	Announced string `json:"announced,omitempty"`
 	// Attempt is what was last done in a window.
 	Attempt *Attempt `json:"attempt,omitempty"`
 	// Missed is the opening of the last window whose loss was told.
@@ -29,8 +31,10 @@ type State struct {
 	Halted string `json:"halted,omitempty"`
 	// Skipped counts the windows in a row in which a host was not quiet in time.
 	Skipped map[string]int `json:"skipped,omitempty"`
-	// Unsent are the notices that could not be delivered yet.
-	Unsent []Notice `json:"unsent,omitempty"`
+	// Undelivered counts Unsent, the notices that could not be delivered yet. They are kept in
+	// a file of their own, since their reports are long.
+	Undelivered int      `json:"undelivered,omitempty"`
+	Unsent      []Notice `json:"-"`
 }
 
 // Schema marks a State.
@@ -54,6 +58,8 @@ type Attempt struct {
 	Run     string    `json:"run,omitempty"` // the rollout's; empty: none was begun
 	Release string    `json:"release,omitempty"`
 	Outcome string    `json:"outcome,omitempty"`
+	// Resumed counts how often it was gone on with.
+	Resumed int `json:"resumed,omitempty"`
 }
 
 // Offer is what the release repository and the site say.

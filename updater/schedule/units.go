@@ -6,15 +6,17 @@ import (
 	"path"
 	"strings"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// Where the schedule keeps what it needs, on the host that runs it.
+// UnitName is the service's and the timer's.
+const UnitName = "valtctl-schedule"
+
+// What the units below are written for.
 const (
-	UnitName    = "valtctl-schedule" // .service and .timer
-	samplePath  = "/usr/bin/valtctl"
-	sampleSite  = "/var/lib/valtctl/site/SITE/schedule/site.yaml"
-	stateFolder = "/var/lib/valtctl/site"
+	samplePath = "/usr/bin/valtctl"
+	sampleSite = "/var/lib/valtctl/site/SITE/schedule/site.yaml"
 )
 
 // The units, for the program and the site of an example; packaging/systemd links to them.
@@ -25,17 +27,8 @@ var (
 	timerText string
 )
 
-// Folder is where the copy of a site that the schedule works from is kept.
-func Folder(site string) string { return path.Join(stateFolder, site, "schedule") }
-
-// SiteFile is the site file of that copy.
-func SiteFile(site string) string { return path.Join(Folder(site), "site.yaml") }
-
-// StateFile is what the schedule of a site remembers.
-func StateFile(site string) string { return path.Join(stateFolder, site, "schedule.json") }
-
-// PauseFile holds a person's word that nothing is to be begun.
-func PauseFile(site string) string { return path.Join(stateFolder, site, "pause.json") }
+// SiteFile is the site file of the copy that the schedule works from.
+func SiteFile(site string) string { return path.Join(facts.ScheduleFolder(site), "site.yaml") }
 
 // Units are the service and the timer of a site, run by the program at a path.
 func Units(program, site string) (service, timer string, err error) {
