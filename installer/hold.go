@@ -37,9 +37,9 @@ type Hold struct {
 	lost  error
 }
 
-// leaseHost is the host that keeps the site's lease: the application's, else the first
+// LeaseHost is the host that keeps the site's lease: the application's, else the first
 // media host of the site file.
-func leaseHost(s *site.Site) site.Host {
+func LeaseHost(s *site.Site) site.Host {
 	for _, h := range s.Hosts {
 		if h.Has(site.App) {
 			return h
@@ -51,7 +51,7 @@ func leaseHost(s *site.Site) site.Host {
 // hold takes the site's lease for this run and keeps it until release. The context that
 // it returns ends when the lease is lost. rollout is kept beside it; nil: nothing is.
 func (r *run) hold(ctx context.Context, rollout json.RawMessage) (*Hold, context.Context, error) {
-	h := &Hold{run: r, host: leaseHost(r.Site), lasts: r.Lease, done: make(chan struct{})}
+	h := &Hold{run: r, host: LeaseHost(r.Site), lasts: r.Lease, done: make(chan struct{})}
 	if h.lasts == 0 {
 		h.lasts = DefaultLease
 	}

@@ -63,7 +63,8 @@ type run struct {
 	chosen   *chosen
 	result   *Result
 
-	held *Hold // the site's lease, once it is held
+	held *Hold                        // the site's lease, once it is held
+	more map[string]map[string][]byte // secrets of this run alone, by host
 
 	links sync.Mutex // guards what fleet holds once hosts are followed
 }

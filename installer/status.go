@@ -20,7 +20,9 @@ type HostFacts struct {
 	Host         string      `json:"host"`
 	Facts        facts.Facts `json:"facts"`
 	Transactions []agent.Txn `json:"transactions,omitempty"`
-	Err          error       `json:"-"`
+	// Schedule is what it has written down of unattended runs; nil: nothing.
+	Schedule *agent.Schedule `json:"schedule,omitempty"`
+	Err      error           `json:"-"`
 	// Attended says that a run holds the site's lease: what the host is at, it looks after.
 	Attended bool `json:"-"`
 }
@@ -54,7 +56,7 @@ func Look(ctx context.Context, o Options) (*SiteFacts, error) {
 		return nil, err
 	}
 	found := &SiteFacts{Hosts: make([]HostFacts, len(hosts))}
-	keeper, asked := leaseHost(o.Site), hosts
+	keeper, asked := LeaseHost(o.Site), hosts
 	if !slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Name == keeper.Name }) {
 		asked = append(slices.Clone(hosts), keeper)
 	}
@@ -92,7 +94,7 @@ func ask(ctx context.Context, o Options, host site.Host, full bool, more func(*s
 		if err != nil {
 			return err
 		}
-		h.Facts, h.Transactions = reply.Facts, reply.Transactions
+		h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
 		if more == nil {
 			return nil
 		}

@@ -63,6 +63,7 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.lockCommand(),
+		a.scheduleCommand(),
 		a.bundleCommand(),
 		a.supportBundleCommand(),
 		a.agentCommand(),
