@@ -227,6 +227,9 @@ func (d *document) remove(field string) ([]byte, error) {
 	if p == nil {
 		return d.text, nil
 	}
+	if up, ok := parent(parts); ok && len(pairs(n)) == 1 {
+		return d.remove(up) // a key without values would be a mistake
+	}
 	if closing(n) != nil {
 		return d.removeFlow(n, p)
 	}
@@ -240,6 +243,22 @@ func (d *document) remove(field string) ([]byte, error) {
 		end = d.lines[to]
 	}
 	return d.splice(d.lines[from.Line-1], end, ""), nil
+}
+
+// parent is the key around a field; a list's item is none.
+func parent(parts []segment) (string, bool) {
+	if len(parts) < 2 || parts[len(parts)-2].key == "" {
+		return "", false
+	}
+	field := ""
+	for _, s := range parts[:len(parts)-1] {
+		if s.key == "" {
+			field += fmt.Sprintf("[%d]", s.index)
+			continue
+		}
+		field = joined(field, s.key)
+	}
+	return field, true
 }
 
 // removeFlow takes a key out of a mapping in brackets, with one comma.
