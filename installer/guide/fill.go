@@ -19,7 +19,7 @@ type FromFlag struct{ Flag, Text string }
 // choice has a usual answer from that. What is missing or wrong is named with its flag, all
 // at once. Look is asked about every answer that Check finds right.
 func (g *Guide) Fill(given Given, look func(Question, string) error) error {
-	g.prepare(given)
+	g.Prepare(given)
 	var errs []error
 	used := map[string]bool{}
 	for {
@@ -42,7 +42,7 @@ func (g *Guide) Fill(given Given, look func(Question, string) error) error {
 		}
 		err := g.Check(q, from.Text)
 		if err == nil {
-			err = look(q, q.normal(from.Text))
+			err = look(q, q.Normal(from.Text))
 		}
 		if err != nil {
 			errs = append(errs, refused(from.Flag, err))
@@ -59,15 +59,15 @@ func (g *Guide) nextOf(given Given, used map[string]bool) (Question, bool) {
 		if !g.done[q.Field] || ok && !used[q.Field] && q.fixed == "" {
 			return q, true
 		}
-		if ok && q.fixed != "" && q.normal(given[q.Field].Text) == q.fixed {
+		if ok && q.fixed != "" && q.Normal(given[q.Field].Text) == q.fixed {
 			used[q.Field] = true
 		}
 	}
 	return Question{}, false
 }
 
-// prepare follows from the flags what the first questions would have asked.
-func (g *Guide) prepare(given Given) {
+// Prepare adds to the flags what follows from them.
+func (g *Guide) Prepare(given Given) {
 	set := func(field, text string) {
 		if _, ok := given[field]; !ok {
 			given[field] = FromFlag{Text: text}

@@ -152,7 +152,12 @@ func (g *Guide) Default(q Question) string {
 
 // Answer keeps an answer that Check has found right.
 func (g *Guide) Answer(q Question, text string) {
-	g.answer[q.Field], g.done[q.Field] = q.normal(text), true
+	if q.key() == "address" && g.answer[q.Field] != q.Normal(text) {
+		look := ofHost(q.Server, Look) // it is another server now
+		delete(g.answer, look)
+		g.done[look] = false
+	}
+	g.answer[q.Field], g.done[q.Field] = q.Normal(text), true
 }
 
 // Back reopens the question before this one; false at the first.
@@ -221,7 +226,7 @@ func (g *Guide) Path(text string) string {
 // Check says whether an answer will do, in the words that the site file's own mistakes are
 // told in. The error is a *Wrong.
 func (g *Guide) Check(q Question, text string) error {
-	text = q.normal(text)
+	text = q.Normal(text)
 	switch {
 	case text == "" && !q.Optional:
 		return &Wrong{"it needs an answer", q.Example}

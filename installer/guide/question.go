@@ -82,8 +82,8 @@ var (
 	separator = regexp.MustCompile(`[\s,;]+`)
 )
 
-// normal is an answer as it is kept: without spaces around it, and a list with commas.
-func (q Question) normal(text string) string {
+// Normal is an answer as it is kept: without spaces around it, and a list with commas.
+func (q Question) Normal(text string) string {
 	text = strings.TrimSpace(text)
 	switch {
 	case q.Kind == List && q.spaced:
@@ -119,7 +119,7 @@ func splitAt(text, separators string) []string {
 
 // Items takes the answer to a list apart.
 func (q Question) Items(text string) []string {
-	if text = q.normal(text); q.spaced {
+	if text = q.Normal(text); q.spaced {
 		return splitAt(text, ",;\n")
 	}
 	return split(text)
