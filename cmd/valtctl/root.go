@@ -44,6 +44,7 @@ type flags struct {
 // commands lists every command. A new one is one file and one line here.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.initCommand(),
 		a.installCommand(),
 		a.updateCommand(),
 		a.rollbackCommand(),
