@@ -56,10 +56,15 @@ func bundleCut(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.cutInstall(ctx, app[0], name, c); err != nil {
-		return err
+	for _, how := range e.strikes("cut", "killed") {
+		if err := e.cutInstall(ctx, app[0], how, name, c); err != nil {
+			return err
+		}
+		if err := e.Lab.Reset(ctx, app...); err != nil { // alone it is no site
+			return err
+		}
 	}
-	return e.Lab.Reset(ctx, app...) // alone it is no site
+	return nil
 }
 
 // received is how many bytes have come to a host.
@@ -105,17 +110,21 @@ func (e *Env) cutMakings(ctx context.Context) (string, error) {
 	}
 	m := &cutMaking{Env: e, file: file, size: size, whole: after - before}
 	e.Measure("made undisturbed", "%d bytes, for which %d came", size, m.whole)
-	strikes := []string{"killed", "cut"}
-	if e.Sample {
-		strikes = strikes[e.Random.IntN(2):][:1]
-	}
-	for _, how := range strikes {
+	for _, how := range e.strikes("killed", "cut") {
 		if err := m.struck(ctx, how); err != nil {
 			return "", err
 		}
 	}
 	name := "cut.bundle"
 	return name, e.fetchFile(ctx, makerName, file, e.Lab.Path(name))
+}
+
+// strikes are all the ways of a whole run, and one of them in a sample.
+func (e *Env) strikes(all ...string) []string {
+	if e.Sample {
+		return all[e.Random.IntN(len(all)):][:1]
+	}
+	return all
 }
 
 // making is the command that makes the bundle.
@@ -209,10 +218,11 @@ func (m *cutMaking) strike(ctx context.Context, how string, at int64) (int64, er
 	return m.number(ctx, makerName, "stat", "--format", "%s", partial)
 }
 
-// cutInstall installs one host from the bundle, cuts its link while bytes come, and wants no
-// more to come in all than it takes.
-func (e *Env) cutInstall(ctx context.Context, host, name string, c *carriedList) error {
-	takes, err := c.takes([]string{"db", "messaging", "web"})
+// cutInstall installs a bare host from the bundle, strikes while bytes come, and wants no
+// more to come in all than it takes. What a layer had that was under way is lost with the
+// engine's pull, where nobody is there to go on with it.
+func (e *Env) cutInstall(ctx context.Context, host, how, name string, c *carriedList) error {
+	takes, largest, err := c.takes([]string{"db", "messaging", "web"})
 	if err != nil {
 		return err
 	}
@@ -228,31 +238,23 @@ func (e *Env) cutInstall(ctx context.Context, host, name string, c *carriedList)
 		return err
 	}
 	at := takes/10 + e.Random.Int64N(takes*7/10)
-	for {
-		now, err := e.received(ctx, host)
-		if err != nil {
-			return err
-		}
-		if now-before >= at {
-			break
-		}
-		select {
-		case err := <-u.ended:
-			return fmt.Errorf("waiting for %d bytes to come to %s: it ended (%v): %s", at, host, err, u.stderr)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	d := cutForSample
-	if err := fault.Hold(ctx, e.Lab, fault.Packets{Host: host, Verdict: fault.Drop}, d); err != nil {
+	if err := e.untilReceived(ctx, host, before+at, u); err != nil {
 		return err
 	}
-	code, err := u.end(ctx)
+	most := int64(float64(takes)*(1+carryingShare)) + carryingMore
+	code := -1
+	if how == "killed" {
+		most += largest
+		err = u.kill(ctx)
+	} else if err = fault.Hold(ctx, e.Lab, fault.Packets{Host: host, Verdict: fault.Drop}, cutForSample); err == nil {
+		code, err = u.end(ctx)
+	}
 	if err != nil {
 		return err
 	}
-	e.Measure("the installation cut", "when %d bytes of about %d had come, for %s; the controller's exit code %d", at, takes, d, code)
+	e.Measure("the installation "+how, "when %d bytes of about %d had come; the controller's exit code %d", at, takes, code)
 	if code != 0 {
-		if _, err := e.Expect(ctx, 0, "resume", "--yes", "--bundle", name, "--host", host); err != nil {
+		if err := e.resumeFrom(ctx, host, name); err != nil {
 			return err
 		}
 	}
@@ -260,7 +262,6 @@ func (e *Env) cutInstall(ctx context.Context, host, name string, c *carriedList)
 	if err != nil {
 		return err
 	}
-	most := int64(float64(takes)*(1+carryingShare)) + carryingMore
 	e.Measure("in all", "%d bytes came, where %d may", after-before, most)
 	if after-before > most {
 		return fmt.Errorf("%d bytes came to %s in all, and it takes about %d", after-before, host, takes)
@@ -269,10 +270,47 @@ func (e *Env) cutInstall(ctx context.Context, host, name string, c *carriedList)
 	return err
 }
 
+// untilReceived waits until so many bytes have come to a host, while the product runs.
+func (e *Env) untilReceived(ctx context.Context, host string, want int64, u *underWay) error {
+	for {
+		now, err := e.received(ctx, host)
+		if err != nil {
+			return err
+		}
+		if now >= want {
+			return nil
+		}
+		select {
+		case err := <-u.ended:
+			return fmt.Errorf("waiting for bytes to come to %s: it ended (%w): %s", host, errors.Join(err), u.stderr)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// resumeFrom is the next run, as soon as the lease of the one before has passed.
+func (e *Env) resumeFrom(ctx context.Context, host, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, hostWithin)
+	defer cancel()
+	for {
+		result, err := e.Run(ctx, "resume", "--yes", "--bundle", name, "--host", host)
+		switch {
+		case err != nil:
+			return err
+		case result.Code == 0:
+			return nil
+		case result.Code != 5:
+			return fmt.Errorf("resuming the installation: exit %d: %s", result.Code, result.Stderr)
+		}
+		if err := pause(ctx, 5*time.Second); err != nil {
+			return err
+		}
+	}
+}
+
 // takes is how many bytes a bare host takes: this program, the lists and packages, and the
-// layers of its images.
-func (c *carriedList) takes(images []string) (int64, error) {
-	var sum int64
+// layers of its images, and how many the largest of those has.
+func (c *carriedList) takes(images []string) (sum, largest int64, err error) {
 	counted := map[string]bool{}
 	put := func(digest string) {
 		if size, ok := c.size(digest); ok && !counted[digest] {
@@ -286,9 +324,11 @@ func (c *carriedList) takes(images []string) (int64, error) {
 			}
 			layers, err := c.layers(i.Manifest, i.Config)
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			for digest := range layers {
+				size, _ := c.size(digest)
+				largest = max(largest, size)
 				put(digest)
 			}
 		}
@@ -298,5 +338,5 @@ func (c *carriedList) takes(images []string) (int64, error) {
 			put(f.Digest)
 		}
 	}
-	return sum, nil
+	return sum, largest, nil
 }
