@@ -39,17 +39,26 @@ func Status(ctx context.Context, o Options, drift bool) (*SiteStatus, error) {
 	if found == nil {
 		return nil, err
 	}
-	st := &SiteStatus{Site: o.Site.ID, Hosts: found.Hosts, Lease: found.Lease}
-	if found.Lease != nil {
-		if st.Intent, err = intentOf(found.Lease.Rollout); err != nil {
-			return st, err
-		}
+	st, err := StatusOf(o.Site.ID, found)
+	if err != nil {
+		return st, err
 	}
 	if drift {
 		st.Drift, err = o.drift(ctx, found.Hosts)
 		return st, err
 	}
 	return st, nil
+}
+
+// StatusOf is the status of a site whose hosts were asked already.
+func StatusOf(site string, found *installer.SiteFacts) (*SiteStatus, error) {
+	st := &SiteStatus{Site: site, Hosts: found.Hosts, Lease: found.Lease}
+	if found.Lease == nil {
+		return st, nil
+	}
+	var err error
+	st.Intent, err = intentOf(found.Lease.Rollout)
+	return st, err
 }
 
 // intentOf reads what stands beside a lease; nil: nothing does.
