@@ -103,14 +103,20 @@ func Support(ctx context.Context, o Options, r support.Request, a *support.Archi
 		return nil, err
 	}
 	found := &SiteFacts{Hosts: make([]HostFacts, len(hosts))}
+	reached := make([]bool, len(hosts))
 	err = each(len(hosts), func(i int) error {
-		found.Hosts[i].Host = hosts[i].Name
-		found.Hosts[i].Err = found.gather(ctx, o, hosts[i], r, a.From(hosts[i].Name), &found.Hosts[i])
-		return found.Hosts[i].Err
+		h := &found.Hosts[i]
+		h.Host = hosts[i].Name
+		h.Err = withSession(ctx, o, hosts[i], func(s *session) error {
+			reached[i] = true
+			return found.gather(ctx, o, s, r, a.From(h.Host), h)
+		})
+		h.Err = advised(h.Host, h.Err)
+		return h.Err
 	})
 	for i := range found.Hosts {
 		h := &found.Hosts[i]
-		a.Asked(h.Host, h.Err)
+		a.Asked(h.Host, reached[i], h.Err)
 		h.Attended = found.Lease != nil && found.Lease.Run != ""
 	}
 	if ctx.Err() != nil {
@@ -120,20 +126,22 @@ func Support(ctx context.Context, o Options, r support.Request, a *support.Archi
 }
 
 // gather asks one host for all that it has, also where a part of it cannot be had.
-func (f *SiteFacts) gather(ctx context.Context, o Options, h site.Host, r support.Request, to *support.Receiver, into *HostFacts) error {
-	r.Secrets = given(o.Site, h)
-	err := withSession(ctx, o, h, func(s *session) error {
-		o.Observer.Observe(Event{Kind: EventNote, Host: h.Name, Text: "gathering journals and logs"})
-		err := s.client.Support(ctx, r, to.Part)
-		reply, asking := s.client.Facts(ctx, agent.FactsRequest{})
-		into.Facts, into.Transactions = reply.Facts, reply.Transactions
-		if h.Name == leaseHost(o.Site).Name {
-			asking = errors.Join(asking, f.askLease(ctx, s))
-		}
-		return errors.Join(err, asking)
-	})
+func (f *SiteFacts) gather(ctx context.Context, o Options, s *session, r support.Request, to *support.Receiver, into *HostFacts) error {
+	r.Secrets = given(o.Site, s.host)
+	o.Observer.Observe(Event{Kind: EventNote, Host: s.host.Name, Text: "gathering journals and logs"})
+	err := s.client.Support(ctx, r, to.Part)
+	reply, asking := s.client.Facts(ctx, agent.FactsRequest{})
+	into.took(reply)
+	if s.host.Name == leaseHost(o.Site).Name {
+		asking = errors.Join(asking, f.askLease(ctx, s))
+	}
+	return errors.Join(err, asking)
+}
+
+// advised says what to do where a problem does not say it itself.
+func advised(host string, err error) error {
 	if all := problem.All(err); len(all) == 1 && all[0].Fix == "" {
-		return &problem.Error{Kind: all[0].Kind, Doing: "gathering from host", Object: h.Name, Err: err,
+		return &problem.Error{Kind: all[0].Kind, Doing: "gathering from host", Object: host, Err: err,
 			Fix: "the archive has what could be had; run it again once the host answers"}
 	}
 	return err

@@ -142,7 +142,7 @@ func (a *app) gather(ctx context.Context, o installer.Options, r support.Request
 	if found == nil {
 		return nil, unreached
 	}
-	status, unread := updater.StatusOf(o.Site.ID, found)
+	status, unread := updater.StatusOf(o.Site.ID, found, a.now())
 	if err := a.addOwn(o, r, archive, status, errors.Join(unreached, unread)); err != nil {
 		return nil, errors.Join(unreached, err)
 	}
