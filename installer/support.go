@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"slices"
 
+	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/site"
@@ -94,35 +94,55 @@ func Hide(s *site.Site, also ...string) *redact.Hider {
 	return h
 }
 
-// Support gathers from every host what support asks for, into the archive. A host that
-// cannot be asked is named there, and the joined error is theirs alone; what others had is
-// in the archive all the same.
-func Support(ctx context.Context, o Options, r support.Request, a *support.Archive) error {
+// Support gathers from every host what support asks for, into the archive, and over the same
+// connections what the hosts are now. A host that cannot be asked is named in both, and the
+// joined error is of such hosts alone; what others had is in the archive all the same.
+func Support(ctx context.Context, o Options, r support.Request, a *support.Archive) (*SiteFacts, error) {
 	hosts, err := picked(o.Site, o.Hosts)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	errs := make([]error, len(hosts))
-	_ = each(len(hosts), func(i int) error {
-		errs[i] = supportOf(ctx, o, hosts[i], r, a.From(hosts[i].Name))
-		return nil
+	found := &SiteFacts{Hosts: make([]HostFacts, len(hosts))}
+	reached := make([]bool, len(hosts))
+	err = each(len(hosts), func(i int) error {
+		h := &found.Hosts[i]
+		h.Host = hosts[i].Name
+		h.Err = withSession(ctx, o, hosts[i], func(s *session) error {
+			reached[i] = true
+			return found.gather(ctx, o, s, r, a.From(h.Host), h)
+		})
+		h.Err = advised(h.Host, h.Err)
+		return h.Err
 	})
-	for i, h := range hosts {
-		a.Asked(h.Name, errs[i])
+	for i := range found.Hosts {
+		h := &found.Hosts[i]
+		a.Asked(h.Host, reached[i], h.Err)
+		h.Attended = found.Lease != nil && found.Lease.Run != ""
 	}
 	if ctx.Err() != nil {
-		return fmt.Errorf("gathering what support asks for: %w", ctx.Err())
+		return nil, fmt.Errorf("gathering what support asks for: %w", ctx.Err())
 	}
-	return errors.Join(slices.DeleteFunc(errs, func(err error) bool { return err == nil })...)
+	return found, err
 }
 
-func supportOf(ctx context.Context, o Options, h site.Host, r support.Request, to *support.Receiver) error {
-	r.Secrets = given(o.Site, h)
-	o.Observer.Observe(Event{Kind: EventNote, Host: h.Name, Text: "gathering journals and logs"})
-	err := withSession(ctx, o, h, func(s *session) error { return s.client.Support(ctx, r, to.Part) })
-	if err != nil && len(problem.All(err)) == 1 && problem.All(err)[0].Fix == "" {
-		return &problem.Error{Kind: problem.KindOf(err), Doing: "gathering from host", Object: h.Name, Err: err,
-			Fix: "the archive has what the others gave; run it again once the host can be reached"}
+// gather asks one host for all that it has, also where a part of it cannot be had.
+func (f *SiteFacts) gather(ctx context.Context, o Options, s *session, r support.Request, to *support.Receiver, into *HostFacts) error {
+	r.Secrets = given(o.Site, s.host)
+	o.Observer.Observe(Event{Kind: EventNote, Host: s.host.Name, Text: "gathering journals and logs"})
+	err := s.client.Support(ctx, r, to.Part)
+	reply, asking := s.client.Facts(ctx, agent.FactsRequest{})
+	into.took(reply)
+	if s.host.Name == LeaseHost(o.Site).Name {
+		asking = errors.Join(asking, f.askLease(ctx, s))
+	}
+	return errors.Join(err, asking)
+}
+
+// advised says what to do where a problem does not say it itself.
+func advised(host string, err error) error {
+	if all := problem.All(err); len(all) == 1 && all[0].Fix == "" {
+		return &problem.Error{Kind: all[0].Kind, Doing: "gathering from host", Object: host, Err: err,
+			Fix: "the archive has what could be had; run it again once the host answers"}
 	}
 	return err
 }

@@ -26,7 +26,7 @@ func archived(t *testing.T, p *practice, hide bool) (files map[string]string, m 
 		t.Fatal(made)
 	}
 	defer a.Close()
-	err = installer.Support(t.Context(), o, support.Request{PerFile: 1 << 20, PerHost: 8 << 20}, a)
+	_, err = installer.Support(t.Context(), o, support.Request{PerFile: 1 << 20, PerHost: 8 << 20}, a)
 	var h *redact.Hider
 	if hide {
 		h = installer.Hide(o.Site)

@@ -20,7 +20,6 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/updater"
 )
@@ -136,30 +135,19 @@ func (f supporting) request() (support.Request, error) {
 	return r, errors.Join(errs...)
 }
 
-// gather asks the hosts and what the site's status is at the same time, and writes the
-// archive whatever they say. Written is nil where nothing was.
+// gather asks the hosts, and writes the archive whatever they say. Written is nil where
+// nothing was.
 func (a *app) gather(ctx context.Context, o installer.Options, r support.Request, archive *support.Archive, file string, made time.Time, hide bool) (*support.Written, error) {
-	type looked struct {
-		status *updater.SiteStatus
-		err    error
-	}
-	looking := make(chan looked, 1)
-	go func() {
-		quiet := o
-		quiet.Observer = installer.Silent{}
-		st, err := updater.Status(ctx, updater.Options{Options: quiet, Kinds: step.NewRegistry(stepKinds())}, false)
-		looking <- looked{st, err}
-	}()
-	unreached := installer.Support(ctx, o, r, archive)
-	found := <-looking
-	if ctx.Err() != nil {
+	found, unreached := installer.Support(ctx, o, r, archive)
+	if found == nil {
 		return nil, unreached
 	}
-	if err := a.addOwn(o, r, archive, found.status, found.err); err != nil {
+	status, unread := updater.StatusOf(o.Site.ID, found, a.now())
+	if err := a.addOwn(o, r, archive, status, errors.Join(unreached, unread)); err != nil {
 		return nil, errors.Join(unreached, err)
 	}
 	m := support.Manifest{Site: o.Site.ID, Made: made, By: o.Who, Version: readBuild(), PerFile: r.PerFile, PerHost: r.PerHost}
-	written, err := archive.Write(file, m, hiderOf(o.Site, found.status, hide))
+	written, err := archive.Write(file, m, hiderOf(o.Site, status, hide))
 	if err != nil {
 		return nil, errors.Join(unreached, err)
 	}
@@ -172,10 +160,8 @@ func hiderOf(s *site.Site, st *updater.SiteStatus, hide bool) *redact.Hider {
 		return nil
 	}
 	var names []string
-	if st != nil {
-		for _, h := range st.Hosts {
-			names = append(names, h.Facts.Hostname)
-		}
+	for _, h := range st.Hosts {
+		names = append(names, h.Facts.Hostname)
 	}
 	return installer.Hide(s, names...)
 }
@@ -186,7 +172,7 @@ func (a *app) addOwn(o installer.Options, r support.Request, archive *support.Ar
 	if err == nil {
 		err = archive.Add("site.yaml", r.PerFile, contentOf(o.Site.File()))
 	}
-	if err == nil && st != nil {
+	if err == nil {
 		err = archive.Add("status.json", r.PerFile, support.JSON(envelope{Schema: "valtctl/v1", Kind: "status", Result: statusOf(st), Errors: problemsOf(unasked)}))
 	}
 	if err != nil {

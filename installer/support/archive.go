@@ -100,9 +100,9 @@ func (a *Archive) Close() error {
 	return nil
 }
 
-// Asked says whether a host could be asked, and what kept it from it.
-func (a *Archive) Asked(host string, err error) {
-	h := ManifestHost{Host: host, Reached: err == nil}
+// Asked says whether a host could be reached, and what went wrong there.
+func (a *Archive) Asked(host string, reached bool, err error) {
+	h := ManifestHost{Host: host, Reached: reached}
 	if err != nil {
 		h.Problem = a.clean(err.Error())
 	}

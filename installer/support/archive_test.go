@@ -97,9 +97,9 @@ func fill(t *testing.T, a *Archive) {
 	}
 	receive(t, a.From("media1"), Part{Path: "x.log", Data: []byte("from 10.0.4.10 OnlyTheContr")}, Part{Path: "x.log", Data: []byte("ollerKnows1\n"), End: &End{Removed: redact.Counts{"password": 2}, Cut: 17}})
 	receive(t, a.From("app1"), Part{Path: "old.log", End: &End{LeftOut: true, Problem: "the limit of the host is reached"}}, Part{Path: "a.log", Data: []byte("app1 is 10.0.4.10\n"), End: &End{}})
-	a.Asked("app1", nil)
-	a.Asked("media1", nil)
-	a.Asked("media2", errors.New("dialling 10.0.4.22: refused"))
+	a.Asked("app1", true, nil)
+	a.Asked("media1", true, nil)
+	a.Asked("media2", false, errors.New("dialling 10.0.4.22: refused"))
 }
 
 func TestTheListSaysWhatIsInTheArchive(t *testing.T) {
