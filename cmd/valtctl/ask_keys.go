@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"runtime"
+	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +37,9 @@ type keys struct {
 	choosing bool // one key is an answer
 	gesture  gesture
 	pasted   string
+
+	entered atomic.Bool   // Enter was given out
+	over    chan struct{} // closed with the prompt's end
 }
 
 // ttyReader reads what was typed. With a wait it gives up after it, with nothing.
@@ -42,7 +48,44 @@ type ttyReader interface {
 }
 
 // begin makes ready for the next prompt.
-func (k *keys) begin(choosing bool) { k.choosing, k.gesture, k.pasted = choosing, answers, "" }
+func (k *keys) begin(choosing bool) {
+	k.choosing, k.gesture, k.pasted, k.over = choosing, answers, "", make(chan struct{})
+	k.entered.Store(false)
+}
+
+// end lets go of what holdBack holds.
+func (k *keys) end() { close(k.over) }
+
+// drawWithin is how long promptui may take to draw a key.
+const drawWithin = 15 * time.Millisecond
+
+// holdBack stands in for a check of what is typed, which promptui asks for before it draws.
+// After Enter it draws the line being typed once more, from a goroutine of readline's, while
+// the answer is being drawn from another. It is held back until the answer stands.
+func (k *keys) holdBack(string) error {
+	if k.entered.Load() && withinReadline() {
+		select {
+		case <-k.over:
+		case <-time.After(20 * drawWithin): // it was an earlier key's, and Enter is behind it
+		}
+	}
+	return nil
+}
+
+// withinReadline says that readline calls.
+func withinReadline() bool {
+	var pcs [16]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		frame, more := frames.Next()
+		if strings.Contains(frame.Function, "chzyer/readline.") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
 
 // Read gives one byte.
 func (k *keys) Read(p []byte) (int, error) {
@@ -65,6 +108,10 @@ func (k *keys) Read(p []byte) (int, error) {
 	}
 	if p[0] == '\n' {
 		p[0] = '\r' // typed before the terminal was ready for it
+	}
+	if p[0] == '\r' && !k.choosing {
+		time.Sleep(drawWithin) // the keys before it are drawn then
+		k.entered.Store(true)
 	}
 	return 1, nil
 }

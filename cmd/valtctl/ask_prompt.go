@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/manifoldco/promptui"
 
@@ -21,20 +22,33 @@ const longest = 40
 // prompter asks at a terminal.
 type prompter struct {
 	keys *keys
-	out  io.WriteCloser
+	out  io.Writer
 }
 
-// quietWriter drops the bell, which rings with every arrow key, and leaves closing to others.
-type quietWriter struct{ io.Writer }
+// promptWriter is where one prompt is drawn. It drops the bell, which rings with every arrow
+// key, and all that comes after the prompt's end.
+type promptWriter struct {
+	out  io.Writer
+	mu   sync.Mutex
+	shut bool
+}
 
-func (w quietWriter) Write(p []byte) (int, error) {
-	if string(p) == "\a" {
-		return 1, nil
+func (w *promptWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.shut || string(p) == "\a" {
+		return len(p), nil
 	}
-	return w.Writer.Write(p)
+	return w.out.Write(p)
 }
 
-func (quietWriter) Close() error { return nil }
+// Close ends the prompt, and not what is beneath.
+func (w *promptWriter) Close() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.shut = true
+	return nil
+}
 
 func (t *prompter) sayf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
 
@@ -46,7 +60,10 @@ func (t *prompter) line(label, fallback string) (string, gesture, error) {
 	}
 	const plain = "{{ . | bold }}: "
 	t.keys.begin(false)
-	p := promptui.Prompt{Label: label, Default: shown, Stdin: t.keys, Stdout: t.out,
+	defer t.keys.end()
+	out := &promptWriter{out: t.out}
+	defer out.Close() // before what was held back goes on
+	p := promptui.Prompt{Label: label, Default: shown, Stdin: t.keys, Stdout: out, Pointer: underCursor, Validate: t.keys.holdBack,
 		Templates: &promptui.PromptTemplates{Prompt: plain, Valid: plain, Invalid: plain, Success: "{{ . }}: "}}
 	text, err := p.Run()
 	if err != nil {
@@ -74,6 +91,9 @@ func (t *prompter) line(label, fallback string) (string, gesture, error) {
 	return text, answers, nil
 }
 
+// underCursor shows what the cursor is on in reverse, so that it hides nothing.
+func underCursor(on []rune) []rune { return []rune("\x1b[7m" + string(on) + "\x1b[0m") }
+
 // excerpt is the first of what was pasted, on one line.
 func excerpt(text string) string {
 	words := strings.Fields(text)
@@ -93,7 +113,10 @@ func (t *prompter) choose(label string, options []guide.Option, at string) (stri
 		}
 	}
 	t.keys.begin(true)
-	s := promptui.Select{Label: label, Items: options, CursorPos: pos, Size: 12, HideSelected: true, HideHelp: true, Stdin: t.keys, Stdout: t.out,
+	defer t.keys.end()
+	out := &promptWriter{out: t.out}
+	defer out.Close()
+	s := promptui.Select{Label: label, Items: options, CursorPos: pos, Size: 12, HideSelected: true, HideHelp: true, Stdin: t.keys, Stdout: out,
 		Templates: &promptui.SelectTemplates{Label: "{{ . | bold }}:", Active: "▸ {{ .Text | underline }}", Inactive: "  {{ .Text }}"}}
 	n, _, err := s.Run()
 	if err != nil {

@@ -25,13 +25,15 @@ func (a *app) initAsking(ctx context.Context, f *initFlags) (report, error) {
 		return report{}, err
 	}
 	yes, err := v.yes("Check the site now", "yes: every server and every flow, without changing anything", "no")
-	if err != nil || !yes {
+	if err != nil {
 		return report{}, ended(err)
 	}
-	if err := a.checkNow(ctx); err != nil && problem.KindOf(err) != problem.Check {
-		return report{}, err
-	} else if err != nil {
-		a.printProblems(err)
+	if yes {
+		if err := a.checkNow(ctx); err != nil && problem.KindOf(err) != problem.Check {
+			return report{}, err
+		} else if err != nil {
+			a.printProblems(err) // what failed may well be what the installation brings
+		}
 	}
 	yes, err = v.yes("Install now", "yes: it shows what would change and asks once more", "no")
 	if err != nil || !yes {
@@ -82,7 +84,7 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 		g.Prepare(given)
 	}
 	v := &interview{
-		prompter: &prompter{keys: &keys{ctx: ctx, tty: readerOf(a.terminal())}, out: quietWriter{a.err}},
+		prompter: &prompter{keys: &keys{ctx: ctx, tty: readerOf(a.terminal())}, out: a.err},
 		a:        a, g: g, look: &looker{a: a, g: g, facts: map[int]facts.Facts{}}, given: given, used: map[string]bool{}, form: f.noLook,
 		keep: func() error { return a.keepDraft(g) },
 	}

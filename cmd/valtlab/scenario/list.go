@@ -19,6 +19,8 @@ func All() []Scenario {
 		{"link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut},
 		{"host-rebooted", "a host rebooted in the middle ends as if it had not been", hostRebooted},
 		{"single-server", "one bare server installs itself without SSH and serves both roles", singleServer},
+		{"guided", "a person at a terminal comes from nothing to a serving site, question by question", guided},
+		{"add-media-server", "a media server is added later by questions, and the servers before it are not disturbed", addMediaServer},
 		{"rolling", "a release rolls over the site while clients ask and a recording runs: none is lost, the floor holds", rolling},
 		{"recording-race", "recordings that begin at any moment around drains are refused or come to their end, and none is cut", recordingRace},
 		{"bad-release", "a release that is ill stops at the first host that shows it, which is as it was before", badRelease},
