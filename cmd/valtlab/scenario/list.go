@@ -34,6 +34,7 @@ func All() []Scenario {
 		{"bundle-cut", "the making of a bundle and an installation from it go on where they were cut, measured in bytes", bundleCut},
 		{"support-secrets", "an archive for support has the logs and journals of every host that can be reached, and none of ten planted secrets", supportSecrets},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
+		{"three-weeks", "a site left to itself for three weeks updates itself when it may and tells what it must, whatever happens", threeWeeks},
 		{"restricted-key", "with the key of unattended updates a file step, a shell, a forwarding, an older and an unsigned release are refused", restrictedKey},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},
