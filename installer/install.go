@@ -29,6 +29,8 @@ type Options struct {
 	Observer Observer
 	DryRun   bool
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
+	// Outlive has the run wait for the end of a lease that somebody holds and does not renew.
+	Outlive bool
 	// Carrier is the bundle that everything comes from; nil: the site's own sources.
 	Carrier *Carrier
 	// Limit is how many hosts fetch at a time: they share one line to the vendor, or one
@@ -61,7 +63,8 @@ type run struct {
 	chosen   *chosen
 	result   *Result
 
-	held *Hold // the site's lease, once it is held
+	held *Hold                        // the site's lease, once it is held
+	more map[string]map[string][]byte // secrets of this run alone, by host
 
 	links sync.Mutex // guards what fleet holds once hosts are followed
 }

@@ -97,6 +97,7 @@ func (a *app) connect(s *site.Site, then afterwards) (installer.Connect, error) 
 
 func dial(ctx context.Context, o remote.Options, own bool) (*remote.Conn, error) {
 	if own && os.Geteuid() == 0 {
+		o.Restricted = false // it needs no key for itself
 		return remote.Local(os.Geteuid(), o)
 	}
 	return remote.Dial(ctx, o)

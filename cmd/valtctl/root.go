@@ -44,6 +44,7 @@ type flags struct {
 // commands lists every command. A new one is one file and one line here.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.initCommand(),
 		a.installCommand(),
 		a.updateCommand(),
 		a.rollbackCommand(),
@@ -63,7 +64,9 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.lockCommand(),
+		a.scheduleCommand(),
 		a.bundleCommand(),
+		a.supportBundleCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),
 		a.txnResumeCommand(),

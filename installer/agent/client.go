@@ -18,6 +18,7 @@ import (
 
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
 )
@@ -166,6 +167,11 @@ func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) 
 // Engine asks what the host's media engine does now.
 func (c *Client) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
 	return call[wowza.State](ctx, c, methodEngine, a)
+}
+
+// Support has the host gather what support asks for, and hands it over piece by piece.
+func (c *Client) Support(ctx context.Context, r support.Request, part func(support.Part) error) error {
+	return callLines(ctx, c, methodSupport, r, part)
 }
 
 // callLines makes one typed call that is answered by one thing a line.

@@ -31,7 +31,8 @@ type Facts struct {
 	RebootPackages []string     `json:"reboot_packages,omitempty"` // those that asked for it
 	GateClosed     bool         `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
 	USB            []USBDevice  `json:"usb,omitempty"`
-	Installed      *Installed   `json:"installed,omitempty"` // nil: valtctl has installed nothing
+	ScheduleKey    string       `json:"schedule_key,omitempty"` // public half of the key for unattended runs
+	Installed      *Installed   `json:"installed,omitempty"`    // nil: valtctl has installed nothing
 }
 
 // GateRules is where a host keeps the rules of a closed gate. They are written before the

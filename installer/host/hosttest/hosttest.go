@@ -191,6 +191,7 @@ func (h *Host) handlers() agent.Handlers {
 		Lease:      real.Lease,
 		TxnConfirm: real.TxnConfirm,
 		Engine:     real.Engine,
+		Support:    real.Support,
 		TxnList: func(ctx context.Context, r agent.TxnListRequest) (agent.TxnListReply, error) {
 			h.called("list")
 			return real.TxnList(ctx, r)
