@@ -62,7 +62,7 @@ func (a *app) scheduleOptions(s *site.Site, obs installer.Observer, f looking) (
 	}
 	base.Who = "the schedule on " + base.Who
 	o := schedule.Options{Options: base, Kinds: step.NewRegistry(stepKinds()), Soak: f.soak, Drain: f.drain,
-		Files: schedule.Files{State: facts.ScheduleState(s.ID), Pause: facts.SchedulePause(s.ID), Enabled: facts.ScheduleEnabled(s.ID)},
+		Files: schedule.Files{State: facts.ScheduleState(s.ID), Notices: facts.ScheduleNotices(s.ID), Pause: facts.SchedulePause(s.ID), Enabled: facts.ScheduleEnabled(s.ID)},
 		Check: func() (installer.CheckOptions, error) { return a.checkOptions(s, obs, checkFlags{}) },
 		Post:  schedule.Post{To: s.Updates.Notify}}
 	if f.at != "" {

@@ -24,5 +24,8 @@ func ScheduleEnabled(site string) string { return path.Join(ScheduleFolder(site)
 // ScheduleState is what they remember.
 func ScheduleState(site string) string { return path.Join(SiteFolder(site), "schedule.json") }
 
+// ScheduleNotices are those that could not be delivered yet.
+func ScheduleNotices(site string) string { return path.Join(SiteFolder(site), "notices.json") }
+
 // SchedulePause is a person's word that nothing is to be begun.
 func SchedulePause(site string) string { return path.Join(SiteFolder(site), "pause.json") }

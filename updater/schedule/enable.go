@@ -252,7 +252,7 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 		b := &specs{}
 		b.absent("schedule-timer", "timer "+UnitName, []string{UnitName + ".timer"},
 			path.Join("/etc/systemd/system/timers.target.wants", UnitName+".timer"), units+".timer", units+".service")
-		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID),
+		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID), facts.ScheduleNotices(o.Site.ID),
 			facts.SchedulePause(o.Site.ID), path.Dir(facts.ScheduleKey), aptFile)
 		if err := s.do(ctx, home.Name, b); err != nil {
 			return err

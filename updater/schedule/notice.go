@@ -75,11 +75,15 @@ func ways(n site.Notify) []string {
 	return all
 }
 
-// Send tries every way that a notice has yet to go. What was delivered is taken off its
-// list; the error says what was not.
-func (p Post) Send(ctx context.Context, n *Notice) error {
+// Send tries every way that a notice has yet to go, but for those that have failed just now,
+// so that the notices of one way stay in order and none waits for a server that is away. What
+// was delivered is taken off its list; the error says what was not.
+func (p Post) Send(ctx context.Context, n *Notice, failed map[string]bool) error {
 	var errs []error
 	n.Ways = slices.DeleteFunc(n.Ways, func(way string) bool {
+		if failed[way] {
+			return false
+		}
 		ctx, cancel := context.WithTimeout(ctx, sendWithin)
 		defer cancel()
 		var err error
@@ -90,6 +94,7 @@ func (p Post) Send(ctx context.Context, n *Notice) error {
 			err = p.webhook(ctx, n)
 		}
 		errs = append(errs, err)
+		failed[way] = err != nil
 		return err == nil
 	})
 	return errors.Join(errs...)

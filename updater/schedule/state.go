@@ -12,7 +12,7 @@ import (
 )
 
 // Files are where the schedule of a site keeps what it knows.
-type Files struct{ State, Pause, Enabled string }
+type Files struct{ State, Notices, Pause, Enabled string }
 
 // Load reads what is remembered, with a person's words since: a pause, or that it was
 // enabled anew, which forgives a release that halted.
@@ -23,7 +23,7 @@ func (f Files) Load() (State, error) {
 	if _, err := readJSON(f.State, &s); err != nil {
 		return s, err
 	}
-	if _, err := readJSON(f.unsent(), &s.Unsent); err != nil {
+	if _, err := readJSON(f.Notices, &s.Unsent); err != nil {
 		return s, err
 	}
 	if _, err := readJSON(f.Enabled, &e); err != nil {
@@ -54,10 +54,8 @@ func (f Files) Save(s State) error {
 	if err := os.MkdirAll(filepath.Dir(f.State), 0o700); err != nil {
 		return fmt.Errorf("writing what the schedule remembers: %w", err)
 	}
-	return errors.Join(writeJSON(f.unsent(), s.Unsent), writeJSON(f.State, s))
+	return errors.Join(writeJSON(f.Notices, s.Unsent), writeJSON(f.State, s))
 }
-
-func (f Files) unsent() string { return filepath.Join(filepath.Dir(f.State), "notices.json") }
 
 func writeJSON(path string, what any) error {
 	raw, err := json.MarshalIndent(what, "", "  ")

@@ -112,8 +112,9 @@ func (r *running) notice(kind string, problem bool, subject, text string, report
 func (r *running) tell(ctx context.Context) error {
 	var errs []error
 	var left []Notice
+	failed := map[string]bool{}
 	for _, n := range r.state.Unsent {
-		errs = append(errs, r.Post.Send(ctx, &n))
+		errs = append(errs, r.Post.Send(ctx, &n, failed))
 		if len(n.Ways) > 0 {
 			left = append(left, n)
 		}

@@ -137,7 +137,7 @@ func (r Repository) foreign(dir string) (err error) {
 			return err
 		}
 	}
-	return fill(foreign, releases, nil)
+	return fill(foreign, releases, Options{})
 }
 
 // published reads releases back. Targets carry their hash before their name.

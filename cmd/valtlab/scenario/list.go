@@ -28,6 +28,7 @@ func All() []Scenario {
 		{"fleet-simulation", "rollouts over fleets on paper never breach budget or floor, and explain every host", fleetSimulation},
 		{"offline", "a site is installed and updated from bundles alone, and no packet leaves it", offline},
 		{"odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts},
+		{"three-weeks", "a site left to itself for three weeks updates itself when it may and tells what it must, whatever happens", threeWeeks},
 		{"restricted-key", "with the key of unattended updates a file step, a shell, a forwarding, an older and an unsigned release are refused", restrictedKey},
 		{"firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall},
 		{"verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts},
