@@ -21,6 +21,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/publish"
@@ -245,6 +246,23 @@ func TestWhereNothingTellsOfSpaceNothingIsRefused(t *testing.T) {
 	if _, err := p.try(from(c.open(t))); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestAHostsAptIsAskedOverItsConnection(t *testing.T) {
+	p := newPractice(t)
+	h, _ := p.options().Site.Host("app1")
+	ask, end, err := p.options().Connect.Asking(t.Context(), h, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	if got, err := ask(t.Context(), apt.Question{}); err != nil || len(got) != 0 {
+		t.Errorf("nothing was asked for: %q (%v)", got, err)
+	}
+	if _, err := ask(t.Context(), apt.Question{Names: []string{"no-such-package"}}); err == nil || !strings.HasPrefix(err.Error(), "host app1: ") || !strings.Contains(err.Error(), "no-such-package") {
+		t.Errorf("%v", err)
+	}
+	p.untouched()
 }
 
 // TestNoMoreHostsFetchAtATimeThanAllowed: with a limit of one, the second host is not begun

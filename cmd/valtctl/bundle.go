@@ -18,6 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/pack"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -29,8 +30,8 @@ func (a *app) bundleCommand() *cobra.Command {
 
 // bundling are the flags of bundle create.
 type bundling struct {
-	release, out, keyring, agent string
-	have, ubuntu                 []string
+	release, out, keyring, agent, on string
+	have, ubuntu                     []string
 }
 
 func (a *app) bundleCreateCommand() *cobra.Command {
@@ -55,6 +56,7 @@ A run that is cut off goes on where it was.`,
 	cmd.Flags().StringSliceVar(&f.have, "have", nil, "facts of servers, a `file` of: valtctl facts --full -o json (repeatable)")
 	cmd.Flags().StringSliceVar(&f.ubuntu, "ubuntu", []string{"jammy", "noble"}, "without --have: the `codename` of an Ubuntu that servers have (repeatable)")
 	cmd.Flags().StringVar(&f.keyring, "keyring", "", "keyring `file` of Ubuntu's archive, where neither the facts nor this machine have it")
+	cmd.Flags().StringVar(&f.on, "on", "", "the `host` of the site whose apt says what is needed, where this machine has none")
 	cmd.Flags().StringVar(&f.agent, "agent", "", "`file` of this version of valtctl for Linux on amd64, where this machine's own is another")
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "the `file` to write") // in place of the form of the result
 	return cmd
@@ -78,6 +80,14 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 	}
 	obs := a.observe()
 	defer obs.end()
+	if f.on != "" {
+		ask, end, err := a.askOn(ctx, s, f.on, obs)
+		if err != nil {
+			return report{}, err
+		}
+		defer end()
+		o.Ask = ask
+	}
 	o.Note = func(text string) { obs.Observe(installer.Event{Kind: installer.EventNote, Text: text}) }
 	packed, err := pack.Pack(ctx, o)
 	if err != nil {
@@ -92,6 +102,20 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 	}
 	made := written{File: f.out, Release: packed.Contents.Release, Blobs: len(packed.Contents.Blobs), Bytes: packed.Contents.Size(), Resumed: resumed, Left: len(packed.Contents.Left)}
 	return text(made, func(w io.Writer) error { return writeMade(w, made) }), nil
+}
+
+// askOn connects to the host whose apt is asked. Nothing is left there.
+func (a *app) askOn(ctx context.Context, s *site.Site, name string, obs installer.Observer) (apt.Asker, func() error, error) {
+	h, ok := s.Host(name)
+	if !ok {
+		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "choosing whose apt to ask", Object: name, Err: errors.New("the site has no such host"),
+			Fix: "valtctl site show lists its hosts"}
+	}
+	connect, err := a.connect(s, nothingStays)
+	if err != nil {
+		return nil, nil, err
+	}
+	return connect.Asking(ctx, h, obs)
 }
 
 // written is the result of bundle create.

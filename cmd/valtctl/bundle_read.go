@@ -191,6 +191,9 @@ func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer)
 	if len(a.flags.bundle) == 0 {
 		return nil, nil
 	}
+	if a.bundle != nil { // resume looks at two kinds of runs
+		return installer.NewCarrier(a.bundle), nil
+	}
 	b, err := a.openBundle(a.flags.bundle, reading{a.flags.signers})
 	if err != nil {
 		return nil, err
@@ -202,6 +205,7 @@ func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
+	a.bundle = b
 	return installer.NewCarrier(b), nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -24,6 +25,8 @@ type app struct {
 
 	flags flags
 	stage stage
+	// bundle is the one of this run, once all of it is verified.
+	bundle *bundle.Reader
 }
 
 // flags are those that several commands take.

@@ -21,6 +21,7 @@ import (
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
 )
 
 // Client is the controller's end. Its methods may be called concurrently. Cancelling
@@ -146,6 +147,12 @@ func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, er
 func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) error {
 	_, err := call[struct{}](ctx, c, methodFirewall, a)
 	return err
+}
+
+// Solve has the host's apt say what an installation would fetch, as apt.Ask.
+func (c *Client) Solve(ctx context.Context, q apt.Question) ([]string, error) {
+	reply, err := call[SolveReply](ctx, c, methodSolve, q)
+	return reply.Files, err
 }
 
 // Carry has the host's own programs reach this side's handler StreamCarried.

@@ -80,6 +80,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodLease:      answer(h.Lease),
 		methodEngine:     answer(h.Engine),
 		methodSupport:    stream(m, lines(h.Support)),
+		methodSolve:      answer(h.Solve),
 		methodCancel:     cancelCall,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -109,6 +110,12 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 		return agent.TxnReply{}, err
 	}
 	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
+}
+
+// solve has this host's apt say what an installation would fetch; nothing is fetched.
+func (s *Side) solve(ctx context.Context, q apt.Question) (agent.SolveReply, error) {
+	files, err := apt.Ask(ctx, q)
+	return agent.SolveReply{Files: files}, err
 }
 
 // restart goes on with a transaction. One that has ended since the controller looked is

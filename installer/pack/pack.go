@@ -16,6 +16,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -32,9 +33,11 @@ type Options struct {
 	Password []byte   // the registry's
 	HTTP     http.RoundTripper
 	Agent    string // file of this program as hosts run it: for Linux
-	Maker    string
-	Now      func() time.Time
-	Note     func(text string)
+	// Ask is how apt is asked; nil: this machine's own.
+	Ask   apt.Asker
+	Maker string
+	Now   func() time.Time
+	Note  func(text string)
 }
 
 // Packed is a bundle's contents, and where each blob comes from.

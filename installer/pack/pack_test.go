@@ -2,9 +2,11 @@ package pack
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"os"
@@ -18,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -219,6 +222,42 @@ func TestAPackageForOtherRolesIsLeftOut(t *testing.T) {
 	c := w.pack(func(o *Options) { o.Have = []facts.Facts{w.having("app1", "app", "6.4.1")} }).Contents
 	if got := debs(c); !slices.Equal(got, []string{"ca-certificates_6.4.2_amd64.deb", "valt-host_6.4.2_amd64.deb"}) {
 		t.Errorf("packages %q", got)
+	}
+}
+
+// TestAptElsewhereIsAskedTheSame: the question and its answer travel as JSON.
+func TestAptElsewhereIsAskedTheSame(t *testing.T) {
+	w := newWorld(t)
+	asked := 0
+	there := w.pack(func(o *Options) {
+		o.Ask = func(ctx context.Context, q apt.Question) ([]string, error) {
+			asked++
+			text, err := json.Marshal(q)
+			if err != nil {
+				return nil, err
+			}
+			var came apt.Question
+			if err := json.Unmarshal(text, &came); err != nil {
+				return nil, err
+			}
+			return apt.Ask(ctx, came)
+		}
+	})
+	if here := w.pack(); asked != 1 || !slices.Equal(debs(there.Contents), debs(here.Contents)) {
+		t.Errorf("asked %d times: %q, and here %q", asked, debs(there.Contents), debs(here.Contents))
+	}
+}
+
+// TestAnAnswerWithOtherFilesIsRefused: a host that is asked cannot have a bundle take what
+// no list has.
+func TestAnAnswerWithOtherFilesIsRefused(t *testing.T) {
+	w := newWorld(t)
+	o := w.options()
+	o.Ask = func(context.Context, apt.Question) ([]string, error) {
+		return []string{"valt/pool/../../etc/shadow"}, nil
+	}
+	if _, err := Pack(t.Context(), o); err == nil || !strings.Contains(err.Error(), "in no list of packages") {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (p *packing) packagesFor(ctx context.Context, k *ubuntu) error {
 			if host.installed != "" && release.Newest([]string{m.Version, host.installed}) != m.Version {
 				continue // it is past that one
 			}
-			solved, err := apt.Solve(ctx, all, host.status, p.wanted(m, host.roles))
+			solved, err := apt.Solve(ctx, p.ask(), all, host.status, p.wanted(m, host.roles))
 			if err != nil {
 				return err
 			}
@@ -101,6 +101,14 @@ func (p *packing) packagesFor(ctx context.Context, k *ubuntu) error {
 		}
 	}
 	return nil
+}
+
+// ask is how apt is asked.
+func (p *packing) ask() apt.Asker {
+	if p.Ask != nil {
+		return p.Ask
+	}
+	return apt.Ask
 }
 
 // named says whether the bundle has a file of that path already.

@@ -47,6 +47,9 @@ func delta(ctx context.Context, e *Env) (err error) {
 	if err := e.nothingThere(ctx, hosts, c); err != nil {
 		return err
 	}
+	if err := e.withoutApt(ctx, hosts[0], c); err != nil {
+		return err
+	}
 	if e.Sample {
 		return nil
 	}
@@ -65,6 +68,34 @@ func delta(ctx context.Context, e *Env) (err error) {
 		}
 	}
 	return e.serves(ctx)
+}
+
+// withoutApt makes the bundle again where there is no apt: a host's is asked, and the bundle
+// has the same blobs.
+func (e *Env) withoutApt(ctx context.Context, host string, want *carriedList) error {
+	const name = "on.bundle"
+	if _, err := e.Lab.Output(ctx, makerName, "mv", "/usr/bin/apt-get", "/usr/bin/apt-get.away"); err != nil {
+		return err
+	}
+	create := []string{"bundle", "create", "--release", releases.Small, "--have", makerFolder + "/facts.json", "-o", path.Join(makerFolder, name)}
+	if _, err := e.onMaker(ctx, create...); err == nil || !strings.Contains(err.Error(), "--on HOST") {
+		return fmt.Errorf("without apt nobody is told what to do: %w", err)
+	}
+	if _, err := e.onMaker(ctx, append(create, "--on", host)...); err != nil {
+		return err
+	}
+	if err := e.fetchFile(ctx, makerName, path.Join(makerFolder, name), e.Lab.Path(name)); err != nil {
+		return err
+	}
+	got, err := readCarried(e.Lab.Path(name))
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(got.Blobs, want.Blobs) {
+		return fmt.Errorf("with the apt of %s the bundle has other blobs: %v, and here %v", host, got.Blobs, want.Blobs)
+	}
+	e.Measure("made without apt", "by that of %s, with the same %d blobs", host, len(got.Blobs))
+	return nil
 }
 
 // carriedList is a bundle as somebody sees it who has only its description: a tar with a

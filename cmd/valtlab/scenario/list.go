@@ -29,6 +29,7 @@ func All() []Scenario {
 		{"two-controllers", "of two runs one works; one that slept past its lease changes nothing; a reinstalled host gives out no old token", twoControllers},
 		{"fleet-simulation", "rollouts over fleets on paper never breach budget or floor, and explain every host", fleetSimulation},
 		{"offline", "a site is installed and updated from bundles alone, and no packet leaves it", offline},
+		{"offline-single", "one bare server that reaches nobody installs and updates itself from a bundle in parts, by its maker's key", offlineSingle},
 		{"delta", "a bundle for servers that have most of a release carries what changed and no more, once", delta},
 		{"damage", "a bundle that a medium or a person damaged is refused by the name of the part or blob, and nothing is changed", damage},
 		{"bundle-cut", "the making of a bundle and an installation from it go on where they were cut, measured in bytes", bundleCut},

@@ -189,6 +189,7 @@ func (h *Host) handlers() agent.Handlers {
 			return real.TxnRestart(ctx, r)
 		},
 		Lease:      real.Lease,
+		Solve:      real.Solve,
 		TxnConfirm: real.TxnConfirm,
 		Engine:     real.Engine,
 		Support:    real.Support,
