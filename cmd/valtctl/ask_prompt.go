@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/manifoldco/promptui"
 
@@ -23,6 +24,8 @@ const longest = 40
 type prompter struct {
 	keys *keys
 	out  io.Writer
+	// columns is how wide the terminal is now.
+	columns func() int
 }
 
 // promptWriter is where one prompt is drawn. It drops the bell, which rings with every arrow
@@ -50,7 +53,36 @@ func (w *promptWriter) Close() error {
 	return nil
 }
 
-func (t *prompter) sayf(format string, args ...any) { fmt.Fprintf(t.out, format, args...) }
+func (t *prompter) sayf(format string, args ...any) {
+	fmt.Fprint(t.out, wrapped(fmt.Sprintf(format, args...), t.columns()))
+}
+
+// wrapped breaks lines that are longer than a terminal is wide, between words, and keeps
+// their indentation.
+func wrapped(text string, columns int) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		pad := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		at := 0
+		for i, word := range strings.Split(strings.TrimLeft(line, " "), " ") {
+			n := utf8.RuneCountInString(strings.TrimRight(word, "\n"))
+			switch {
+			case i == 0:
+				b.WriteString(pad)
+				at = len(pad)
+			case at+1+n >= columns:
+				b.WriteString("\n" + pad)
+				at = len(pad)
+			default:
+				b.WriteString(" ")
+				at++
+			}
+			b.WriteString(word)
+			at += n
+		}
+	}
+	return b.String()
+}
 
 // line asks for one line. Enter alone is what fallback says.
 func (t *prompter) line(label, fallback string) (string, gesture, error) {

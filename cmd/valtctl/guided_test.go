@@ -109,7 +109,7 @@ func TestGuidedSeveral(t *testing.T) {
 	s.answer("", "File of the certificate:")
 	s.answer("nowhere.pem", "It is not there yet")
 	s.answer("", "File of the certificate:")
-	s.answer("other.pem", "not valt.st-marys.example")
+	s.answer("other.pem", "valid for valt.other.example")
 	s.answer("valt.pem", "File of the certificate's key:")
 	s.answer("other.key", "give the key that belongs to the certificate")
 	s.answer("<", "File of the certificate: valt.pem")

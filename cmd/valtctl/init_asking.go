@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/term"
+
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/guide"
 	"ipivs.com/valtctl/installer/probe"
@@ -84,7 +86,7 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 		g.Prepare(given)
 	}
 	v := &interview{
-		prompter: &prompter{keys: &keys{ctx: ctx, tty: readerOf(a.terminal())}, out: a.err},
+		prompter: &prompter{keys: &keys{ctx: ctx, tty: readerOf(a.terminal())}, out: a.err, columns: a.columns},
 		a:        a, g: g, look: &looker{a: a, g: g, facts: map[int]facts.Facts{}}, given: given, used: map[string]bool{}, form: f.noLook,
 		keep: func() error { return a.keepDraft(g) },
 	}
@@ -94,6 +96,16 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 		return nil, nil, a.stoppedWith(g)
 	}
 	return v, done, err
+}
+
+// columns is the width of the terminal that progress is shown on.
+func (a *app) columns() int {
+	if f, ok := a.err.(*os.File); ok {
+		if wide, _, err := term.GetSize(int(f.Fd())); err == nil && wide > 0 {
+			return wide
+		}
+	}
+	return 80
 }
 
 // stoppedWith says what becomes of the answers of somebody who stopped.

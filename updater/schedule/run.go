@@ -137,14 +137,14 @@ func (r *running) ask(ctx context.Context) error {
 
 // lookAhead tries everything that an update needs, and fetches it where that is wanted.
 func (r *running) lookAhead(ctx context.Context, d Decision) error {
-	r.state.Looked = r.Clock()
+	looked := r.Clock()
 	asked := r.ask(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	found, report, err := r.tries(ctx)
-	if err != nil {
-		return err
+	if err != nil || ctx.Err() != nil {
+		return errors.Join(err, ctx.Err())
 	}
 	if asked != nil {
 		found = append(found, problemLines(asked)...)
@@ -158,8 +158,12 @@ func (r *running) lookAhead(ctx context.Context, d Decision) error {
 			}
 		}
 	}
+	if ctx.Err() != nil {
+		return ctx.Err() // what was cut off has found nothing
+	}
+	r.state.Looked = looked
 	r.tellAhead(d, found, wanted, report)
-	return ctx.Err()
+	return nil
 }
 
 // tries is what a check of an update finds that will not work.

@@ -1,11 +1,12 @@
 // Package office is the customer's own servers that notices go to: a mail server, real
-// OpenSMTPD, which wants TLS and a login and keeps what it gets, and a web server, real nginx,
+// Exim, which wants TLS and a login and keeps what it gets, and a web server, real nginx,
 // that writes down what is posted to it with a token. What a notice must say is for the
 // scenarios.
 package office
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -41,28 +42,62 @@ const (
 func recipe() rootfs.Recipe {
 	return rootfs.Recipe{
 		Name:     "office",
-		Packages: []string{"systemd", "systemd-sysv", "dbus", "iproute2", "nginx-light", "opensmtpd", "openssl"},
+		Packages: []string{"systemd", "systemd-sysv", "dbus", "iproute2", "nginx-light", "exim4-daemon-light"},
 		Files: []containers.File{
 			{Path: "/etc/nginx/sites-enabled", Dir: true},
+			{Path: "/etc/systemd/system/office-mail.service", Content: []byte(mailUnit)},
 			{Path: folder, Dir: true},
 		},
 		Commands: [][]string{
 			{"useradd", "--create-home", "it"},
-			{"systemctl", "enable", "nginx.service", "opensmtpd.service"},
+			{"systemctl", "enable", "nginx.service", "office-mail.service"},
 			{"systemctl", "mask", "systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket",
-				"console-getty.service", "getty@tty1.service", "apt-daily.timer", "apt-daily-upgrade.timer"},
+				"console-getty.service", "getty@tty1.service", "apt-daily.timer", "apt-daily-upgrade.timer", "exim4.service"},
 		},
 	}
 }
 
-// smtpd keeps mail of whoever logs in over TLS, for the office's own domain.
-const smtpd = `pki office cert "` + folder + `/office.pem"
-pki office key "` + folder + `/office.key"
-table logins file:` + folder + `/logins
-table boxes { "@" = it }
-listen on 0.0.0.0 port 587 tls-require pki office auth <logins> hostname ` + MailName + `
-action keep maildir virtual <boxes>
-match from any auth for domain "office.example" action keep
+// mailUnit replaces the package's start script, which asks debconf.
+const mailUnit = `[Unit]
+Description=Practice site: the customer's mail server
+[Service]
+ExecStart=/usr/sbin/exim4 -bdf -q30m
+Restart=always
+[Install]
+WantedBy=multi-user.target
+`
+
+// exim keeps mail of whoever logs in over TLS, for the office's own domain.
+const exim = `primary_hostname = ` + MailName + `
+domainlist office = office.example
+daemon_smtp_ports = 587
+tls_advertise_hosts = *
+tls_certificate = ` + folder + `/office.pem
+tls_privatekey = ` + folder + `/mail.key
+auth_advertise_hosts = ${if eq{$tls_in_cipher}{}{}{*}}
+acl_smtp_rcpt = taken
+begin acl
+taken:
+  accept authenticated = *
+         domains = +office
+  deny message = nobody may relay here
+begin routers
+office:
+  driver = accept
+  domains = +office
+  transport = keep
+begin transports
+keep:
+  driver = appendfile
+  directory = /home/it/Maildir
+  maildir_format
+  user = it
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = ${if and{{eq{$auth2}{` + User + `}}{eq{$auth3}{` + Password + `}}}{yes}{no}}
 `
 
 // nginx hands what is posted to itself, since it reads a body only to pass it on, and writes
@@ -104,17 +139,18 @@ func Start(ctx context.Context, l *lab.Lab) error {
 	if err != nil {
 		return err
 	}
-	pair, err := ca.IssueRSA(l.Now(), []string{MailName, HookName}, free)
+	pair, err := ca.Issue(l.Now(), []string{MailName, HookName}, free)
 	if err != nil {
 		return err
 	}
 	err = l.StartPeer(ctx, lab.Peer{
 		Name: Name, Image: image, Machine: true, Addresses: free,
 		Files: []containers.File{
-			{Path: "/etc/smtpd.conf", Content: []byte(smtpd)},
+			{Path: "/etc/exim4/exim4.conf", Content: []byte(exim)},
 			{Path: "/etc/nginx/nginx.conf", Content: []byte(nginx)},
 			{Path: folder + "/office.pem", Content: pair.Certificate},
 			{Path: folder + "/office.key", Content: pair.Key, Mode: 0o600},
+			{Path: folder + "/mail.key", Content: pair.Key}, // for exim's own login; the lab's alone
 		},
 		Ready: func(ctx context.Context) error { return ready(ctx, l) },
 	})
@@ -124,25 +160,15 @@ func Start(ctx context.Context, l *lab.Lab) error {
 	return l.SayNames(Name, map[string]netip.Addr{MailName: free[0], HookName: free[0]})
 }
 
-// ready gives the mail server its login, which is hashed there, and waits for both ports.
+// ready wants both ports to be listened on.
 func ready(ctx context.Context, l *lab.Lab) error {
-	hash, err := l.Output(ctx, Name, "smtpctl", "encrypt", Password)
-	if err != nil {
-		return err
-	}
-	if err := l.Put(ctx, Name, folder+"/logins", []byte(User+" "+strings.TrimSpace(hash)+"\n")); err != nil {
-		return err
-	}
-	if _, err := l.Output(ctx, Name, "systemctl", "restart", "opensmtpd.service"); err != nil {
-		return err
-	}
 	out, err := l.Output(ctx, Name, "ss", "--no-header", "--listening", "--numeric", "--tcp")
 	if err != nil {
 		return err
 	}
 	for _, port := range []string{":587 ", ":443 "} {
 		if !strings.Contains(out, port) {
-			return fmt.Errorf("nobody listens on %s in the office: systemctl status nginx opensmtpd there tells why", port)
+			return fmt.Errorf("nobody listens on %s in the office: systemctl status nginx office-mail there tells why", port)
 		}
 	}
 	return nil
@@ -210,7 +236,11 @@ func readMail(text string) (Received, error) {
 		if err != nil {
 			return r, err
 		}
-		body, err := io.ReadAll(part)
+		var content io.Reader = part
+		if strings.EqualFold(part.Header.Get("Content-Transfer-Encoding"), "base64") {
+			content = base64.NewDecoder(base64.StdEncoding, part)
+		}
+		body, err := io.ReadAll(content)
 		if err != nil {
 			return r, err
 		}

@@ -108,7 +108,7 @@ func (e *Env) setClock(ctx context.Context, at string) error {
 func says(text string, parts ...string) error {
 	for _, part := range parts {
 		if !strings.Contains(text, part) {
-			return fmt.Errorf("it does not say %q: %s", part, text)
+			return fmt.Errorf("it does not say %q: %.1500s", part, text)
 		}
 	}
 	return nil
