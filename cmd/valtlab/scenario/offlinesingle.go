@@ -30,6 +30,14 @@ func offlineSingle(ctx context.Context, e *Env) (err error) {
 	if err := carryToSingle(ctx, e, host); err != nil {
 		return err
 	}
+	// A licence that needs no internet.
+	if _, err := e.Lab.Output(ctx, singleName, "sh", "-c", plugIn); err != nil {
+		return err
+	}
+	site := strings.Replace(singleSite(host, e.Lab.World(), e.Lab.Camera(1)), "license: electronic, key_file: licences/"+singleName, "license: physical", 1)
+	if err := e.Lab.Put(ctx, singleName, singleFolder+"/site.yaml", []byte(site)); err != nil {
+		return err
+	}
 	if err := e.maker(ctx); err != nil {
 		return err
 	}
