@@ -75,7 +75,7 @@ func writeCarry(w io.Writer, f files, c scenario.Carry) error {
 	fmt.Fprintf(table, "openssl dgst -sha256, one processor\t%s\t\n", speed(f.openssl))
 	fmt.Fprintf(table, "valtctl bundle verify, one processor\t%s\t%.2f times as fast (wanted: %.1f or more)\n", speed(f.verify), f.verifies(), wantVerify)
 	fmt.Fprintf(table, "valtctl bundle verify, all processors\t%s\t%.2f times as fast as with one (wanted: more than 1)\n", speed(f.verifyAll), f.shares())
-	fmt.Fprintf(table, "copying and hashing the mirror's files\t%s\t\n", speed(f.copied))
+	fmt.Fprintf(table, "copying and hashing from the mirror\t%s\t\n", speed(f.copied))
 	fmt.Fprintf(table, "writing a bundle from the mirror\t%s\t%.2f times as long (wanted: %.1f or less)\n", speed(f.create), f.creates(), wantCreate)
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing the measurement: %w", err)
