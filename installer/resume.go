@@ -33,7 +33,10 @@ var ErrNothingToResume = errors.New("nothing is unfinished")
 // Resume adopts what earlier runs began: it follows transactions that run, gives waiting
 // ones their secrets again and goes on with interrupted ones. Then it finishes the
 // installation to the same release on hosts that had not begun.
+//
+// The lease of a controller that was killed is waited for: going on is what resume is for.
 func Resume(ctx context.Context, o Options) (*Result, error) {
+	o.Outlive = true
 	begun, err := adoptAll(ctx, o)
 	if err != nil || o.DryRun && begun != "" {
 		return nil, err

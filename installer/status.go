@@ -22,7 +22,9 @@ type HostFacts struct {
 	Host         string      `json:"host"`
 	Facts        facts.Facts `json:"facts"`
 	Transactions []agent.Txn `json:"transactions,omitempty"`
-	Err          error       `json:"-"`
+	// Schedule is what it has written down of unattended runs; nil: nothing.
+	Schedule *agent.Schedule `json:"schedule,omitempty"`
+	Err      error           `json:"-"`
 	// Seen is what the host has seen of the release repository.
 	Seen release.State `json:"-"`
 	// Attended says that a run holds the site's lease: what the host is at, it looks after.
@@ -58,7 +60,7 @@ func Look(ctx context.Context, o Options) (*SiteFacts, error) {
 		return nil, err
 	}
 	found := &SiteFacts{Hosts: make([]HostFacts, len(hosts))}
-	keeper, asked := leaseHost(o.Site), hosts
+	keeper, asked := LeaseHost(o.Site), hosts
 	if !slices.ContainsFunc(hosts, func(h site.Host) bool { return h.Name == keeper.Name }) {
 		asked = append(slices.Clone(hosts), keeper)
 	}
@@ -107,7 +109,7 @@ func ask(ctx context.Context, o Options, host site.Host, full bool, more func(*s
 
 // took keeps what a host says it is. A state that cannot be read says nothing.
 func (h *HostFacts) took(reply agent.FactsReply) {
-	h.Facts, h.Transactions = reply.Facts, reply.Transactions
+	h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
 	if json.Unmarshal(reply.TrustedState, &h.Seen) != nil {
 		h.Seen = release.State{}
 	}

@@ -132,7 +132,7 @@ func (f *SiteFacts) gather(ctx context.Context, o Options, s *session, r support
 	err := s.client.Support(ctx, r, to.Part)
 	reply, asking := s.client.Facts(ctx, agent.FactsRequest{})
 	into.took(reply)
-	if s.host.Name == leaseHost(o.Site).Name {
+	if s.host.Name == LeaseHost(o.Site).Name {
 		asking = errors.Join(asking, f.askLease(ctx, s))
 	}
 	return errors.Join(err, asking)

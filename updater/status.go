@@ -197,7 +197,7 @@ func compareAll(ctx context.Context, work *installer.Work, all []HostDrift) erro
 func (d *HostDrift) compare(ctx context.Context, work *installer.Work, t *installer.Target) {
 	plan, _ := t.Plan.Host(d.Host)
 	d.Steps = len(plan.Steps)
-	findings, err := work.Inspect(ctx, d.Host, plan.Steps)
+	findings, err := work.Inspect(ctx, d.Host, t, plan.Steps)
 	d.Err = err
 	for i, f := range findings {
 		if f.Finding.Change {

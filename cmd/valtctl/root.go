@@ -38,11 +38,13 @@ type flags struct {
 	lease       time.Duration // how long the site's lease is held without renewing it
 	bundle      []string      // files of the bundle that everything comes from
 	signers     string        // file of keys whose bundles are trusted
+	limit       int           // hosts that fetch at a time
 }
 
 // commands lists every command. A new one is one file and one line here.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.initCommand(),
 		a.installCommand(),
 		a.updateCommand(),
 		a.rollbackCommand(),
@@ -62,6 +64,7 @@ func (a *app) commands() []*cobra.Command {
 		a.versionCommand(),
 		a.trustCommand(),
 		a.lockCommand(),
+		a.scheduleCommand(),
 		a.bundleCommand(),
 		a.supportBundleCommand(),
 		a.agentCommand(),

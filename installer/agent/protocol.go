@@ -54,6 +54,9 @@ type Handlers struct {
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
 	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 
+	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
+	NoCarry bool
+
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler
 	// Controller, if set, is told once how to open streams to the controller.
@@ -71,6 +74,15 @@ type FactsReply struct {
 	Transactions []Txn           `json:"transactions,omitempty"` // newest first
 	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
 	Fence        int64           `json:"fence,omitempty"` // highest fencing token seen
+	Schedule     *Schedule       `json:"schedule,omitempty"`
+}
+
+// Schedule is what a host that looks after its site unattended has written down, as package
+// updater/schedule reads it.
+type Schedule struct {
+	Enabled json.RawMessage `json:"enabled,omitempty"`
+	State   json.RawMessage `json:"state,omitempty"`
+	Pause   json.RawMessage `json:"pause,omitempty"`
 }
 
 // Txn is one transaction in short.
@@ -83,6 +95,8 @@ type Txn struct {
 // InspectRequest asks how the host differs from what the steps want. Secrets are kept
 // in memory while the steps look.
 type InspectRequest struct {
+	// Release is the one that the steps are of: a restricted agent looks for them there.
+	Release string            `json:"release,omitempty"`
 	Steps   []step.Spec       `json:"steps"`
 	Secrets map[string][]byte `json:"secrets,omitempty"`
 }

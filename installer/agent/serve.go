@@ -36,7 +36,9 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	}
 	carried := &carrier{open: m.open}
 	methods := h.methods(m)
-	methods[methodCarry] = answer(carried.carry)
+	if !h.NoCarry {
+		methods[methodCarry] = answer(carried.carry)
+	}
 	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
 		Concurrency: 64, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },

@@ -1,0 +1,133 @@
+package scenario
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/installer/site"
+)
+
+// installWithin is how long an installation may take in the lab.
+const installWithin = 15 * time.Minute
+
+// unaskedKeys is what a practice site needs and no question is about: the lab's own release
+// repository, time server and authority.
+const unaskedKeys = `# The practice site's own servers stand in for the vendor's.
+release: { channel: stable, url: "%s", root: ../root.json }
+network:
+  ntp: [%s] # the world's
+  trust: [../ca.crt]
+`
+
+// guided goes from nothing to a serving site at a terminal: every question is answered as a
+// person would, every server's key compared, and the conversation ends in an installation.
+func guided(ctx context.Context, e *Env) error {
+	if err := e.Lab.Reset(ctx); err != nil {
+		return err
+	}
+	own, folder, err := e.guidedFolder("guided", "")
+	if err != nil {
+		return err
+	}
+	fresh := *e
+	fresh.State = filepath.Join(folder, "state") // no host key is known to it
+	if err := fresh.Timed("questions, check and installation", func() error { return fresh.converseToSite(ctx, own, folder) }); err != nil {
+		return err
+	}
+	if e.Sample {
+		return fresh.wouldInstall(ctx, folder)
+	}
+	if err := e.serves(ctx); err != nil {
+		return err
+	}
+	out, err := fresh.Expect(ctx, 0, "install", "--yes", "--site", filepath.Join(folder, "site.yaml"))
+	if err == nil && !strings.Contains(out.Stdout, "nothing to change") {
+		err = fmt.Errorf("a second installation says %q", out.Stdout)
+	}
+	return err
+}
+
+// wouldInstall is a sample's end: the file that came of it is one that can be installed.
+func (e *Env) wouldInstall(ctx context.Context, folder string) error {
+	out, err := e.Expect(ctx, 0, "install", "--dry-run", "--site", filepath.Join(folder, "site.yaml"))
+	if err == nil && !strings.Contains(out.Stdout, "would change") {
+		err = fmt.Errorf("a dry run says %q", out.Stdout)
+	}
+	return err
+}
+
+// guidedFolder is an empty folder beside the lab's files, with what no question is about and
+// more, and the lab's own site to take answers from.
+func (e *Env) guidedFolder(name, more string) (*site.Site, string, error) {
+	folder := e.Lab.Path(name)
+	own, err := site.Load(e.Lab.Path("site.yaml"), "")
+	if err != nil {
+		return nil, "", err
+	}
+	text := fmt.Sprintf(unaskedKeys, own.Release.URL, e.Lab.World()) + more
+	err = errors.Join(os.RemoveAll(folder), os.MkdirAll(folder, 0o755), os.WriteFile(filepath.Join(folder, "site.yaml"), []byte(text), 0o644))
+	return own, folder, err
+}
+
+// converseToSite answers every question about the lab's own hosts.
+func (e *Env) converseToSite(ctx context.Context, own *site.Site, folder string) (err error) {
+	t, err := e.atTerminal(ctx, folder, "init")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.close()) }()
+	turns := []turn{
+		{words: "media servers for VALT Cloud"}, {words: "Short name", text: own.ID}, {words: "people type", text: own.Name}, {words: "yes: ports 443"},
+		{words: "File of the certificate:", text: "../site.pem"}, {words: "certificate's key:", text: "../site.key"}, {words: "over the internet"},
+		{words: "registry:", text: lab.RegistryUser}, {words: "user's password:", text: "../registry_password"},
+	}
+	for i, h := range own.Hosts {
+		turns = append(turns, serverTurns(h, i == 0)...)
+		if h.Has(site.Media) {
+			more := turn{words: "no, that is all"}
+			if i < len(own.Hosts)-1 {
+				more.ups = 1
+			}
+			turns = append(turns, more)
+		}
+	}
+	turns = append(turns, turn{words: "watch from:", text: site.NetworkText(own.Clients[0])}, turn{words: "administrators:"}, turn{words: "BEAM"},
+		turn{words: "proxy"}, turn{words: "maintenance windows"}, turn{words: "write site.yaml"})
+	if e.Sample {
+		turns = append(turns, turn{words: "Check the site now", downs: 1}, turn{words: "Install now", downs: 1})
+		if err := t.converse(turns); err != nil {
+			return err
+		}
+		return t.end(time.Minute)
+	}
+	turns = append(turns, turn{words: "Check the site now"}, turn{words: "Install now"}, turn{words: "Go on? [y/N]", text: "y"})
+	if err := t.converse(turns); err != nil {
+		return err
+	}
+	return t.end(installWithin)
+}
+
+// serverTurns are the questions about one server. Its key is compared and accepted; its disk
+// is one of those that it has.
+func serverTurns(h site.Host, first bool) []turn {
+	turns := []turn{{words: "Name of server", text: h.Name}, {words: "Address of " + h.Name, text: string(h.Address)}}
+	if first {
+		turns = append(turns, turn{words: "SSH user", text: h.SSH.User}, turn{words: "private key:", text: "../id_ed25519"}, turn{words: "Jump hosts"}, turn{words: "sudo password"})
+	}
+	turns = append(turns, turn{words: "yes, remember it", downs: 1})
+	if !h.Has(site.Media) {
+		return append(turns, turn{words: "What it does"})
+	}
+	var cameras []string
+	for _, c := range h.Cameras {
+		cameras = append(cameras, string(c.Address))
+	}
+	return append(turns, turn{words: h.Recordings + ": "}, turn{words: "licence servers confirm"}, turn{words: "licence key of " + h.Name, text: "../licences/" + h.Name},
+		turn{words: "Cameras of", text: strings.Join(cameras, "\r\n") + "\r\n"})
+}
