@@ -319,8 +319,11 @@ func (e *Env) unsigned(ctx context.Context, t *thief) (err error) {
 // whatItIsFor has the schedule update the site with the key, and then sends what it sent
 // again with one thing changed at a time.
 func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
+	if err := e.changedSince(ctx, t.host.Name); err != nil {
+		return err
+	}
 	err := e.Timed("an update with the key", func() error {
-		said, err := e.lookAt(ctx, "2026-11-29T03:00:00-06:00")
+		said, err := e.lookAt(ctx, "2026-11-29T03:10:00-06:00")
 		if err == nil {
 			err = says(said, "the site has "+releases.Canary)
 		}
@@ -365,6 +368,32 @@ func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
 	return e.haveReleases(ctx, map[string]string{t.host.Name: releases.Canary, scheduleHome: releases.Canary})
 }
 
+// changedSince changes a file of a host, as a person's install would after the site file was
+// changed: the schedule does not put back what it was left with.
+func (e *Env) changedSince(ctx context.Context, host string) error {
+	const file = "/etc/valt/compose/media.yaml"
+	if _, err := e.Lab.Output(ctx, host, "sed", "-i", "$ a # changed since", file); err != nil {
+		return err
+	}
+	said, err := e.lookAt(ctx, "2026-11-29T02:50:00-06:00")
+	if err == nil {
+		err = says(said, "told: VALT practice: the update could not begin")
+	}
+	if err != nil {
+		return err
+	}
+	shown, err := e.Expect(ctx, 0, "schedule", "show", "--site", scheduledFile)
+	if err == nil {
+		err = says(shown.Stdout, host, file+" differs")
+	}
+	if err != nil {
+		return err
+	}
+	e.Measure("a host that a person has changed since", "left alone, and told")
+	_, err = e.Lab.Output(ctx, host, "sed", "-i", "/^# changed since$/d", file)
+	return err
+}
+
 // changesOf is a request with one thing changed.
 func changesOf(sent txn.Request) map[string]txn.Request {
 	with := func(change func(r *txn.Request)) txn.Request {
@@ -387,6 +416,9 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		case s.Kind == "image":
 			all["another image"] = with(func(r *txn.Request) { r.Steps[i].Params = swapDigit(text) })
 		case s.Kind == "drain":
+			all["a drain without end"] = with(func(r *txn.Request) {
+				r.Steps[i].Params = json.RawMessage(strings.Replace(text, `"within":"30m0s"`, `"within":"1000h0m0s"`, 1))
+			})
 			all["recordings cut"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, "{", `{"interrupt":true,`, 1))
 			})
