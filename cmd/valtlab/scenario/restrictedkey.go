@@ -350,7 +350,13 @@ func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
 	}
 	defer c.Close()
 	n := 0
-	for name, change := range changesOf(sent) {
+	changes := changesOf(sent)
+	for _, name := range []string{"another image", "another file", "recordings cut", "a drain without end"} {
+		if bytes.Equal(marshalled(sent), marshalled(changes[name])) || changes[name].Site == "" {
+			return fmt.Errorf("the schedule's request cannot be changed to have %s", name)
+		}
+	}
+	for name, change := range changes {
 		if err := t.request(ctx, c, change); problem.KindOf(err) != problem.Trust {
 			return fmt.Errorf("the schedule's own request with %s is not refused: %v", name, err)
 		}
@@ -411,7 +417,9 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		"another host":       with(func(r *txn.Request) { r.Host = "app1" }),
 	}
 	for i, s := range sent.Steps {
-		text := string(s.Params)
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, s.Params) // it is JSON: it was just read
+		text := compact.String()
 		switch {
 		case s.Kind == "image":
 			all["another image"] = with(func(r *txn.Request) { r.Steps[i].Params = swapDigit(text) })
@@ -429,6 +437,15 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		}
 	}
 	return all
+}
+
+// marshalled is a request as it is sent.
+func marshalled(r txn.Request) []byte {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil // it was read from JSON
+	}
+	return raw
 }
 
 // swapDigit changes the first digest of a step.
