@@ -254,9 +254,8 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 			path.Join("/etc/systemd/system/timers.target.wants", UnitName+".timer"), units+".timer", units+".service")
 		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID), facts.ScheduleNotices(o.Site.ID),
 			facts.SchedulePause(o.Site.ID), path.Dir(facts.ScheduleKey), aptFile)
-		if err := s.do(ctx, home.Name, b); err != nil {
-			return err
-		}
+		// A host that cannot let go of it now does not keep it on the others.
+		errs := []error{s.do(ctx, home.Name, b)}
 		for _, h := range o.Site.Hosts {
 			if h.Name == home.Name {
 				continue
@@ -264,11 +263,9 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 			b := &specs{}
 			b.add("schedule-access", "access for the key", step.AuthorizedKeyKind(), step.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
 			b.absent("schedule-files", "what the key's requests were judged by", nil, sudoers, facts.Restricted, aptFile)
-			if err := s.do(ctx, h.Name, b); err != nil {
-				return err
-			}
+			errs = append(errs, s.do(ctx, h.Name, b))
 		}
-		return nil
+		return errors.Join(errs...)
 	})
 }
 

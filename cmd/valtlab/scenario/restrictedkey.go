@@ -319,8 +319,11 @@ func (e *Env) unsigned(ctx context.Context, t *thief) (err error) {
 // whatItIsFor has the schedule update the site with the key, and then sends what it sent
 // again with one thing changed at a time.
 func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
+	if err := e.changedSince(ctx, t.host.Name); err != nil {
+		return err
+	}
 	err := e.Timed("an update with the key", func() error {
-		said, err := e.lookAt(ctx, "2026-11-29T03:00:00-06:00")
+		said, err := e.lookAt(ctx, "2026-11-29T03:10:00-06:00")
 		if err == nil {
 			err = says(said, "the site has "+releases.Canary)
 		}
@@ -347,7 +350,13 @@ func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
 	}
 	defer c.Close()
 	n := 0
-	for name, change := range changesOf(sent) {
+	changes := changesOf(sent)
+	for _, name := range []string{"another image", "another file", "recordings cut", "a drain without end"} {
+		if bytes.Equal(marshalled(sent), marshalled(changes[name])) || changes[name].Site == "" {
+			return fmt.Errorf("the schedule's request cannot be changed to have %s", name)
+		}
+	}
+	for name, change := range changes {
 		if err := t.request(ctx, c, change); problem.KindOf(err) != problem.Trust {
 			return fmt.Errorf("the schedule's own request with %s is not refused: %v", name, err)
 		}
@@ -363,6 +372,32 @@ func (e *Env) whatItIsFor(ctx context.Context, t *thief) error {
 	}
 	e.Measure("the release before, by the product's own rollback", "refused")
 	return e.haveReleases(ctx, map[string]string{t.host.Name: releases.Canary, scheduleHome: releases.Canary})
+}
+
+// changedSince changes a file of a host, as a person's install would after the site file was
+// changed: the schedule does not put back what it was left with.
+func (e *Env) changedSince(ctx context.Context, host string) error {
+	const file = "/etc/valt/compose/media.yaml"
+	if _, err := e.Lab.Output(ctx, host, "sed", "-i", "$ a # changed since", file); err != nil {
+		return err
+	}
+	said, err := e.lookAt(ctx, "2026-11-29T02:50:00-06:00")
+	if err == nil {
+		err = says(said, "told: VALT practice: the update could not begin")
+	}
+	if err != nil {
+		return err
+	}
+	shown, err := e.Expect(ctx, 0, "schedule", "show", "--site", scheduledFile)
+	if err == nil {
+		err = says(shown.Stdout, host, file+" differs")
+	}
+	if err != nil {
+		return err
+	}
+	e.Measure("a host that a person has changed since", "left alone, and told")
+	_, err = e.Lab.Output(ctx, host, "sed", "-i", "/^# changed since$/d", file)
+	return err
 }
 
 // changesOf is a request with one thing changed.
@@ -382,11 +417,16 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		"another host":       with(func(r *txn.Request) { r.Host = "app1" }),
 	}
 	for i, s := range sent.Steps {
-		text := string(s.Params)
+		var compact bytes.Buffer
+		_ = json.Compact(&compact, s.Params) // it is JSON: it was just read
+		text := compact.String()
 		switch {
 		case s.Kind == "image":
 			all["another image"] = with(func(r *txn.Request) { r.Steps[i].Params = swapDigit(text) })
 		case s.Kind == "drain":
+			all["a drain without end"] = with(func(r *txn.Request) {
+				r.Steps[i].Params = json.RawMessage(strings.Replace(text, `"within":"30m0s"`, `"within":"1000h0m0s"`, 1))
+			})
 			all["recordings cut"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, "{", `{"interrupt":true,`, 1))
 			})
@@ -397,6 +437,15 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		}
 	}
 	return all
+}
+
+// marshalled is a request as it is sent.
+func marshalled(r txn.Request) []byte {
+	raw, err := json.Marshal(r)
+	if err != nil {
+		return nil // it was read from JSON
+	}
+	return raw
 }
 
 // swapDigit changes the first digest of a step.
