@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
@@ -29,10 +30,18 @@ func offlineSingle(ctx context.Context, e *Env) (err error) {
 	if err := carryToSingle(ctx, e, host); err != nil {
 		return err
 	}
+	// A licence that needs no internet.
+	if _, err := e.Lab.Output(ctx, singleName, "sh", "-c", plugIn); err != nil {
+		return err
+	}
+	site := strings.Replace(singleSite(host, e.Lab.World(), e.Lab.Camera(1)), "license: electronic, key_file: licences/"+singleName, "license: physical", 1)
+	if err := e.Lab.Put(ctx, singleName, singleFolder+"/site.yaml", []byte(site)); err != nil {
+		return err
+	}
 	if err := e.maker(ctx); err != nil {
 		return err
 	}
-	for _, release := range []string{releases.Stable, releases.Canary} {
+	for _, release := range []string{releases.Stable, releases.Small} {
 		if err := e.carryBundle(ctx, release); err != nil {
 			return err
 		}
@@ -79,13 +88,13 @@ func (e *Env) carryBundle(ctx context.Context, release string) error {
 	if err != nil {
 		return err
 	}
-	e.Measure("made", "%s", said)
+	e.Measure("made", "%s", strings.TrimSpace(said))
 	size, err := e.number(ctx, makerName, "stat", "--format", "%s", file)
 	if err != nil {
 		return err
 	}
-	// Its largest layer decides how small a part may be.
-	if _, err := e.onMaker(ctx, "bundle", "split", file, "--size", fmt.Sprint(max(size*3/4, 1<<20))); err != nil {
+	// Two parts, however large its largest layer is.
+	if _, err := e.onMaker(ctx, "bundle", "split", file, "--size", fmt.Sprint(size-200_000)); err != nil {
 		return err
 	}
 	key, err := readFile(e.Lab.Path("id_ed25519.pub"))
