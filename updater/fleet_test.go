@@ -139,6 +139,15 @@ func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
 		why   string
 	}{
 		"it says so itself": {func(_ *practice, ill map[string]*atomic.Bool) { ill["media1"].Store(true) }, "asked from media1: the page says 503"},
+		"a port that answered others is closed": {func(p *practice, _ map[string]*atomic.Bool) {
+			var asked atomic.Int64
+			p.hosts["app1"].Reaches = func(s probe.Spec) probe.Verdict {
+				if s.Host == "10.0.4.21" && s.Port == 1935 && asked.Add(1) > 1 {
+					return probe.Refused
+				}
+				return probe.Works
+			}
+		}, "1935"},
 		"its licence is another": {func(p *practice, _ map[string]*atomic.Bool) {
 			var looks atomic.Int64
 			p.hosts["media1"].Engine = func() (wowza.State, error) {
