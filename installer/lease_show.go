@@ -21,7 +21,7 @@ func BreakLease(ctx context.Context, o Options, reason string) (Lease, error) {
 }
 
 func askLease(ctx context.Context, o Options, r agent.LeaseRequest) (l Lease, err error) {
-	h := leaseHost(o.Site)
+	h := LeaseHost(o.Site)
 	err = withSession(ctx, o, h, func(s *session) error {
 		if l, err = s.client.Lease(ctx, r); err != nil {
 			return fmt.Errorf("asking for the site's lease: %w", err)

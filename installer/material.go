@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,7 +110,18 @@ func (r *run) secrets(host string) map[string][]byte {
 	if r.Carrier != nil {
 		all[plan.SecretBundle] = r.Carrier.secret(host)
 	}
+	maps.Copy(all, r.more[host])
 	return all
+}
+
+// Roots are the certificate authorities that a site's controller trusts: the system's and
+// the site's own.
+func Roots(s *site.Site) (*x509.CertPool, error) {
+	trust, err := readTrust(s)
+	if err != nil {
+		return nil, err
+	}
+	return (&material{public: plan.Public{Trust: trust}}).roots()
 }
 
 // roots are the certificate authorities that the controller trusts beside the system's.

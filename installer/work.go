@@ -27,6 +27,14 @@ type Work struct {
 	repo *release.Repository
 }
 
+// Supply adds secrets to those that a host's steps may ask for in this run.
+func (w *Work) Supply(host string, secrets map[string][]byte) {
+	if w.more == nil {
+		w.more = map[string]map[string][]byte{}
+	}
+	w.more[host] = secrets
+}
+
 // Begin reads the site's files and connects to its hosts.
 func Begin(ctx context.Context, o Options) (*Work, error) {
 	w := &Work{run: &run{Options: o}}
@@ -92,6 +100,16 @@ func (w *Work) Wanted(ctx context.Context) (string, error) {
 	return resolve(ctx, w.repo, w.Options)
 }
 
+// Offered is the version that the site file asks for, and for how many of the sites that
+// update unattended it is by now, in percent.
+func (w *Work) Offered(ctx context.Context) (version string, percent int, err error) {
+	if w.Site.Release.Version != "" {
+		return w.Site.Release.Version, 100, nil
+	}
+	c, err := w.repo.Pointer(ctx, w.Site.Release.Channel)
+	return c.Release, c.Share(), err
+}
+
 // Manifest is a release's manifest, verified.
 func (w *Work) Manifest(ctx context.Context, version string) (*release.Manifest, error) {
 	return w.repo.Manifest(ctx, version)
@@ -112,6 +130,10 @@ func (w *Work) Plan(ctx context.Context, version string, downgrade bool) (*Targe
 	if err != nil {
 		return nil, err
 	}
+	return w.target(ctx, c, downgrade)
+}
+
+func (w *Work) target(ctx context.Context, c *chosen, downgrade bool) (*Target, error) {
 	p, digest, err := w.build(ctx, c, plan.Input{Update: true, Downgrade: downgrade})
 	if err != nil {
 		return nil, err
@@ -126,8 +148,8 @@ func (w *Work) Precheck(t *Target) error {
 	return w.check(refuseBare)
 }
 
-// Inspect has a host compare itself with steps.
-func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]agent.StepFinding, error) {
+// Inspect has a host compare itself with steps of a target.
+func (w *Work) Inspect(ctx context.Context, host string, t *Target, steps []step.Spec) ([]agent.StepFinding, error) {
 	i, err := w.index(host)
 	if err != nil {
 		return nil, err
@@ -136,7 +158,7 @@ func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]a
 	if s == nil {
 		return nil, fmt.Errorf("host %s: %w", host, errNoSession)
 	}
-	reply, err := s.client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: w.secrets(host)})
+	reply, err := s.client.Inspect(ctx, agent.InspectRequest{Release: t.Manifest.Version, Steps: steps, Secrets: w.secrets(host)})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", host, err)
 	}
@@ -149,7 +171,7 @@ func (w *Work) Inspect(ctx context.Context, host string, steps []step.Spec) ([]a
 			errs = append(errs, fmt.Errorf("host %s: %w", host, err))
 		}
 	}
-	return reply.Findings, errors.Join(errs...)
+	return reply.Findings, errors.Join(append(errs, w.room(ctx, i, steps, reply.Findings))...)
 }
 
 // Engine asks what a host's media engine does now.
@@ -167,6 +189,15 @@ func (w *Work) Engine(ctx context.Context, host string, a wowza.Access) (wowza.S
 		return state, fmt.Errorf("host %s: %w", host, err)
 	}
 	return state, nil
+}
+
+// Schedule is what a host has written down of unattended runs; nil: nothing.
+func (w *Work) Schedule(host string) *agent.Schedule {
+	i, err := w.index(host)
+	if err != nil {
+		return nil
+	}
+	return w.facts[i].Schedule
 }
 
 // Past lists a host's last transactions, newest first, as it told when it was connected to.

@@ -1,6 +1,8 @@
 package updater
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -34,6 +36,28 @@ type Estimate struct {
 
 // Whole is the longest that it can take until the host is well again.
 func (e Estimate) Whole() time.Duration { return e.Update + e.Soak + e.Back }
+
+// FitsBefore says why a host may not be started at now, where a window closes; nil: it may.
+func (e Estimate) FitsBefore(closes, now time.Time) error {
+	left := closes.Sub(now)
+	switch {
+	case left <= 0:
+		return errors.New("the maintenance window has closed")
+	case e.Whole() > left:
+		return fmt.Errorf("it and the way back take up to %s, and the maintenance window closes in %s",
+			e.Whole().Round(time.Second), left.Round(time.Second))
+	}
+	return nil
+}
+
+// DrainBefore is how long recordings may be waited for at now, at most that long, so that
+// there is still time for the update and for the way back before a window closes.
+func (e Estimate) DrainBefore(closes, now time.Time, most time.Duration) time.Duration {
+	return min(most, max(closes.Sub(now)-e.Whole(), leastDrain))
+}
+
+// leastDrain is what a drain is given in any case: two looks at the recorders.
+const leastDrain = 10 * time.Second
 
 // EstimateOf is a host's estimate from how long its updates and its ways back took, newest
 // first. Where no way back was measured it is taken to be as long as the update: the same

@@ -75,7 +75,7 @@ func (f *fleet) Update(ctx context.Context, host string) HostResult {
 // changed, or of which nothing is known.
 func (f *fleet) change(ctx context.Context, host string, r *HostResult) error {
 	plan, _ := f.target.Plan.Host(host)
-	findings, err := f.work.Inspect(ctx, host, plan.Steps)
+	findings, err := f.work.Inspect(ctx, host, f.target, plan.Steps)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *
 			return nil, err
 		}
 	}
-	params, err := gate.Params(f.Site, h, f.target.Manifest, f.DrainWithin, f.Interrupt && slices.Contains(f.Hosts, host))
+	params, err := gate.Params(f.Site, h, f.target.Manifest, f.drainWithin(host, f.Now()), f.Interrupt && slices.Contains(f.Hosts, host))
 	if err != nil {
 		return nil, err
 	}
@@ -136,17 +136,22 @@ func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *
 
 // withDrain puts the drain first in the apply half.
 func withDrain(steps []step.Spec, params gate.DrainParams) ([]step.Spec, error) {
-	raw, err := mustJSON(params)
+	drain, err := DrainSpec(params)
 	if err != nil {
 		return nil, err
 	}
-	drain := step.Spec{ID: DrainStep, Kind: gate.DrainKind().Name, Title: "no new sessions, and the end of the running recordings",
-		Half: step.Apply, Disrupts: step.Nothing, Params: raw}
 	at := slices.IndexFunc(steps, func(s step.Spec) bool { return s.Half == step.Apply })
 	if at < 0 {
 		at = len(steps)
 	}
 	return slices.Insert(slices.Clone(steps), at, drain), nil
+}
+
+// DrainSpec is the step that keeps sessions out and waits for recordings.
+func DrainSpec(params gate.DrainParams) (step.Spec, error) {
+	raw, err := mustJSON(params)
+	return step.Spec{ID: DrainStep, Kind: gate.DrainKind().Name, Title: "no new sessions, and the end of the running recordings",
+		Half: step.Apply, Disrupts: step.Nothing, Params: raw}, err
 }
 
 // switched has the host change and judges what it has become.
@@ -251,6 +256,7 @@ const awaitEvery = 2 * time.Second
 // and nobody could stop one while it is away.
 func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
 	began, quiet := f.Now(), 0
+	within := f.drainWithin(host, began)
 	need := max(1, f.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
 	for {
 		busy, err := f.recording(ctx, host)
@@ -263,9 +269,9 @@ func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
 		if quiet >= need {
 			return nil
 		}
-		if left := f.DrainWithin - f.Now().Sub(began); left <= 0 && len(busy) > 0 {
+		if left := within - f.Now().Sub(began); left <= 0 && len(busy) > 0 {
 			return &problem.Error{Kind: problem.Halted, Doing: "waiting for recordings before changing", Object: host,
-				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, f.DrainWithin, strings.Join(busy, ", ")),
+				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, within, strings.Join(busy, ", ")),
 				Fix: "run the command again when they have ended"}
 		} else if len(busy) > 0 {
 			f.Observer.Observe(installer.Event{Kind: installer.EventProgress, Host: host,

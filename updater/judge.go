@@ -2,7 +2,6 @@ package updater
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -104,10 +103,10 @@ func (f *fleet) until(ctx context.Context, within time.Duration, ask func() erro
 func (f *fleet) health(ctx context.Context, t *installer.Target, host string) error {
 	hp, _ := t.Plan.Host(host)
 	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.HealthKind().Name })
-	errs := []error{f.asked(ctx, host, own)}
+	errs := []error{f.asked(ctx, t, host, own)}
 	for _, other := range f.askers(host) {
 		if other != host {
-			errs = append(errs, f.asked(ctx, other, f.fromOutside(t, host)))
+			errs = append(errs, f.asked(ctx, t, other, f.fromOutside(t, host)))
 		}
 	}
 	_, err := f.work.Try(ctx, t, func(fl network.Flow) bool {
@@ -118,11 +117,11 @@ func (f *fleet) health(ctx context.Context, t *installer.Target, host string) er
 }
 
 // asked has a host ask; every step that finds a difference is an error.
-func (f *fleet) asked(ctx context.Context, from string, steps []step.Spec) error {
+func (f *fleet) asked(ctx context.Context, t *installer.Target, from string, steps []step.Spec) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	findings, err := f.work.Inspect(ctx, from, steps)
+	findings, err := f.work.Inspect(ctx, from, t, steps)
 	if err != nil {
 		return err
 	}
@@ -174,17 +173,10 @@ func (f *fleet) fromOutside(t *installer.Target, host string) []step.Spec {
 	if i < 0 {
 		return nil
 	}
-	spec := hp.Steps[i]
-	var params step.HealthParams
-	if err := json.Unmarshal(spec.Params, &params); err != nil {
+	spec, err := step.HealthFrom(hp.Steps[i], string(h.Address))
+	if err != nil {
 		return nil // the host itself says what is wrong with it
 	}
-	params.At = string(h.Address)
-	raw, err := mustJSON(params)
-	if err != nil {
-		return nil
-	}
-	spec.Params = raw
 	return []step.Spec{spec}
 }
 

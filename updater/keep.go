@@ -25,13 +25,14 @@ type Intent struct {
 	Interrupt bool                  `json:"interrupt,omitempty"`
 	Soak      time.Duration         `json:"soak_ns"`
 	Drain     time.Duration         `json:"drain_ns"`
+	Until     time.Time             `json:"until,omitzero"` // when the window closes
 	Done      map[string]HostResult `json:"done,omitempty"`
 }
 
 // run does the rollout while the site's lease is held.
 func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
 	intent := &Intent{Kind: u.kind, To: r.About.To, Final: u.final, From: u.from, Run: u.Run, Who: u.Who, Hosts: u.Hosts,
-		Interrupt: u.Interrupt, Soak: u.Soak, Drain: u.DrainWithin, Done: maps.Clone(u.done)}
+		Interrupt: u.Interrupt, Soak: u.Soak, Drain: u.DrainWithin, Until: u.Until, Done: maps.Clone(u.done)}
 	note, err := json.Marshal(intent)
 	if err != nil {
 		return nil, fmt.Errorf("writing down what the rollout is about: %w", err)

@@ -101,7 +101,7 @@ func (u *update) order(ctx context.Context, t *installer.Target) (mediaFirst, ei
 func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either bool) *Rollout {
 	r := &Rollout{About: About{Run: u.Run, Kind: u.kind, Site: u.Site.ID, From: u.from, To: t.Manifest.Version, Who: u.Who,
 		PlanDigest: t.Digest, Images: digests(t.Manifest)},
-		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done,
+		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done, AtOnce: u.Limit,
 		Policy: Policy{Canary: u.Site.Updates.Canary, Wave: u.Site.Updates.Wave, MaxFailures: u.Site.Updates.MaxFailures,
 			MinMediaServing: u.Site.Updates.MinMediaServing}}
 	mine := u.work.Hosts()
@@ -111,6 +111,9 @@ func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either boo
 		} else {
 			r.Beside = append(r.Beside, Host{Name: h.Name, Roles: h.Roles, Serves: true})
 		}
+	}
+	if !u.Until.IsZero() {
+		r.Fits = u.fits
 	}
 	if !slices.ContainsFunc(r.Hosts, func(h Host) bool { return h.Name == r.Policy.Canary }) {
 		r.Policy.Canary = ""
@@ -144,11 +147,36 @@ func serves(f facts.Facts) bool {
 
 // expected is how long a host's update takes, by what its earlier ones took.
 func (u *update) expected(host string) time.Duration {
-	var took []time.Duration
+	e := u.estimate(host)
+	return e.Update + e.Soak
+}
+
+// estimate is how long a host's part may take, by what it took before.
+func (u *update) estimate(host string) Estimate {
+	var updates, backs []time.Duration
 	for _, past := range u.work.Past(host) {
-		if past.State == txn.StateDone && !past.Stage && !past.Ended.IsZero() {
-			took = append(took, past.Ended.Sub(past.Started))
+		if past.Stage || past.Ended.IsZero() {
+			continue
+		}
+		switch took := past.Ended.Sub(past.Started); past.State {
+		case txn.StateDone:
+			updates = append(updates, took)
+		case txn.StateRolledBack:
+			backs = append(backs, took)
 		}
 	}
-	return Expected(took) + u.Soak
+	return EstimateOf(updates, backs, u.Soak)
+}
+
+// fits says why a host may not be started any more before the window closes.
+func (u *update) fits(host string, now time.Time) error {
+	return u.estimate(host).FitsBefore(u.Until, now)
+}
+
+// drainWithin is how long a host's recordings are waited for at now.
+func (u *update) drainWithin(host string, now time.Time) time.Duration {
+	if u.Until.IsZero() {
+		return u.DrainWithin
+	}
+	return u.estimate(host).DrainBefore(u.Until, now, u.DrainWithin)
 }

@@ -106,7 +106,7 @@ func (u *update) preview(ctx context.Context, t *installer.Target) (*Preview, er
 	for i, h := range hosts {
 		wg.Go(func() {
 			plan, _ := t.Plan.Host(h.Name)
-			findings, err := u.work.Inspect(ctx, h.Name, plan.Steps)
+			findings, err := u.work.Inspect(ctx, h.Name, t, plan.Steps)
 			if err != nil {
 				errs[i] = err
 				return

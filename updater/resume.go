@@ -29,6 +29,7 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 	if intent == nil {
 		return nil, ErrNoRollout
 	}
+	o.Outlive = true
 	if len(o.Hosts) == 0 {
 		o.Hosts = intent.Hosts
 	}
@@ -37,7 +38,7 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 
 func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
 	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
-	u.Interrupt, u.Soak, u.DrainWithin, u.done = was.Interrupt, was.Soak, was.Drain, was.Done
+	u.Interrupt, u.Soak, u.DrainWithin, u.Until, u.done = was.Interrupt, was.Soak, was.Drain, was.Until, was.Done
 	u.Observer.Observe(installer.Event{Kind: installer.EventNote,
 		Text: fmt.Sprintf("going on with the %s to %s that %s began with run %s", was.Kind, was.To, was.Who, was.Run)})
 	if _, err := u.work.Releases(ctx, true); err != nil {

@@ -25,6 +25,10 @@ type Options struct {
 	Soak time.Duration
 	// DrainWithin is how long a host's recordings are waited for; 0: DefaultDrain.
 	DrainWithin time.Duration
+	// Until is when the maintenance window closes: a host is started only if its update and
+	// its way back end before, and recordings are waited for no longer than leaves time for
+	// both. Zero: a person looks at the clock.
+	Until time.Time
 	// Agree is asked before the first change; nil: go on.
 	Agree func(ctx context.Context, p *Preview) error
 	// Comeback is nil where this machine's reboot is nobody's business.

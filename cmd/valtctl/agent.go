@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -15,25 +16,40 @@ import (
 // agentCommand is what installer/remote starts on a host. It speaks the agent's
 // protocol on its standard streams and ends when they do.
 func (a *app) agentCommand() *cobra.Command {
-	var once bool
+	var once, restricted bool
 	c := &cobra.Command{
-		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.ExactArgs(1), Hidden: true,
+		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.MaximumNArgs(1), Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if restricted != (len(args) == 0) || restricted && once {
+				return usage(errors.New("an agent is given a nonce, or is restricted"), "it is started by valtctl itself")
+			}
 			a.stage = running
-			return a.serveAgent(cmd.Context(), args[0], once)
+			if restricted {
+				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted)
+			}
+			return a.serveAgent(cmd.Context(), args[0], once, everything)
 		},
 	}
+	c.Flags().BoolVar(&restricted, "restricted", false, "take nothing but what unattended runs may ask for")
 	c.Flags().BoolVar(&once, "once", false, "remove this program first, and change nothing else")
 	return c
 }
 
-func (a *app) serveAgent(ctx context.Context, nonce string, once bool) error {
+// everything is what a person's own login may ask for.
+func everything(_ context.Context, side *host.Side) (agent.Handlers, error) {
+	return side.Handlers(), nil
+}
+
+func (a *app) serveAgent(ctx context.Context, nonce string, once bool, calls func(context.Context, *host.Side) (agent.Handlers, error)) error {
 	l, _, err := a.launcher()
 	if err != nil {
 		return err
 	}
 	side := host.Side{Kinds: step.NewRegistry(stepKinds()), Launcher: l, Now: a.now}
-	handlers := side.Handlers()
+	handlers, err := calls(ctx, &side)
+	if err != nil {
+		return err
+	}
 	if once {
 		if err := remote.RemoveOnce(l.Agent); err != nil {
 			return err

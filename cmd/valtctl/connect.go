@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -44,6 +45,7 @@ func (a *app) connection(s *site.Site, h site.Host) remote.Options {
 		Name: h.Name, Address: string(h.Address), Port: int(h.SSH.Port), User: h.SSH.User, Identity: h.SSH.Identity,
 		KnownHosts: []string{a.knownHosts(s, h.SSH)}, Env: env, Prompt: a.prompt(),
 	}
+	o.Restricted = o.Identity == facts.ScheduleKey
 	if a.home != "" {
 		o.KnownHosts = append(o.KnownHosts, filepath.Join(a.home, ".ssh", "known_hosts"))
 	}

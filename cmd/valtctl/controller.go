@@ -33,7 +33,7 @@ func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Option
 	}
 	return installer.Options{
 		Site: s, Hosts: a.flags.hosts, Connect: connect, StateDir: dir, Run: a.runID(), Who: who(),
-		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease,
+		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease, Limit: a.flags.limit,
 	}, nil
 }
 
@@ -97,6 +97,7 @@ func (a *app) connect(s *site.Site, then afterwards) (installer.Connect, error) 
 
 func dial(ctx context.Context, o remote.Options, own bool) (*remote.Conn, error) {
 	if own && os.Geteuid() == 0 {
+		o.Restricted = false // it needs no key for itself
 		return remote.Local(os.Geteuid(), o)
 	}
 	return remote.Dial(ctx, o)

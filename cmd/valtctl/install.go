@@ -65,6 +65,7 @@ func (a *app) perform(ctx context.Context, run func(context.Context, installer.O
 	}
 	defer o.Carrier.Close()
 	result, err := run(ctx, o)
+	o.Carrier.Tell(obs)
 	obs.end()
 	if result == nil {
 		return report{}, err

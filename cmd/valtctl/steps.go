@@ -12,7 +12,9 @@ import (
 // in installer/step and one line here.
 func stepKinds() []step.Kind {
 	return []step.Kind{
+		step.AbsentKind(),
 		step.AptSourceKind(),
+		step.AuthorizedKeyKind(),
 		step.CertificateKind(),
 		step.ClockKind(),
 		step.ContainerKind(),
@@ -35,6 +37,8 @@ func stepKinds() []step.Kind {
 		step.RebootKind(),
 		step.RecordingsKind(),
 		step.RegistryLoginKind(),
+		step.SSHKeyKind(),
+		step.TimerKind(),
 		step.TrustedCAKind(),
 		step.UnitKind(),
 	}

@@ -8,8 +8,10 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -31,6 +33,8 @@ const (
 	methodLease      = "lease"
 	methodEngine     = "engine"
 	methodCarry      = "carry"
+	methodSolve      = "apt.solve"
+	methodSupport    = "support"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -50,6 +54,11 @@ type Handlers struct {
 	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
+	Solve      func(ctx context.Context, q apt.Question) (SolveReply, error)
+	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
+
+	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
+	NoCarry bool
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler
@@ -62,12 +71,26 @@ type FactsRequest struct {
 	Full bool `json:"full,omitempty"`
 }
 
+// SolveReply has the files that the host's apt would fetch, as apt.Asker's.
+type SolveReply struct {
+	Files []string `json:"files"`
+}
+
 // FactsReply is what the host has, and what it remembers.
 type FactsReply struct {
 	Facts        facts.Facts     `json:"facts"`
 	Transactions []Txn           `json:"transactions,omitempty"` // newest first
 	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
 	Fence        int64           `json:"fence,omitempty"` // highest fencing token seen
+	Schedule     *Schedule       `json:"schedule,omitempty"`
+}
+
+// Schedule is what a host that looks after its site unattended has written down, as package
+// updater/schedule reads it.
+type Schedule struct {
+	Enabled json.RawMessage `json:"enabled,omitempty"`
+	State   json.RawMessage `json:"state,omitempty"`
+	Pause   json.RawMessage `json:"pause,omitempty"`
 }
 
 // Txn is one transaction in short.
@@ -80,6 +103,8 @@ type Txn struct {
 // InspectRequest asks how the host differs from what the steps want. Secrets are kept
 // in memory while the steps look.
 type InspectRequest struct {
+	// Release is the one that the steps are of: a restricted agent looks for them there.
+	Release string            `json:"release,omitempty"`
 	Steps   []step.Spec       `json:"steps"`
 	Secrets map[string][]byte `json:"secrets,omitempty"`
 }

@@ -36,7 +36,9 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	}
 	carried := &carrier{open: m.open}
 	methods := h.methods(m)
-	methods[methodCarry] = answer(carried.carry)
+	if !h.NoCarry {
+		methods[methodCarry] = answer(carried.carry)
+	}
 	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
 		Concurrency: 64, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },
@@ -77,6 +79,8 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodTxnConfirm: answer(h.TxnConfirm),
 		methodLease:      answer(h.Lease),
 		methodEngine:     answer(h.Engine),
+		methodSupport:    stream(m, lines(h.Support)),
+		methodSolve:      answer(h.Solve),
 		methodCancel:     cancelCall,
 	}
 }

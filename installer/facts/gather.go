@@ -61,6 +61,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 		RebootPackages: h.rebootPackages(),
 		GateClosed:     h.exists(GateRules),
 		USB:            h.usb(),
+		ScheduleKey:    h.line(ScheduleKey + ".pub"),
 		Installed:      h.installed(),
 		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized()},
 	}
@@ -69,6 +70,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 	f.UptimeSeconds = h.uptime()
 	if o.Full {
 		f.Packages, f.DpkgStatus, f.Keyring = h.packages(), h.dpkgStatus(), h.read(archiveKeyring)
+		f.Agents = h.agents()
 	}
 	var engineErr error
 	if f.Engine, engineErr = engine(); o.Full && f.Engine != nil {

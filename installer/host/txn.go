@@ -10,7 +10,9 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -42,8 +44,32 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 	if reply.Fence, err = s.leases().Highest(); err != nil {
 		return reply, err
 	}
+	if reply.Schedule, err = readSchedule(m, f.Installed); err != nil {
+		return reply, err
+	}
 	reply.TrustedState, err = readState(m.Path(trustedStateFile))
 	return reply, err
+}
+
+// readSchedule is what this host has written down of unattended runs; nil: they are not
+// enabled here.
+func readSchedule(m *step.Machine, is *facts.Installed) (*agent.Schedule, error) {
+	if is == nil {
+		return nil, nil
+	}
+	var s agent.Schedule
+	for path, into := range map[string]*json.RawMessage{facts.ScheduleEnabled(is.Site): &s.Enabled,
+		facts.ScheduleState(is.Site): &s.State, facts.SchedulePause(is.Site): &s.Pause} {
+		content, err := readState(m.Path(path))
+		if err != nil {
+			return nil, err
+		}
+		*into = content
+	}
+	if s.Enabled == nil {
+		return nil, nil
+	}
+	return &s, nil
 }
 
 func (s *Side) list(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
@@ -75,7 +101,8 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 	if err := s.admit(request.Fence); err != nil {
 		return agent.TxnReply{}, err
 	}
-	if err := rememberState(s.machine(nil).Path(trustedStateFile), r.TrustedState); err != nil {
+	path := s.machine(nil).Path(trustedStateFile)
+	if err := errors.Join(refuseOlder(path, r.TrustedState), rememberState(path, r.TrustedState)); err != nil {
 		return agent.TxnReply{}, err
 	}
 	id, err := s.Launcher.Store.Create(request, r.Secrets, s.Kinds)
@@ -83,6 +110,12 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 		return agent.TxnReply{}, err
 	}
 	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
+}
+
+// solve has this host's apt say what an installation would fetch; nothing is fetched.
+func (s *Side) solve(ctx context.Context, q apt.Question) (agent.SolveReply, error) {
+	files, err := apt.Ask(ctx, q)
+	return agent.SolveReply{Files: files}, err
 }
 
 // restart goes on with a transaction. One that has ended since the controller looked is
@@ -127,6 +160,11 @@ func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(
 	return agent.TxnFollowReply{Result: raw}, nil
 }
 
+// Trusted is what this host has seen of the release repository, from any controller.
+func (s *Side) Trusted() (json.RawMessage, error) {
+	return readState(s.machine(nil).Path(trustedStateFile))
+}
+
 // readState is the kept state, nil where there is none yet.
 func readState(path string) (json.RawMessage, error) {
 	content, err := os.ReadFile(path)
@@ -134,12 +172,40 @@ func readState(path string) (json.RawMessage, error) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading what was seen of the releases: %w", err)
+		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if !json.Valid(content) {
 		return nil, nil // torn by a power cut before it was kept durably; the next run writes it
 	}
 	return content, nil
+}
+
+// refuseOlder refuses a change whose releases are of an older repository than the host has
+// seen, whatever the controller thinks of it: of a bundle, for one.
+func refuseOlder(path string, offered json.RawMessage) error {
+	if len(offered) == 0 {
+		return nil
+	}
+	now, seen, err := states(path, offered)
+	if err != nil {
+		return err
+	}
+	return release.NotOlder(now, seen, "this host")
+}
+
+// states are what the controller offers and what the host has seen.
+func states(path string, offered json.RawMessage) (now, seen release.State, err error) {
+	if err := json.Unmarshal(offered, &now); err != nil {
+		return now, seen, fmt.Errorf("reading the controller's trusted state: %w", err)
+	}
+	kept, err := readState(path)
+	if err != nil || kept == nil {
+		return now, seen, err
+	}
+	if err := json.Unmarshal(kept, &seen); err != nil {
+		return now, seen, fmt.Errorf("reading what was seen of the releases: %w", err)
+	}
+	return now, seen, nil
 }
 
 // rememberState keeps the newer of what the host and the controller have seen, so that no
@@ -148,18 +214,9 @@ func rememberState(path string, offered json.RawMessage) error {
 	if len(offered) == 0 {
 		return nil
 	}
-	var now, seen release.State
-	if err := json.Unmarshal(offered, &now); err != nil {
-		return fmt.Errorf("reading the controller's trusted state: %w", err)
-	}
-	kept, err := readState(path)
+	now, seen, err := states(path, offered)
 	if err != nil {
 		return err
-	}
-	if kept != nil {
-		if err := json.Unmarshal(kept, &seen); err != nil {
-			return fmt.Errorf("reading what was seen of the releases: %w", err)
-		}
 	}
 	if now.Compare(seen) <= 0 {
 		return nil

@@ -24,6 +24,14 @@ func AgentPath(hash string) string { return AgentRoot + "/" + hash + "/valtctl" 
 // echoes its commands is not mistaken for the agent.
 func Ready(nonce string) string { return "valtctl/agent/1 " + nonce + " ready" }
 
+// RestrictedCommand is what a login whose key can do nothing but start the restricted agent
+// asks for, and RestrictedNonce what that agent announces itself with: its command line is
+// the host's, and holds nothing of the caller's.
+const (
+	RestrictedCommand = "valtctl-restricted-agent"
+	RestrictedNonce   = "restricted"
+)
+
 // Agent says which agent to start and where its binary comes from.
 type Agent struct {
 	Hash string // hex SHA-256 of the binary
@@ -82,6 +90,8 @@ type Options struct {
 	Password func(ctx context.Context) ([]byte, error)
 	// Prompt asks the person. Nil: there is nobody to ask.
 	Prompt Prompt
+	// Restricted says that the login's key starts the restricted agent, whatever is asked for.
+	Restricted bool
 	// Dial opens the TCP connection to the first hop; nil: net.Dialer.
 	Dial DialFunc
 

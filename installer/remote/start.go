@@ -21,6 +21,13 @@ const noiseLimit = 64 << 10
 // StartAgent starts the agent as root and uploads it first if the host lacks it. The
 // process it returns is past its ready line: everything read from it is protocol.
 func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
+	if c.opts.Restricted {
+		p, err := c.restricted(ctx)
+		if err != nil {
+			err = c.explain("starting the restricted agent on", err)
+		}
+		return p, err
+	}
 	p, err := c.launch(ctx, AgentPath(a.Hash))
 	if errors.Is(err, errMissing) {
 		p, err = c.bring(ctx, a)
@@ -49,6 +56,15 @@ func (c *Conn) launch(ctx context.Context, path string) (*Process, error) {
 	return p, err
 }
 
+// restricted starts what the login's key starts anyway. Nothing is uploaded: the agent is the
+// one that a person has left there.
+func (c *Conn) restricted(ctx context.Context) (*Process, error) {
+	bare := *c
+	bare.sudo = nil
+	p, _, err := bare.asRoot(ctx, task{argv: []string{RestrictedCommand}, nonce: RestrictedNonce, ready: Ready(RestrictedNonce), plain: true})
+	return p, err
+}
+
 // explain puts what was being done around err and keeps its kind and fix.
 func (c *Conn) explain(doing string, err error) error {
 	e := &problem.Error{Doing: doing, Object: c.opts.Name, Err: err, Kind: problem.KindOf(err)}
@@ -64,6 +80,7 @@ type task struct {
 	nonce string // unguessable; in ready and in sudo's question
 	ready string // the announcement, up to what it says about itself
 	path  string // the agent's or how it begins, to recognise that it is missing
+	plain bool   // argv is the whole command
 }
 
 // Process is a program that runs as root on the host and has announced itself.
@@ -102,9 +119,11 @@ func (p *Process) Close() error {
 // on the same line.
 func (c *Conn) asRoot(ctx context.Context, t task) (p *Process, rest string, err error) {
 	argv := t.argv
-	if c.sudo != nil {
+	switch {
+	case t.plain: // the far side compares it word by word
+	case c.sudo != nil:
 		argv = c.sudo.argv(t.nonce, argv)
-	} else {
+	default:
 		argv = append([]string{"env", "LC_ALL=C"}, argv...)
 	}
 	cmd, err := c.run.start(ctx, argv)

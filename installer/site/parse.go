@@ -184,6 +184,7 @@ func (r *reader) updates(v value, u *Updates) {
 		{key: "max_failures", read: scalar(r, &u.MaxFailures, parseCount)},
 		{key: "min_media_serving", read: scalar(r, &u.MinMediaServing, parseCount)},
 		{key: "confirm_within", read: scalar(r, &u.ConfirmWithin, parseDuration)},
+		{key: "notify", read: func(v value) { r.notify(v, &u.Notify) }},
 	})
 }
 

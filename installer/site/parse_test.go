@@ -127,6 +127,13 @@ func TestEveryMistakeIsNamedWithItsLineAndWhatToWrite(t *testing.T) {
 		{"nothing could be updated", minimal + "updates: {min_media_serving: 1}\n", []string{"6 updates.min_media_serving: with 1 to keep serving, none of the 1 media hosts could ever be updated"}},
 		{"another's home", minimal + "tls: {key_file: ~root/key}\n", []string{`"~root/key" is in another person's home folder`}},
 		{"IPv6 in braces and brackets", minimal + "beam: {devices: [fe80::1, '2001:db8::/32']}\n", []string{`6 beam.devices[0]: "fe80::1" is an IPv6`, `6 beam.devices[1]: "2001:db8::/32" is an IPv6`}},
+		{"mail without anybody", minimal + "updates: {notify: {mail: {server: smtp, from: a@b.example, to: []}}}\n", []string{"6 updates.notify.mail.to: names nobody"}},
+		{"mail in clear text with a login", minimal + "updates: {notify: {mail: {server: smtp, security: none, from: a@b.example, to: [a@b.example], username: a, password_file: p}}}\n", []string{"6 updates.notify.mail.security: a login would cross the network in clear text"}},
+		{"mail with half a login", minimal + "updates: {notify: {mail: {server: smtp, from: a@b.example, to: [a@b.example], username: a}}}\n", []string{"has one of username and password_file without the other"}},
+		{"mail password in the file", minimal + "updates: {notify: {mail: {server: smtp, from: a@b.example, to: [a@b.example], username: a, password: hunter2}}}\n", []string{"no secret stands in a site file"}},
+		{"mail to a name", minimal + "updates: {notify: {mail: {server: smtp, from: a@b.example, to: ['It <it@b.example>']}}}\n", []string{"is not a mail address"}},
+		{"webhook without an address", minimal + "updates: {notify: {webhook: {token_file: t}}}\n", []string{"6 updates.notify.webhook: needs one of url and url_file"}},
+		{"webhook with a login", minimal + "updates: {notify: {webhook: {url: 'https://u:hunter2@hook.example/'}}}\n", []string{"the URL holds a login"}},
 		{"jump", minimal + "ssh: {jump: [ops@]}\n", []string{`6 ssh.jump[0]: "" is not a name`}},
 	}
 	for _, tt := range tests {

@@ -55,6 +55,9 @@ func (Source) JSONSchema() *jsonschema.Schema { return words(Online, Bundle) }
 // JSONSchema lists the words.
 func (Firewall) JSONSchema() *jsonschema.Schema { return words(FirewallOff, FirewallManaged) }
 
+// JSONSchema lists the words.
+func (MailSecurity) JSONSchema() *jsonschema.Schema { return words(MailStartTLS, MailTLS, MailPlain) }
+
 // JSONSchema is a share or a number.
 func (Wave) JSONSchema() *jsonschema.Schema {
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{

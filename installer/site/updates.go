@@ -20,6 +20,7 @@ type Updates struct {
 	MaxFailures     int        `json:"max_failures" jsonschema_description:"How many hosts may fail before a rollout stops. The default is 0."`
 	MinMediaServing int        `json:"min_media_serving" jsonschema_description:"How many media hosts keep serving throughout. The default is 1, and 0 with one media host."`
 	ConfirmWithin   Duration   `json:"confirm_within" jsonschema_description:"How long a switched host waits to be confirmed before it goes back by itself. The default is 10m."`
+	Notify          Notify     `json:"notify,omitzero" jsonschema_description:"Who is told what the site does unattended (valtctl schedule)."`
 }
 
 // Source is where releases come from.

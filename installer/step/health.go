@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -42,6 +43,21 @@ type HealthCheck struct {
 // HealthKind waits until a host serves. It changes nothing itself.
 func HealthKind() Kind {
 	return kindOf("health", func(p HealthParams) (Step, error) { return newHealth(p) })
+}
+
+// HealthFrom is a health step of one host as another one asks it, at an address.
+func HealthFrom(spec Spec, at string) (Spec, error) {
+	var params HealthParams
+	if err := json.Unmarshal(spec.Params, &params); err != nil {
+		return spec, fmt.Errorf("reading the parameters of step %s: %w", spec.ID, err)
+	}
+	params.At = at
+	raw, err := json.Marshal(params)
+	if err != nil {
+		return spec, fmt.Errorf("writing the parameters of step %s: %w", spec.ID, err)
+	}
+	spec.Params = raw
+	return spec, nil
 }
 
 // Fixed times of the health step.

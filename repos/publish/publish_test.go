@@ -268,6 +268,34 @@ func TestChannelsPointToPublishedReleases(t *testing.T) {
 	wantProblem(t, p.SetChannel("../stable", "6.4.1"), problem.Input, "channel")
 }
 
+func TestAChannelSaysForWhichShareOfTheSites(t *testing.T) {
+	t.Parallel()
+	repo := publishtest.Published(t)
+	share := func() int {
+		t.Helper()
+		reader := repo.Reader(t, t.TempDir())
+		if err := reader.Refresh(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		pointer, err := reader.Pointer(context.Background(), "stable")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pointer.Share()
+	}
+	if got := share(); got != 100 {
+		t.Errorf("a channel without a share is for %d%% of the sites", got)
+	}
+	version := newest(t, repo, t.TempDir())
+	for _, percent := range []int{0, 10, 100} {
+		repo.Change(t, func(p *publish.Repository) error { return p.SetChannelFor("stable", version, percent) })
+		if got := share(); got != percent {
+			t.Errorf("set to %d%%, read as %d%%", percent, got)
+		}
+	}
+	wantProblem(t, open(t, repo, repo.Keys).SetChannelFor("stable", version, 101), problem.Input, "101")
+}
+
 func TestAgentOfAVersion(t *testing.T) {
 	t.Parallel()
 	repo := publishtest.Published(t)

@@ -116,8 +116,19 @@ func (r *Repository) addFiles(files map[string][]byte) error {
 	return r.publish(roleReleases)
 }
 
-// SetChannel points a channel to a published release.
+// SetChannel points a channel to a published release, for every site.
 func (r *Repository) SetChannel(name, version string) error {
+	return r.SetChannelFor(name, version, 100)
+}
+
+// SetChannelFor points a channel to a published release; of the sites that update
+// unattended only the given share takes it yet, in percent.
+func (r *Repository) SetChannelFor(name, version string, percent int) error {
+	if percent < 0 || percent > 100 {
+		return &problem.Error{
+			Kind: problem.Input, Doing: "pointing channel " + name + " to", Object: version, Err: fmt.Errorf("%d is no share of all sites", percent), Fix: "write a percentage from 0 to 100",
+		}
+	}
 	if versions := r.Versions(); !slices.Contains(versions, version) {
 		return &problem.Error{
 			Kind: problem.Input, Doing: "pointing channel " + name + " to", Object: version, Err: errors.New("it is not published"),
@@ -129,7 +140,11 @@ func (r *Repository) SetChannel(name, version string) error {
 			Kind: problem.Input, Doing: "setting channel", Object: name, Err: errors.New("it cannot be a channel's name"), Fix: "use a-z, 0-9 and -",
 		}
 	}
-	data, err := json.Marshal(release.Channel{Schema: release.ChannelSchema, Channel: name, Release: version})
+	pointer := release.Channel{Schema: release.ChannelSchema, Channel: name, Release: version}
+	if percent < 100 {
+		pointer.Percent = &percent
+	}
+	data, err := json.Marshal(pointer)
 	if err != nil {
 		return fmt.Errorf("encoding channel %s: %w", name, err)
 	}

@@ -35,6 +35,17 @@ type Channel struct {
 	Schema  string `json:"schema"` // "valtctl/channel/v1"
 	Channel string `json:"channel"`
 	Release string `json:"release"`
+	// Percent is how many of the sites that update unattended are to have it by now; absent:
+	// all of them. A person is not held back by it.
+	Percent *int `json:"percent,omitempty"`
+}
+
+// Share is Percent, from 0 to 100.
+func (c Channel) Share() int {
+	if c.Percent == nil {
+		return 100
+	}
+	return min(max(*c.Percent, 0), 100)
 }
 
 // ChannelSchema and ManifestSchema mark the formats this package reads.
@@ -46,25 +57,31 @@ const (
 // Channel is the version that a channel points to now. An unknown name is a problem of
 // kind Input that lists the known ones.
 func (r *Repository) Channel(ctx context.Context, name string) (string, error) {
+	c, err := r.Pointer(ctx, name)
+	return c.Release, err
+}
+
+// Pointer is a channel whole.
+func (r *Repository) Pointer(ctx context.Context, name string) (Channel, error) {
 	known := r.names(roleChannels, "channels/", ".json")
 	if !slices.Contains(known, name) {
-		return "", unknown("channel", name, known)
+		return Channel{}, unknown("channel", name, known)
 	}
 	data, err := r.Target(ctx, ChannelPath(name))
 	if err != nil {
-		return "", err
+		return Channel{}, err
 	}
 	var c Channel
 	if err := decodeStrict(data, &c); err != nil {
-		return "", fmt.Errorf("reading channel %s: %w", name, err)
+		return Channel{}, fmt.Errorf("reading channel %s: %w", name, err)
 	}
 	if c.Schema != ChannelSchema || c.Channel != name {
-		return "", &problem.Error{
+		return Channel{}, &problem.Error{
 			Kind: problem.Trust, Doing: "reading channel", Object: name,
 			Err: fmt.Errorf("its file is %q for channel %q", c.Schema, c.Channel), Fix: "ask the vendor; a newer valtctl may be needed",
 		}
 	}
-	return c.Release, nil
+	return c, nil
 }
 
 // Versions lists the published releases, oldest first.

@@ -1,6 +1,7 @@
 package releases
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func (r Repository) options() publish.Options {
 // A published release cannot change, so where one has, as it does while somebody works
 // on what is in the images, the repository is made anew with the same keys and with
 // higher versions: its readers see new metadata, not old.
-func (r Repository) Publish(built map[string][]images.Image, keys Keys, agent *Agent) error {
+func (r Repository) Publish(built map[string][]images.Image, keys Keys, o Options) error {
 	var all []publish.Release
 	for _, version := range Versions() {
 		one, err := describe(version, built[version], keys)
@@ -50,10 +51,10 @@ func (r Repository) Publish(built map[string][]images.Image, keys Keys, agent *A
 	if err != nil {
 		return err
 	}
-	err = fill(repository, all, agent)
+	err = fill(repository, all, o)
 	if refused := (*problem.Error)(nil); errors.As(err, &refused) && refused.Kind == problem.Input {
 		if repository, err = r.anew(repository); err == nil {
-			err = fill(repository, all, agent)
+			err = fill(repository, all, o)
 		}
 	}
 	if err != nil {
@@ -90,18 +91,18 @@ func (r Repository) create() (*publish.Repository, error) {
 	return publish.Create(r.options(), rootThreshold)
 }
 
-func fill(r *publish.Repository, all []publish.Release, agent *Agent) error {
+func fill(r *publish.Repository, all []publish.Release, o Options) error {
 	for _, one := range all {
 		if _, err := r.AddRelease(one); err != nil {
 			return err
 		}
 	}
-	if agent != nil {
+	if agent := o.Agent; agent != nil {
 		if err := r.AddAgent(agent.Version, agent.Binary); err != nil {
 			return err
 		}
 	}
-	return errors.Join(r.SetChannel("stable", Stable), r.SetChannel("canary", Canary))
+	return errors.Join(r.SetChannel("stable", Stable), r.SetChannel("canary", cmp.Or(o.CanaryIs, Canary)))
 }
 
 // anew makes an empty repository in the place of old, whose versions go on from old's.

@@ -42,7 +42,7 @@ func vendor(t *testing.T) Repository {
 	t.Helper()
 	dir := t.TempDir()
 	r := Repository{Dir: filepath.Join(dir, "release"), Keys: filepath.Join(dir, "keys"), Root: filepath.Join(dir, "root.json"), Now: clock}
-	if err := r.Publish(built(t), testKeys, &Agent{"6.4.1", []byte("the agent")}); err != nil {
+	if err := r.Publish(built(t), testKeys, Options{Agent: &Agent{"6.4.1", []byte("the agent")}}); err != nil {
 		t.Fatal(err)
 	}
 	return r
@@ -163,7 +163,7 @@ func TestPublishingAgainIsSeen(t *testing.T) {
 	}
 	changed := built(t)
 	for range 2 { // changed, then unchanged
-		if err := v.Publish(changed, testKeys, nil); err != nil {
+		if err := v.Publish(changed, testKeys, Options{}); err != nil {
 			t.Fatal(err)
 		}
 		site, err := read(t, v.Root, v.Dir, state)
@@ -198,7 +198,7 @@ func TestSpoiltRepositoriesAreRefused(t *testing.T) {
 			if got := problem.KindOf(err); err == nil || got != kind {
 				t.Errorf("exit %d, error: %v", got.ExitCode(), err)
 			}
-			if err := v.Publish(built(t), testKeys, nil); err != nil {
+			if err := v.Publish(built(t), testKeys, Options{}); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := read(t, v.Root, v.Dir, state); err != nil {
@@ -216,7 +216,7 @@ func TestInterruptedFirstPublicationIsRepeated(t *testing.T) {
 	if err := os.Remove(filepath.Join(v.Dir, "metadata", "timestamp.json")); err != nil {
 		t.Fatal(err)
 	}
-	if err := v.Publish(built(t), testKeys, nil); err != nil {
+	if err := v.Publish(built(t), testKeys, Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := read(t, v.Root, v.Dir, t.TempDir()); err != nil {

@@ -43,6 +43,8 @@ func (v *Vendor) build(ctx context.Context, l *lab.Lab) error {
 type Options struct {
 	Agent *Agent  // nil: none
 	Spoil Spoiled // empty: nothing is spoiled
+	// CanaryIs is the release that the channel canary points to; empty: Canary.
+	CanaryIs string
 }
 
 // Publish pushes the images, publishes the releases and lets the world serve them. What
@@ -59,7 +61,7 @@ func (v *Vendor) Publish(ctx context.Context, l *lab.Lab, o Options) (err error)
 		return err
 	}
 	r := Repository{Dir: l.Path("release"), Keys: l.Path("release-keys"), Root: l.Path("root.json"), Now: l.Now}
-	if err := r.Publish(v.set.Releases(), keys, o.Agent); err != nil {
+	if err := r.Publish(v.set.Releases(), keys, o); err != nil {
 		return err
 	}
 	if o.Spoil == "" {

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/host"
+	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/restrict"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/updater"
+	"ipivs.com/valtctl/updater/gate"
+)
+
+// restricted are the calls that the key of unattended runs may make on this host, once its
+// login has asked for nothing but this agent (sshd(8), SSH_ORIGINAL_COMMAND).
+func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, error) {
+	if asked := os.Getenv("SSH_ORIGINAL_COMMAND"); asked != remote.RestrictedCommand {
+		return agent.Handlers{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: fmt.Sprintf("%.80q", asked),
+			Err: errors.New("this key starts valtctl's restricted agent and nothing else"), Fix: "a person logs in with a key of their own"}
+	}
+	all := side.Handlers()
+	is, err := all.Facts(ctx, agent.FactsRequest{})
+	if err != nil {
+		return agent.Handlers{}, err
+	}
+	folder := filepath.Join(a.hostRoot, facts.Restricted)
+	own, err := installer.OpenOwn(installer.Options{Now: a.now}, folder, is.Facts, is.TrustedState)
+	if err != nil {
+		return agent.Handlers{}, err
+	}
+	judge := &restrict.Judge{Own: ownPlan{own}, Dir: filepath.Join(folder, "begun"), Fence: side.Highest}
+	return judge.Handlers(all), nil
+}
+
+// ownPlan is a host's own view of its site as the judge asks for it.
+type ownPlan struct{ *installer.Own }
+
+// About is the site and the host in it.
+func (o ownPlan) About() (*site.Site, site.Host) { return o.Site(), o.Host() }
+
+// Plan is what the host would do for a release, with the drain that the rollout puts before it.
+func (o ownPlan) Plan(ctx context.Context, version string) (*restrict.Plan, error) {
+	t, err := o.Target(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	drain := func(within string) (step.Spec, error) {
+		var d time.Duration
+		if within != "" {
+			var err error
+			if d, err = time.ParseDuration(within); err != nil || d <= 0 || d > updater.DefaultDrain {
+				return step.Spec{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: "a drain of " + within,
+					Err: fmt.Errorf("sessions are kept out unattended for %s at most", updater.DefaultDrain)}
+			}
+		}
+		params, err := gate.Params(o.Site(), o.Host(), t.Manifest, d, false)
+		if err != nil {
+			return step.Spec{}, err
+		}
+		return updater.DrainSpec(params)
+	}
+	return &restrict.Plan{Manifest: t.Manifest, Plan: t.Plan, Drain: drain, State: o.State()}, nil
+}

@@ -1,0 +1,360 @@
+package schedule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/updater/window"
+)
+
+// EnableOptions are what enabling is given beside a run's own options.
+type EnableOptions struct {
+	installer.Options
+	// Program is valtctl's path on every host: the agent's that this run uses.
+	Program string
+	Logins  map[string]installer.Login // by host, as a person reaches it
+	// KnownHosts are the trusted host keys of the site's hosts.
+	KnownHosts []byte
+}
+
+// Change is what enabling, pausing or disabling comes to.
+type Change struct {
+	Site  string       `json:"site"`
+	Hosts []HostChange `json:"hosts"` // the one that runs it comes first
+	// Key is the public half of the key that the others take, of one that is there.
+	Key string `json:"key,omitempty"`
+}
+
+// HostChange is one host's part.
+type HostChange struct {
+	Host    string   `json:"host"`
+	Changes []string `json:"changes"` // titles of the steps that differ
+	Diff    string   `json:"diff,omitempty"`
+}
+
+// Enabled is what a host knows of being enabled.
+type Enabled struct {
+	Schema string    `json:"schema"`
+	Since  time.Time `json:"since"`
+	Who    string    `json:"who"`
+}
+
+// keyComment names the key's line in authorized_keys; sudoers lets its login start the
+// restricted agent without a password, and nothing else.
+const (
+	keyComment = "valtctl-schedule"
+	sudoers    = "/etc/sudoers.d/valtctl-schedule"
+)
+
+// aptFile keeps unattended-upgrades from what only an update changes: the engine, which it
+// would restart under running containers. It does not restart the host either; that is in a
+// file of the installation (step.QuietFiles), and said here too.
+const (
+	aptFile = "/etc/apt/apt.conf.d/zz-valtctl-schedule"
+	aptText = `// Written by valtctl schedule enable: the site's own maintenance windows are for this.
+Unattended-Upgrade::Automatic-Reboot "false";
+Unattended-Upgrade::Automatic-Reboot-WithUsers "false";
+Unattended-Upgrade::Package-Blacklist { "docker"; "containerd"; "runc"; };
+`
+)
+
+// Enable has the site look after itself from now on: on its first host a timer, a copy of
+// the site and a key of that host's own; on the others what judges that key's requests.
+func Enable(ctx context.Context, o EnableOptions) (*Change, error) {
+	if err := fits(o.Site); err != nil {
+		return nil, err
+	}
+	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
+		home := installer.LeaseHost(o.Site)
+		if err := s.home(ctx, home); err != nil {
+			return err
+		}
+		for _, h := range o.Site.Hosts {
+			if h.Name == home.Name {
+				continue
+			}
+			if err := s.other(ctx, h); err != nil {
+				return err
+			}
+		}
+		return s.clock(ctx, home)
+	})
+}
+
+// fits refuses a site that could not be looked after.
+func fits(s *site.Site) error {
+	no := func(field, cause, fix string) error {
+		return &problem.Error{Kind: problem.Input, Doing: "reading", Object: s.Position(field), Err: errors.New(field + ": " + cause), Fix: fix}
+	}
+	if s.Updates.Source != site.Online {
+		return no("updates.source", "a bundle is carried in by a person, so nothing can be done unattended", "write online, or update with: valtctl update --bundle F")
+	}
+	if len(s.Updates.Windows) == 0 {
+		return no("updates.windows", "is missing, and hosts are changed unattended only in a window", `write windows: and a list, such as ["Sun 02:00-05:00"]`)
+	}
+	if _, err := window.Of(s.Updates); err != nil {
+		return err
+	}
+	if s.Release.Version != "" {
+		return no("release.version", "names one release, so there is never a newer one", "write release: { channel: stable } to follow a channel")
+	}
+	return nil
+}
+
+// setting is the work under way.
+type setting struct {
+	EnableOptions
+	work   *installer.Work
+	change *Change
+	// key is the public half of the home's key; empty on a dry run before the first one.
+	key string
+}
+
+// all connects to hosts, and does the work while the site's lease is held.
+func (o EnableOptions) all(ctx context.Context, hosts []site.Host, do func(ctx context.Context, s *setting) error) (*Change, error) {
+	o.Hosts = nil
+	for _, h := range hosts {
+		o.Hosts = append(o.Hosts, h.Name)
+	}
+	work, err := installer.Begin(ctx, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	s := &setting{EnableOptions: o, work: work, change: &Change{Site: o.Site.ID}}
+	err = s.ready(ctx, hosts)
+	switch {
+	case err != nil:
+	case o.DryRun:
+		err = do(ctx, s)
+	default:
+		err = s.held(ctx, do)
+	}
+	return s.change, errors.Join(err, work.Close())
+}
+
+// ready wants every host to be installed and well, and reads the releases they have.
+func (s *setting) ready(ctx context.Context, hosts []site.Host) error {
+	var errs []error
+	for _, h := range hosts {
+		if s.work.Facts(h.Name).Installed == nil {
+			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "checking host", Object: h.Name,
+				Err: errors.New("VALT is not installed there"), Fix: "valtctl install"})
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	_, err := s.work.Releases(ctx, true)
+	return err
+}
+
+func (s *setting) held(ctx context.Context, do func(ctx context.Context, s *setting) error) error {
+	held, holding, err := s.work.Hold(ctx, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(holding, s), held.Release(ctx))
+}
+
+// home gives the host that runs it its copy of the site, its key and what apt may not do.
+func (s *setting) home(ctx context.Context, h site.Host) error {
+	folder := facts.ScheduleFolder(s.Site.ID)
+	c, err := installer.CopySite(s.Site, folder, "", s.Logins, s.KnownHosts)
+	if err != nil {
+		return err
+	}
+	steps, secrets, err := c.Steps()
+	if err != nil {
+		return err
+	}
+	since, err := json.MarshalIndent(Enabled{Schema: Schema, Since: s.Now().UTC(), Who: s.Who}, "", "  ")
+	if err != nil {
+		return fmt.Errorf("writing since when it is enabled: %w", err)
+	}
+	b := &specs{steps: steps}
+	b.add("schedule-key", "key for the site's other hosts", step.SSHKeyKind(), step.SSHKeyParams{Path: facts.ScheduleKey, Comment: keyComment + "-of-" + s.Site.ID})
+	b.file(aptFile, "0644", aptText)
+	b.file(facts.ScheduleEnabled(s.Site.ID), "0600", string(since)+"\n")
+	b.absent("schedule-pause", "an earlier pause", nil, facts.SchedulePause(s.Site.ID))
+	s.work.Supply(h.Name, secrets)
+	if err := s.do(ctx, h.Name, b); err != nil {
+		return err
+	}
+	if !s.DryRun {
+		if err := s.work.Refresh(ctx, h.Name); err != nil {
+			return err
+		}
+	}
+	s.key = s.work.Facts(h.Name).ScheduleKey
+	if s.key == "" && !s.DryRun {
+		return &problem.Error{Kind: problem.Failed, Doing: "making the key on", Object: h.Name, Err: errors.New("it is not there afterwards"), Fix: "valtctl logs tells more"}
+	}
+	s.change.Key = s.key
+	return nil
+}
+
+// other has a host take the key, for the restricted agent alone, and gives it what that
+// judges by.
+func (s *setting) other(ctx context.Context, h site.Host) error {
+	c, err := installer.CopySite(s.Site, facts.Restricted, h.Name, nil, nil)
+	if err != nil {
+		return err
+	}
+	steps, secrets, err := c.Steps()
+	if err != nil {
+		return err
+	}
+	login := s.Logins[h.Name].User
+	command := s.Program + " agent --restricted"
+	b := &specs{steps: steps}
+	if login != "root" {
+		// What the login asked for is in its environment, which sudo would drop.
+		b.file(sudoers, "0440", fmt.Sprintf("# Written by valtctl schedule enable: the key of unattended runs starts the restricted agent.\n"+
+			"Defaults!%s env_keep += \"SSH_ORIGINAL_COMMAND\"\n%s ALL=(root) NOPASSWD: %s\n", s.Program, login, command))
+		command = "sudo -n " + command
+	}
+	b.file(aptFile, "0644", aptText)
+	if key, _, _ := strings.Cut(s.key, " "+keyComment); key != "" {
+		b.add("schedule-access", "access for the key of "+installer.LeaseHost(s.Site).Name, step.AuthorizedKeyKind(),
+			step.AuthorizedKeyParams{User: login, Comment: keyComment, Key: key, Command: command})
+	}
+	s.work.Supply(h.Name, secrets)
+	return s.do(ctx, h.Name, b)
+}
+
+// clock starts the timer, last: from then on everything is there.
+func (s *setting) clock(ctx context.Context, h site.Host) error {
+	service, timer, err := Units(s.Program, s.Site.ID)
+	if err != nil {
+		return err
+	}
+	b := &specs{}
+	b.add("schedule-timer", "timer "+UnitName, step.TimerKind(), step.TimerParams{Name: UnitName, Service: service, Timer: timer})
+	return s.do(ctx, h.Name, b)
+}
+
+// Disable ends it: the timer, the key and what the other hosts judged it by are removed.
+func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
+	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
+		home := installer.LeaseHost(o.Site)
+		units := path.Join("/etc/systemd/system", UnitName)
+		b := &specs{}
+		b.absent("schedule-timer", "timer "+UnitName, []string{UnitName + ".timer"},
+			path.Join("/etc/systemd/system/timers.target.wants", UnitName+".timer"), units+".timer", units+".service")
+		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID), facts.ScheduleNotices(o.Site.ID),
+			facts.SchedulePause(o.Site.ID), path.Dir(facts.ScheduleKey), aptFile)
+		// A host that cannot let go of it now does not keep it on the others.
+		errs := []error{s.do(ctx, home.Name, b)}
+		for _, h := range o.Site.Hosts {
+			if h.Name == home.Name {
+				continue
+			}
+			b := &specs{}
+			b.add("schedule-access", "access for the key", step.AuthorizedKeyKind(), step.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
+			b.absent("schedule-files", "what the key's requests were judged by", nil, sudoers, facts.Restricted, aptFile)
+			errs = append(errs, s.do(ctx, h.Name, b))
+		}
+		return errors.Join(errs...)
+	})
+}
+
+// SetPause has the schedule begin nothing until then; nil lifts it.
+func SetPause(ctx context.Context, o EnableOptions, p *Pause) (*Change, error) {
+	home := installer.LeaseHost(o.Site)
+	return o.all(ctx, []site.Host{home}, func(ctx context.Context, s *setting) error {
+		if s.work.Schedule(home.Name) == nil {
+			return notEnabled(o.Site)
+		}
+		b := &specs{}
+		if p == nil {
+			b.absent("schedule-pause", "the pause", nil, facts.SchedulePause(o.Site.ID))
+			return s.do(ctx, home.Name, b)
+		}
+		raw, err := json.MarshalIndent(p, "", "  ")
+		if err != nil {
+			return fmt.Errorf("writing the pause: %w", err)
+		}
+		b.file(facts.SchedulePause(o.Site.ID), "0600", string(raw)+"\n")
+		return s.do(ctx, home.Name, b)
+	})
+}
+
+func notEnabled(s *site.Site) error {
+	return &problem.Error{Kind: problem.Input, Doing: "looking at the schedule of", Object: s.ID, Err: errors.New("it is not enabled"), Fix: "valtctl schedule enable"}
+}
+
+// specs are steps being put together.
+type specs struct {
+	steps []step.Spec
+	err   error
+}
+
+func (b *specs) add(id, title string, k step.Kind, params any) {
+	raw, err := json.Marshal(params)
+	b.err = errors.Join(b.err, err)
+	b.steps = append(b.steps, step.Spec{ID: id, Kind: k.Name, Title: title, Half: step.Fetch, Disrupts: step.Nothing, Params: raw})
+}
+
+func (b *specs) file(path, mode, text string) {
+	b.add("file"+path, "file "+path, step.FileKind(), step.FileParams{Path: path, Mode: mode, Content: text})
+}
+
+func (b *specs) absent(id, title string, stop []string, paths ...string) {
+	b.add(id, title, step.AbsentKind(), step.AbsentParams{Stop: stop, Paths: paths})
+}
+
+// do has a host make those steps that differ.
+func (s *setting) do(ctx context.Context, host string, b *specs) error {
+	if b.err != nil {
+		return b.err
+	}
+	t, err := s.work.Plan(ctx, s.work.Facts(host).Installed.Release, false)
+	if err != nil {
+		return err
+	}
+	findings, err := s.work.Inspect(ctx, host, t, b.steps)
+	if err != nil {
+		return err
+	}
+	var differ []step.Spec
+	c := HostChange{Host: host}
+	for i, f := range findings {
+		if f.Finding.Change {
+			differ = append(differ, b.steps[i])
+			c.Changes = append(c.Changes, b.steps[i].Title)
+			c.Diff += f.Finding.Diff
+		}
+	}
+	s.change.add(c)
+	if len(differ) == 0 || s.DryRun {
+		return nil
+	}
+	done, err := s.work.Do(ctx, host, t, installer.Change{Steps: differ, Policy: txn.Defer, Partial: true})
+	if err == nil && done.Result.Err() != nil {
+		err = fmt.Errorf("host %s: %w", host, done.Result.Err())
+	}
+	return err
+}
+
+// add notes a host's part, of which there may be several.
+func (c *Change) add(h HostChange) {
+	for i := range c.Hosts {
+		if c.Hosts[i].Host == h.Host {
+			c.Hosts[i].Changes = append(c.Hosts[i].Changes, h.Changes...)
+			c.Hosts[i].Diff += h.Diff
+			return
+		}
+	}
+	c.Hosts = append(c.Hosts, h)
+}
