@@ -297,6 +297,10 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 	if h.answered > 0 {
 		t.Errorf("%d refused calls came through", h.answered)
 	}
+}
+
+func TestWhatTheKeyAsksIsCutDownToWhatItNeeds(t *testing.T) {
+	h, ctx := host(t), t.Context()
 	if _, err := h.Survey(ctx, survey.Request{Packages: []string{"valt-host=6.5.0-1"}, Write: []string{"/srv/valt"}, Certificates: []string{"/etc/shadow"}, EnginePasswords: []string{"/etc/shadow"}}); err != nil {
 		t.Error(err)
 	}

@@ -34,6 +34,8 @@ type Change struct {
 	Hosts []HostChange `json:"hosts"` // the one that runs it comes first
 	// Key is the public half of the key that the others take, of one that is there.
 	Key string `json:"key,omitempty"`
+	// Notes are what a person should know.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // HostChange is one host's part.
@@ -77,6 +79,9 @@ func Enable(ctx context.Context, o EnableOptions) (*Change, error) {
 	}
 	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
 		home := installer.LeaseHost(o.Site)
+		if len(ways(o.Site.Updates.Notify)) == 0 {
+			s.change.Notes = append(s.change.Notes, "nobody is told what comes of it: the site file has no updates.notify")
+		}
 		if err := s.home(ctx, home); err != nil {
 			return err
 		}

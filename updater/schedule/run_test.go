@@ -50,12 +50,16 @@ func newLonely(t *testing.T) *lonely {
 	if err != nil {
 		t.Fatal(err)
 	}
-	connect := func(context.Context, site.Host, func(done, total int64)) (io.ReadWriteCloser, error) { return nil, l.err }
+	connect := func(context.Context, site.Host, func(done, total int64)) (io.ReadWriteCloser, error) {
+		return nil, l.err
+	}
 	clock := func() time.Time { return l.now }
 	base := installer.Options{Site: s, Connect: connect, StateDir: dir, Run: "run-1", Who: "the schedule", Now: clock, Observer: installer.Silent{}}
 	l.o = Options{Options: base, Post: Post{To: s.Updates.Notify, HTTP: l.hook.Client().Transport},
 		Files: Files{State: filepath.Join(dir, "state.json"), Notices: filepath.Join(dir, "notices.json"), Pause: filepath.Join(dir, "pause.json"), Enabled: filepath.Join(dir, "enabled.json")},
-		Check: func() (installer.CheckOptions, error) { return installer.CheckOptions{Options: base, NoListen: true}, nil }}
+		Check: func() (installer.CheckOptions, error) {
+			return installer.CheckOptions{Options: base, NoListen: true}, nil
+		}}
 	return l
 }
 
