@@ -332,11 +332,11 @@ func TestAMakingThatWasCutFetchesTheRest(t *testing.T) {
 	key, name := signer(t), filepath.Join(t.TempDir(), "site.bundle")
 	first := w.pack()
 	before := w.sent()
-	w.after = before + first.Contents.Size()/2
+	w.cutAfter(before + first.Contents.Size()/2)
 	if _, err := bundle.Create(t.Context(), name, first.Contents, key, first.Source, nil); err == nil {
 		t.Fatal("it was not cut")
 	}
-	w.after = 0
+	w.cutAfter(0)
 	half := w.sent() - before
 	second := w.pack()
 	before = w.sent()
@@ -354,6 +354,12 @@ func TestAMakingThatWasCutFetchesTheRest(t *testing.T) {
 	if resumed == 0 || half+rest > remote+largest {
 		t.Errorf("%d and then %d bytes were fetched for %d (saved %d): more than one blob twice", half, rest, remote, resumed)
 	}
+}
+
+func (w *world) cutAfter(bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.after = bytes
 }
 
 func (w *world) sent() int64 {

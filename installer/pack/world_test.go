@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -60,7 +62,7 @@ var (
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, repo: publishtest.New(t), images: map[string]v1.Image{}, apt: map[string][]byte{}, asked: map[string]int64{}}
-	store := registry.New()
+	store := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	mux := http.NewServeMux()
 	mux.Handle("/v2/", store)
 	mux.HandleFunc("/ubuntu/", func(rw http.ResponseWriter, r *http.Request) {
