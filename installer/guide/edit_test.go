@@ -1,6 +1,7 @@
 package guide
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -222,4 +223,23 @@ func FuzzApply(f *testing.F) {
 			t.Fatalf("%v", err)
 		}
 	})
+}
+
+// Every key of the site file has its place, so that a new one of it does not come last.
+func TestOrderHoldsEveryKey(t *testing.T) {
+	text, err := site.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for key := range schema.Properties {
+		if rank(key) < 0 {
+			t.Errorf("order() lacks %q", key)
+		}
+	}
 }

@@ -51,7 +51,10 @@ func guided(ctx context.Context, e *Env) error {
 	if err == nil && !strings.Contains(out.Stdout, "nothing to change") {
 		err = fmt.Errorf("a second installation says %q", out.Stdout)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.Timed("one server by itself, by flags", func() error { return guidedSingle(ctx, e) })
 }
 
 // wouldInstall is a sample's end: the file that came of it is one that can be installed.
