@@ -44,6 +44,7 @@ campaign: build
 bench: build
 	$(LAB) up
 	XDG_STATE_HOME=$(CURDIR)/.lab/state $(LAB) bench
+	$(LAB) bench bundle
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./repos/... ./installer/...
 
 lint:

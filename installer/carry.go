@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -53,6 +55,21 @@ func (c *Carrier) Close() error {
 
 // Sent is how many bytes of each blob the hosts took.
 func (c *Carrier) Sent() map[string]int64 { return c.server.Sent() }
+
+// Tell tells what the hosts took: of every blob, and together.
+func (c *Carrier) Tell(obs Observer) {
+	if c == nil {
+		return
+	}
+	var sum int64
+	sent := c.Sent()
+	for _, digest := range slices.Sorted(maps.Keys(sent)) {
+		b, _, _ := c.Bundle.Contents.Blob(digest)
+		obs.Observe(Event{Kind: EventCarried, Text: digest, Done: sent[digest], Total: b.Size})
+		sum += sent[digest]
+	}
+	obs.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("the servers took %d bytes of %d blobs from the bundle", sum, len(sent))})
+}
 
 // Accept hands over a connection that an agent carries.
 func (c *Carrier) Accept() (net.Conn, error) {

@@ -74,6 +74,20 @@ func each(n int, job func(i int) error) error {
 	return errors.Join(errs...)
 }
 
+// eachOf is each with so many jobs at a time. Once ctx ends none is begun.
+func eachOf(ctx context.Context, most, n int, job func(i int) error) error {
+	turn := make(chan struct{}, most)
+	return each(n, func(i int) error {
+		select {
+		case turn <- struct{}{}:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		defer func() { <-turn }()
+		return job(i)
+	})
+}
+
 func ignoreClosed(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, os.ErrClosed) || errors.Is(err, io.ErrClosedPipe) {
 		return nil

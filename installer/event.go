@@ -13,6 +13,7 @@ const (
 	EventProgress EventKind = "progress" // a long step's bytes
 	EventLost     EventKind = "lost"     // the connection is gone; the host goes on
 	EventNote     EventKind = "note"     // something a person should know
+	EventCarried  EventKind = "carried"  // of a bundle's blob, whose digest is Text, hosts took Done bytes
 	EventDone     EventKind = "done"     // the host is finished; Text is the outcome
 
 	// Of rollouts. EventProgress of the whole run says how far it is.

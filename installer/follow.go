@@ -22,9 +22,10 @@ const (
 	redialFor   = 5 * time.Minute
 )
 
-// apply starts a transaction on every host that differs and follows all of them.
+// apply starts a transaction on every host that differs and follows it, as many at a time
+// as may fetch.
 func (r *run) apply(ctx context.Context) error {
-	return each(len(r.hosts), func(i int) error {
+	return eachOf(ctx, r.AtOnce(), len(r.hosts), func(i int) error {
 		if len(r.result.Hosts[i].Changes) == 0 {
 			r.Observer.Observe(Event{Kind: EventDone, Host: r.hosts[i].Name, Text: string(r.result.Hosts[i].Outcome)})
 			return nil

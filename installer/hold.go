@@ -62,14 +62,12 @@ func (r *run) hold(ctx context.Context, rollout json.RawMessage) (*Hold, context
 	for _, f := range r.facts {
 		highest = max(highest, f.Fence)
 	}
-	sent := r.Now()
-	reply, err := h.client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake, Who: r.Who, Run: r.Run, Token: highest,
-		Seconds: h.seconds(), Rollout: rollout})
+	token, err := h.take(ctx, highest, rollout)
 	if err != nil {
 		return nil, ctx, errors.Join(fmt.Errorf("host %s: %w", h.host.Name, err), h.leave())
 	}
-	h.token, h.sent = reply.Token, sent
-	if err := r.fenceAll(ctx, reply.Token); err != nil {
+	h.token = token
+	if err := r.fenceAll(ctx, token); err != nil {
 		return nil, ctx, errors.Join(err, h.giveBack(ctx), h.leave())
 	}
 	holding, cancel := context.WithCancelCause(ctx)
@@ -79,6 +77,54 @@ func (r *run) hold(ctx context.Context, rollout json.RawMessage) (*Hold, context
 	go h.keep(renewing)
 	r.held = h
 	return h, holding, nil
+}
+
+// take asks for the lease. A run that goes on for another one (Options.Outlive) waits where
+// it is held: either the holder renews it, and so is alive, or it ends.
+func (h *Hold) take(ctx context.Context, highest int64, rollout json.RawMessage) (token int64, err error) {
+	r := h.run
+	for {
+		h.sent = r.Now()
+		reply, err := h.client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake, Who: r.Who, Run: r.Run, Token: highest,
+			Seconds: h.seconds(), Rollout: rollout})
+		if err == nil || !r.Outlive || problem.KindOf(err) != problem.Locked {
+			return reply.Token, err
+		}
+		ended, asking := h.outlive(ctx)
+		if asking != nil || !ended {
+			return 0, errors.Join(err, asking)
+		}
+	}
+}
+
+// outlivePoll is how often a lease that may be a dead run's is looked at.
+const outlivePoll = time.Second
+
+// outlive waits until the lease that somebody holds has ended, and says no as soon as it is
+// renewed. The time is the host's, so it ends when the host says so.
+func (h *Hold) outlive(ctx context.Context) (ended bool, err error) {
+	last := int64(-1)
+	for {
+		now, err := h.client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseShow})
+		if err != nil {
+			return false, fmt.Errorf("waiting for the site's lease: %w", err)
+		}
+		switch {
+		case now.Run == "":
+			return true, nil
+		case last < 0:
+			h.run.Observer.Observe(Event{Kind: EventNote, Host: h.host.Name,
+				Text: fmt.Sprintf("waiting for the lease of %s, run %s: it ends in %d s unless that run is still there", now.Who, now.Run, now.Left)})
+		case now.Left > last:
+			return false, nil
+		}
+		last = now.Left
+		select {
+		case <-ctx.Done():
+			return false, fmt.Errorf("waiting for the site's lease: %w", context.Cause(ctx))
+		case <-time.After(outlivePoll):
+		}
+	}
 }
 
 func (h *Hold) seconds() int64 { return max(1, int64(h.lasts/time.Second)) }

@@ -29,12 +29,28 @@ type Options struct {
 	Observer Observer
 	DryRun   bool
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
+	// Outlive has the run wait for the end of a lease that somebody holds and does not renew.
+	Outlive bool
 	// Carrier is the bundle that everything comes from; nil: the site's own sources.
 	Carrier *Carrier
+	// Limit is how many hosts fetch at a time: they share one line to the vendor, or one
+	// bundle. 0: DefaultLimit.
+	Limit int
 	// SkipChecks leaves out trying the flows that the changes need.
 	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
 	Confirm func(ctx context.Context, found *Result) error
+}
+
+// DefaultLimit is how many hosts fetch at a time where nobody says otherwise.
+const DefaultLimit = 16
+
+// AtOnce is how many hosts fetch at a time.
+func (o Options) AtOnce() int {
+	if o.Limit > 0 {
+		return o.Limit
+	}
+	return DefaultLimit
 }
 
 // run is one run under way.
@@ -222,7 +238,7 @@ func (r *run) inspect(ctx context.Context) error {
 		if len(reply.Findings) != len(steps) {
 			return fmt.Errorf("host %s: it answered for %d of %d steps", h.Name, len(reply.Findings), len(steps))
 		}
-		err = r.judge(i, reply.Findings)
+		err = errors.Join(r.judge(i, reply.Findings), r.room(ctx, i, steps, reply.Findings))
 		found := &r.result.Hosts[i]
 		r.Observer.Observe(Event{Kind: EventInspect, Host: h.Name, Count: len(steps),
 			Text: fmt.Sprintf("%d of %d steps differ", len(found.Changes)+len(found.Deferred), len(steps))})

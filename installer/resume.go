@@ -33,7 +33,10 @@ var ErrNothingToResume = errors.New("nothing is unfinished")
 // Resume adopts what earlier runs began: it follows transactions that run, gives waiting
 // ones their secrets again and goes on with interrupted ones. Then it finishes the
 // installation to the same release on hosts that had not begun.
+//
+// The lease of a controller that was killed is waited for: going on is what resume is for.
 func Resume(ctx context.Context, o Options) (*Result, error) {
+	o.Outlive = true
 	begun, err := adoptAll(ctx, o)
 	if err != nil || o.DryRun && begun != "" {
 		return nil, err
@@ -116,8 +119,8 @@ func oneRelease(all []string) string {
 	return release.Newest(named)
 }
 
-// adopt goes on with a host's unfinished transaction. It returns the release of the host's
-// newest transaction.
+// adopt goes on with a host's unfinished transaction. It returns the release that the host
+// was to be brought to.
 func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if len(r.facts[i].Transactions) == 0 {
 		return "", nil
@@ -127,7 +130,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return "", fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 	}
 	if newest.State.Finished() {
-		return newest.Release, nil
+		return r.broughtTo(i), nil
 	}
 	r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name,
 		Text: fmt.Sprintf("transaction %s of %s is %s%s", newest.ID, newest.Who, newest.State, afterStep(newest))})
@@ -151,6 +154,19 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return newest.Release, nil
 	}
 	return newest.Release, r.conclude(i, result)
+}
+
+// broughtTo is the release that a host was last to be brought to. What only fetched ahead of
+// time, or opened and closed the gate, was for none.
+func (r *run) broughtTo(i int) string {
+	f := r.facts[i]
+	if now := (HostFacts{Transactions: f.Transactions}).Now(); now != nil {
+		return now.Release
+	}
+	if f.Facts.Installed != nil {
+		return f.Facts.Installed.Release
+	}
+	return ""
 }
 
 func afterStep(t txn.Summary) string {

@@ -2,6 +2,7 @@ package installer
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // HostFacts is one host's answer. Err is set where it gave none.
@@ -23,6 +25,8 @@ type HostFacts struct {
 	// Schedule is what it has written down of unattended runs; nil: nothing.
 	Schedule *agent.Schedule `json:"schedule,omitempty"`
 	Err      error           `json:"-"`
+	// Seen is what the host has seen of the release repository.
+	Seen release.State `json:"-"`
 	// Attended says that a run holds the site's lease: what the host is at, it looks after.
 	Attended bool `json:"-"`
 }
@@ -94,13 +98,21 @@ func ask(ctx context.Context, o Options, host site.Host, full bool, more func(*s
 		if err != nil {
 			return err
 		}
-		h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
+		h.took(reply)
 		if more == nil {
 			return nil
 		}
 		return more(s)
 	})
 	return h
+}
+
+// took keeps what a host says it is. A state that cannot be read says nothing.
+func (h *HostFacts) took(reply agent.FactsReply) {
+	h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
+	if json.Unmarshal(reply.TrustedState, &h.Seen) != nil {
+		h.Seen = release.State{}
+	}
 }
 
 // withSession does something on one host and leaves it.

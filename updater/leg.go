@@ -101,7 +101,7 @@ func (u *update) order(ctx context.Context, t *installer.Target) (mediaFirst, ei
 func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either bool) *Rollout {
 	r := &Rollout{About: About{Run: u.Run, Kind: u.kind, Site: u.Site.ID, From: u.from, To: t.Manifest.Version, Who: u.Who,
 		PlanDigest: t.Digest, Images: digests(t.Manifest)},
-		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done,
+		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done, AtOnce: u.Limit,
 		Policy: Policy{Canary: u.Site.Updates.Canary, Wave: u.Site.Updates.Wave, MaxFailures: u.Site.Updates.MaxFailures,
 			MinMediaServing: u.Site.Updates.MinMediaServing}}
 	mine := u.work.Hosts()

@@ -29,6 +29,7 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 	if intent == nil {
 		return nil, ErrNoRollout
 	}
+	o.Outlive = true
 	if len(o.Hosts) == 0 {
 		o.Hosts = intent.Hosts
 	}

@@ -30,6 +30,8 @@ type Rollout struct {
 	Now      func() time.Time
 	// Fits says why a host may not be started at a time; nil: there are no windows.
 	Fits func(host string, now time.Time) error
+	// AtOnce is how many hosts fetch at a time; 0: installer.DefaultLimit.
+	AtOnce int
 	// Done is what an earlier controller's part of this rollout came to. Those hosts are
 	// not run again; they count in the budget and stand in the report.
 	Done map[string]HostResult
@@ -40,10 +42,6 @@ type Rollout struct {
 type Recording interface {
 	Record(kind journal.Kind, host string, data any) error
 }
-
-// stagedAtOnce is how many hosts fetch at the same time: they share one line to the
-// vendor, or one controller.
-const stagedAtOnce = 16
 
 // Run does the rollout. The report explains every host, also when there is an error; the
 // error is nil where all of them are new. Once ctx ends no host is started, and those in
@@ -78,7 +76,7 @@ func (x *running) stage(ctx context.Context) {
 	x.observe(installer.Event{Kind: installer.EventNote, Text: "every host fetches what it lacks; nothing that serves is touched"})
 	errs := make([]error, len(x.Hosts))
 	var g errgroup.Group
-	g.SetLimit(stagedAtOnce)
+	g.SetLimit(x.fetching())
 	for i, h := range x.Hosts {
 		if x.results[i].Outcome != "" {
 			continue
@@ -100,6 +98,8 @@ func (x *running) stage(ctx context.Context) {
 		}
 	}
 }
+
+func (r *Rollout) fetching() int { return installer.Options{Limit: r.AtOnce}.AtOnce() }
 
 // wave brings the hosts of one wave to the end of what can be done with them.
 func (x *running) wave(ctx context.Context, number int, w wave) {

@@ -8,9 +8,11 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // SiteStatus is what a site is now.
@@ -20,6 +22,9 @@ type SiteStatus struct {
 	Lease  *installer.Lease // nil: the host that keeps it gave no answer
 	Intent *Intent          // of a rollout that is not over; nil: there is none
 	Drift  []HostDrift      // where it was asked for
+	// Expiring is the metadata of releases that ends soon, or has ended, as far as the hosts
+	// have seen it.
+	Expiring []release.Expiry
 }
 
 // HostDrift is how a host differs from what its own release and the site file want of it.
@@ -39,17 +44,38 @@ func Status(ctx context.Context, o Options, drift bool) (*SiteStatus, error) {
 	if found == nil {
 		return nil, err
 	}
-	st := &SiteStatus{Site: o.Site.ID, Hosts: found.Hosts, Lease: found.Lease}
-	if found.Lease != nil {
-		if st.Intent, err = intentOf(found.Lease.Rollout); err != nil {
-			return st, err
-		}
+	st, err := StatusOf(o.Site.ID, found, o.Now())
+	if err != nil {
+		return st, err
 	}
 	if drift {
 		st.Drift, err = o.drift(ctx, found.Hosts)
 		return st, err
 	}
 	return st, nil
+}
+
+// StatusOf is the status of a site whose hosts were asked already.
+func StatusOf(site string, found *installer.SiteFacts, now time.Time) (*SiteStatus, error) {
+	st := &SiteStatus{Site: site, Hosts: found.Hosts, Lease: found.Lease, Expiring: expiring(found.Hosts, now)}
+	if found.Lease == nil {
+		return st, nil
+	}
+	var err error
+	st.Intent, err = intentOf(found.Lease.Rollout)
+	return st, err
+}
+
+// expiring is what of the newest state that any host has seen ends soon. What machines sign
+// again every few days is not in it: that a site has not looked for so long is no trouble.
+func expiring(hosts []installer.HostFacts, now time.Time) []release.Expiry {
+	var newest release.State
+	for _, h := range hosts {
+		if h.Seen.Compare(newest) > 0 {
+			newest = h.Seen
+		}
+	}
+	return slices.DeleteFunc(newest.Expiring(now), func(e release.Expiry) bool { return e.Role == "timestamp" || e.Role == "snapshot" })
 }
 
 // intentOf reads what stands beside a lease; nil: nothing does.
@@ -80,6 +106,9 @@ func (s *SiteStatus) Needs() []*problem.Error {
 	}
 	for _, d := range s.Drift {
 		all = append(all, d.needs()...)
+	}
+	if len(s.Expiring) > 0 { // the first to end stands for all
+		all = append(all, s.need("valtctl check expiry asks the repository anew; where it says the same, ask the vendor to sign it again", "%s", s.Expiring[0]))
 	}
 	if text := s.mismatch(); text != "" && s.Intent == nil && !s.Attended() {
 		all = append(all, s.need("valtctl update brings them to one release", "its hosts have different releases: %s", text))

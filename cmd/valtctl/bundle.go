@@ -8,9 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -20,6 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/pack"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -31,8 +30,8 @@ func (a *app) bundleCommand() *cobra.Command {
 
 // bundling are the flags of bundle create.
 type bundling struct {
-	release, out, keyring string
-	have, ubuntu          []string
+	release, out, keyring, agent, on string
+	have, ubuntu                     []string
 }
 
 func (a *app) bundleCreateCommand() *cobra.Command {
@@ -41,7 +40,7 @@ func (a *app) bundleCreateCommand() *cobra.Command {
 		Use: "create", Short: "Write a release, and all that installing it takes, into one file", Args: cobra.NoArgs,
 		Long: `Write a release, and all that installing it takes, into one file: images, packages with what they
 depend on, lists of packages with their publishers' signatures, the signed release metadata, and
-this program. The file is an OCI image layout that skopeo reads, signed with the site's SSH key
+this program as servers run it. The file is an OCI image layout that skopeo reads, signed with the site's SSH key
 (ssh.identity); ssh-keygen checks it.
 
 With --have, the facts of servers, packages are solved for what those servers have, and image
@@ -57,6 +56,8 @@ A run that is cut off goes on where it was.`,
 	cmd.Flags().StringSliceVar(&f.have, "have", nil, "facts of servers, a `file` of: valtctl facts --full -o json (repeatable)")
 	cmd.Flags().StringSliceVar(&f.ubuntu, "ubuntu", []string{"jammy", "noble"}, "without --have: the `codename` of an Ubuntu that servers have (repeatable)")
 	cmd.Flags().StringVar(&f.keyring, "keyring", "", "keyring `file` of Ubuntu's archive, where neither the facts nor this machine have it")
+	cmd.Flags().StringVar(&f.on, "on", "", "the `host` of the site whose apt says what is needed, where this machine has none")
+	cmd.Flags().StringVar(&f.agent, "agent", "", "`file` of this version of valtctl for Linux on amd64, where this machine's own is another")
 	cmd.Flags().StringVarP(&f.out, "output", "o", "", "the `file` to write") // in place of the form of the result
 	return cmd
 }
@@ -79,6 +80,14 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 	}
 	obs := a.observe()
 	defer obs.end()
+	if f.on != "" {
+		ask, end, err := a.askOn(ctx, s, f.on, obs)
+		if err != nil {
+			return report{}, err
+		}
+		defer end()
+		o.Ask = ask
+	}
 	o.Note = func(text string) { obs.Observe(installer.Event{Kind: installer.EventNote, Text: text}) }
 	packed, err := pack.Pack(ctx, o)
 	if err != nil {
@@ -93,6 +102,20 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 	}
 	made := written{File: f.out, Release: packed.Contents.Release, Blobs: len(packed.Contents.Blobs), Bytes: packed.Contents.Size(), Resumed: resumed, Left: len(packed.Contents.Left)}
 	return text(made, func(w io.Writer) error { return writeMade(w, made) }), nil
+}
+
+// askOn connects to the host whose apt is asked. Nothing is left there.
+func (a *app) askOn(ctx context.Context, s *site.Site, name string, obs installer.Observer) (apt.Asker, func() error, error) {
+	h, ok := s.Host(name)
+	if !ok {
+		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "choosing whose apt to ask", Object: name, Err: errors.New("the site has no such host"),
+			Fix: "valtctl site show lists its hosts"}
+	}
+	connect, err := a.connect(s, nothingStays)
+	if err != nil {
+		return nil, nil, err
+	}
+	return connect.Asking(ctx, h, obs)
 }
 
 // written is the result of bundle create.
@@ -129,10 +152,12 @@ func transferred(obs installer.Observer, what string) func(done, total int64) {
 }
 
 func (a *app) packOptions(s *site.Site, f bundling) (pack.Options, error) {
-	o := pack.Options{Site: s, Version: f.release, Ubuntu: f.ubuntu, Maker: who(), Now: a.now}
+	o := pack.Options{Site: s, Version: f.release, Ubuntu: f.ubuntu, Agent: f.agent, Maker: who(), Now: a.now}
 	var err error
-	if o.Agent, err = os.Executable(); err != nil {
-		return o, fmt.Errorf("finding this program: %w", err)
+	if o.Agent == "" {
+		if o.Agent, err = os.Executable(); err != nil {
+			return o, fmt.Errorf("finding this program: %w", err)
+		}
 	}
 	if o.HTTP, o.Password, err = installer.Outward(s); err != nil {
 		return o, err
@@ -217,194 +242,4 @@ func enoughSpace(name string, c *bundle.Contents, key ssh.Signer) error {
 	return &problem.Error{Kind: problem.Check, Doing: "writing", Object: name,
 		Err: fmt.Errorf("it will have %s, and %s are free for the %s that are still to come", units.HumanSize(float64(whole)), units.HumanSize(float64(free)), units.HumanSize(float64(missing))),
 		Fix: "make room, or name a file on another disk: -o FILE"}
-}
-
-// reading are the flags of what reads a bundle.
-type reading struct{ signers string }
-
-func (r *reading) flags(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&r.signers, "signers", "", "`file` of public keys whose bundles are trusted (ssh-keygen's allowed signers); without it the site's own key")
-}
-
-// openBundle opens files of a bundle with the keys that are trusted here.
-func (a *app) openBundle(names []string, r reading) (*bundle.Reader, error) {
-	keys, err := a.trusted(r)
-	if err != nil {
-		return nil, err
-	}
-	return bundle.Open(names, keys)
-}
-
-// trusted are the keys whose bundles are read.
-func (a *app) trusted(r reading) ([]ssh.PublicKey, error) {
-	if r.signers != "" {
-		text, err := os.ReadFile(r.signers)
-		if err != nil {
-			return nil, &problem.Error{Kind: problem.Input, Doing: "reading the signers", Object: r.signers, Err: err, Fix: "name a file of public keys"}
-		}
-		keys, err := bundle.ReadSigners(text)
-		if err != nil {
-			return nil, &problem.Error{Kind: problem.Input, Doing: "reading the signers", Object: r.signers, Err: err, Fix: "write one public key a line, as ssh-keygen's allowed signers"}
-		}
-		return keys, nil
-	}
-	s, err := a.loadSite()
-	if err != nil {
-		return nil, fmt.Errorf("choosing whose bundles are trusted: %w", err)
-	}
-	key, err := readKey(s)
-	if err != nil {
-		return nil, err
-	}
-	return []ssh.PublicKey{key.PublicKey()}, nil
-}
-
-func (a *app) bundleInspectCommand() *cobra.Command {
-	var r reading
-	cmd := &cobra.Command{
-		Use: "inspect FILE...", Short: "Say what a bundle holds, what it updates from, and what of it expires when", Args: cobra.MinimumNArgs(1),
-		Example: "  valtctl bundle inspect site.bundle\n  valtctl bundle inspect /media/a/site.bundle.1of2 /media/b/site.bundle.2of2 -o json",
-		RunE: a.action([]string{"text", "json"}, func(_ context.Context, args []string) (report, error) {
-			b, err := a.openBundle(args, r)
-			if err != nil {
-				return report{}, err
-			}
-			defer b.Close()
-			return text(b.Contents, func(w io.Writer) error { return a.writeContents(w, b) }), nil
-		}),
-	}
-	r.flags(cmd)
-	return cmd
-}
-
-func (a *app) writeContents(w io.Writer, b *bundle.Reader) error {
-	c, p := b.Contents, &printer{w: w}
-	p.printf("release %s", c.Release)
-	if len(c.Also) > 0 {
-		p.printf(", and on the way to it %s", strings.Join(c.Also, ", "))
-	}
-	p.printf("; updates from %s\n", orDash(c.From))
-	p.printf("made %s, %s ago, by %s for site %s, signed by %s\n", c.Made.UTC().Format(time.DateTime), units.HumanDuration(a.now().Sub(c.Made)), c.Maker, orDash(c.Site), ssh.FingerprintSHA256(b.Signer))
-	here, of := b.Parts()
-	p.printf("%s in %s, %d of %s; for Ubuntu %s\n", count(len(c.Blobs), "blob"), units.HumanSize(float64(c.Size())), here, count(of, "file"), strings.Join(c.Ubuntu, ", "))
-	if len(c.Left) > 0 {
-		p.printf("%s left out: the servers that it was made for have them\n", count(len(c.Left), "blob"))
-	}
-	for _, i := range c.Images {
-		p.printf("image    %s %s %s\n", i.Repository, i.Release, i.Manifest)
-	}
-	debs := 0
-	for _, f := range c.Files {
-		if strings.HasSuffix(f.Path, ".deb") {
-			debs++
-		}
-	}
-	p.printf("packages %d, other files %d\n", debs, len(c.Files)-debs)
-	for _, e := range c.Expires {
-		p.printf("expires  %s: %s (a bundle stays of use after it)\n", e.At.UTC().Format(time.DateOnly), e.What)
-	}
-	return p.err
-}
-
-func (a *app) bundleVerifyCommand() *cobra.Command {
-	var r reading
-	cmd := &cobra.Command{
-		Use: "verify FILE...", Short: "Verify every byte of a bundle, or of some of its parts", Args: cobra.MinimumNArgs(1),
-		Long: `Verify a bundle: its signature, its form, and every blob by its digest. Parts can be verified alone,
-before they are carried. It needs no server. Exit code 6 where anything is not as it was signed,
-naming the file and the blob.`,
-		Example: "  valtctl bundle verify site.bundle\n  valtctl bundle verify --signers maker.pub /media/stick/site.bundle.1of3",
-		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, args []string) (report, error) {
-			b, err := a.openBundle(args, r)
-			if err != nil {
-				return report{}, err
-			}
-			defer b.Close()
-			obs := a.observe()
-			defer obs.end()
-			if err := b.Verify(ctx, transferred(obs, "verifying")); err != nil {
-				return report{}, err
-			}
-			here, of := b.Parts()
-			good := verified{Files: here, Of: of, Bytes: b.Length(), Signer: ssh.FingerprintSHA256(b.Signer)}
-			return text(good, func(w io.Writer) error {
-				return line(w, fmt.Sprintf("%d of %s, %s: as it was signed by %s", here, count(of, "file"), units.HumanSize(float64(good.Bytes)), good.Signer))
-			}), nil
-		}),
-	}
-	r.flags(cmd)
-	return cmd
-}
-
-// verified is the result of bundle verify.
-type verified struct {
-	Files  int    `json:"files"`
-	Of     int    `json:"of"`
-	Bytes  int64  `json:"bytes"`
-	Signer string `json:"signer"`
-}
-
-func line(w io.Writer, text string) error {
-	p := &printer{w: w}
-	p.printf("%s\n", text)
-	return p.err
-}
-
-func (a *app) bundleSplitCommand() *cobra.Command {
-	var r reading
-	var size string
-	cmd := &cobra.Command{
-		Use: "split FILE", Short: "Cut a bundle into parts, for media that are too small for it", Args: cobra.ExactArgs(1),
-		Long: `Cut a bundle into parts named FILE.1of3 and so on. They are read as they are, from as many media as
-they lie on; nothing has to be put together again. A stick with FAT32 holds files of 4 GiB at most.`,
-		Example: "  valtctl bundle split site.bundle --size 4GiB",
-		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, args []string) (report, error) {
-			bytes, err := units.RAMInBytes(size)
-			if err != nil || bytes < 1<<20 {
-				return report{}, usage(fmt.Errorf("--size %s is no size of a part", size), "write it as 4GiB or 700MiB")
-			}
-			if size == fat32 {
-				bytes-- // a file there has one byte less
-			}
-			b, err := a.openBundle(args, r)
-			if err != nil {
-				return report{}, err
-			}
-			defer b.Close()
-			names, err := b.Split(ctx, args[0], bytes)
-			return text(names, func(w io.Writer) error { return line(w, strings.Join(names, "\n")) }), err
-		}),
-	}
-	cmd.Flags().StringVar(&size, "size", fat32, "the most that a part may have")
-	r.flags(cmd)
-	return cmd
-}
-
-// fat32 is the size of the largest file on such a stick, but for a byte.
-const fat32 = "4GiB"
-
-// carrier opens the bundle of a run and verifies all of it; nil without one.
-func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer) (*installer.Carrier, error) {
-	if len(a.flags.bundle) == 0 {
-		return nil, nil
-	}
-	b, err := a.openBundle(a.flags.bundle, reading{a.flags.signers})
-	if err != nil {
-		return nil, err
-	}
-	err = b.Missing()
-	if err == nil {
-		err = b.Verify(ctx, transferred(obs, "verifying the bundle"))
-	}
-	if err != nil {
-		return nil, errors.Join(err, b.Close())
-	}
-	return installer.NewCarrier(b), nil
-}
-
-// carriedFlags adds the flags of commands that can take everything from a bundle.
-func (a *app) carriedFlags(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringSliceVar(&a.flags.bundle, "bundle", nil, "take everything from this `file`, or from these parts of one (repeatable)")
-	cmd.Flags().StringVar(&a.flags.signers, "signers", "", "`file` of public keys whose bundles are trusted; without it the site's own key")
-	return cmd
 }

@@ -33,7 +33,7 @@ func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Option
 	}
 	return installer.Options{
 		Site: s, Hosts: a.flags.hosts, Connect: connect, StateDir: dir, Run: a.runID(), Who: who(),
-		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease,
+		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease, Limit: a.flags.limit,
 	}, nil
 }
 

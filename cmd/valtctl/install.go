@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,7 +26,8 @@ nothing. On a server that already serves, what would interrupt it is left and na
 
 The network flows that the changes need are tried first ("valtctl check network" tries all).
 
-On a single server run it there as root: no SSH is used.`,
+On a single server run it there as root: no SSH is used. Without a site file, at a terminal,
+it begins with "valtctl init".`,
 		Example: "  valtctl install --dry-run\n  valtctl install --yes\n  sudo valtctl install\n  valtctl install --bundle /media/stick/site.bundle --yes",
 		RunE:    a.action([]string{"text", "json"}, a.install),
 	}))
@@ -32,7 +36,16 @@ On a single server run it there as root: no SSH is used.`,
 }
 
 func (a *app) install(ctx context.Context, _ []string) (report, error) {
+	if a.beginsWithNothing() {
+		return a.initAsking(ctx, &initFlags{})
+	}
 	return a.perform(ctx, installer.Install)
+}
+
+// beginsWithNothing says that there is no site file yet, and a person to ask for one.
+func (a *app) beginsWithNothing() bool {
+	_, err := os.Stat(a.flags.site)
+	return errors.Is(err, fs.ErrNotExist) && a.canAsk() && !a.flags.yes && !a.flags.dryRun && len(a.flags.bundle) == 0
 }
 
 // perform runs one of installer's runs, with progress, and reports what came of it.
@@ -52,6 +65,7 @@ func (a *app) perform(ctx context.Context, run func(context.Context, installer.O
 	}
 	defer o.Carrier.Close()
 	result, err := run(ctx, o)
+	o.Carrier.Tell(obs)
 	obs.end()
 	if result == nil {
 		return report{}, err

@@ -34,6 +34,9 @@ func newLiveView(out io.Writer) *liveView {
 func (v *liveView) Observe(e installer.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if e.Kind == installer.EventCarried {
+		return
+	}
 	if e.Host == "" || e.Kind == installer.EventNote {
 		fmt.Fprintf(v.bars, "%s\n", joinHost(e.Host, describe(e)))
 		return

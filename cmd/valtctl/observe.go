@@ -99,6 +99,8 @@ func describe(e installer.Event) string {
 			return e.Text
 		}
 		return fmt.Sprintf("%s: %s", e.Title, e.Text)
+	case installer.EventCarried:
+		return "" // for programs; a note tells people of all together
 	case installer.EventStart:
 		return "transaction " + e.Text + " runs on the host by itself"
 	}

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -24,6 +25,8 @@ type app struct {
 
 	flags flags
 	stage stage
+	// bundle is the one of this run, once all of it is verified.
+	bundle *bundle.Reader
 }
 
 // flags are those that several commands take.
@@ -38,11 +41,13 @@ type flags struct {
 	lease       time.Duration // how long the site's lease is held without renewing it
 	bundle      []string      // files of the bundle that everything comes from
 	signers     string        // file of keys whose bundles are trusted
+	limit       int           // hosts that fetch at a time
 }
 
 // commands lists every command. A new one is one file and one line here.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		a.initCommand(),
 		a.installCommand(),
 		a.updateCommand(),
 		a.rollbackCommand(),
@@ -64,6 +69,7 @@ func (a *app) commands() []*cobra.Command {
 		a.lockCommand(),
 		a.scheduleCommand(),
 		a.bundleCommand(),
+		a.supportBundleCommand(),
 		a.agentCommand(),
 		a.txnRunCommand(),
 		a.txnResumeCommand(),

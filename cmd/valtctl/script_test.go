@@ -29,8 +29,9 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exitcode":  exitCodeCommand,
-			"sshserver": sshServerCommand,
+			"exitcode":   exitCodeCommand,
+			"sshserver":  sshServerCommand,
+			"makebundle": makeBundleCommand,
 		},
 	})
 }

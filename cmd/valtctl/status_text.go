@@ -11,7 +11,7 @@ import (
 // a line a server and what is to be said of it below.
 func writeStatus(w io.Writer, st siteStatus) error {
 	p := &printer{w: w}
-	writeNext(p, st.Next)
+	writeNext(p, st)
 	writeWho(p, st)
 	if p.err != nil {
 		return p.err
@@ -42,13 +42,17 @@ func writeStatus(w io.Writer, st siteStatus) error {
 
 // writeNext is what a person must do. Its causes are on standard error, as for every
 // problem.
-func writeNext(p *printer, next []problemJSON) {
-	if len(next) == 0 {
+func writeNext(p *printer, st siteStatus) {
+	switch held := st.Lease != nil && st.Lease.Run != ""; {
+	case len(st.Next) == 0 && held:
+		p.printf("next: wait for %s, who changes the site; if that run never ends: valtctl lock break --reason WHY\n\n", st.Lease.Who)
+		return
+	case len(st.Next) == 0:
 		p.printf("nothing to do\n\n")
 		return
 	}
 	seen := map[string]bool{}
-	for _, n := range next {
+	for _, n := range st.Next {
 		line := firstLine(n.Cause)
 		if n.Object != "" {
 			line = n.Object + ": " + line

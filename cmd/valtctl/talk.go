@@ -137,7 +137,9 @@ func wantsJSON(args []string) bool {
 		case "-ojson", "-o=json", "--output=json":
 			return true
 		case "-o", "--output":
-			return i+1 < len(args) && args[i+1] == "json"
+			if i+1 < len(args) && args[i+1] == "json" {
+				return true
+			}
 		}
 	}
 	return false

@@ -115,6 +115,7 @@ func (a *app) roll(ctx context.Context, f rolling, run func(context.Context, upd
 		o.Comeback = back
 	}
 	result, err := run(ctx, o)
+	base.Carrier.Tell(obs)
 	obs.end()
 	if result == nil {
 		return report{}, err

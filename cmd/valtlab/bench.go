@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"ipivs.com/valtctl/cmd/valtlab/bench"
+	"ipivs.com/valtctl/cmd/valtlab/scenario"
 )
 
 func newBench(g *globals) *cobra.Command {
@@ -35,9 +36,35 @@ func newBench(g *globals) *cobra.Command {
 			return bench.Run(cmd.Context(), o)
 		},
 	}
+	cmd.AddCommand(newBenchBundle(g))
 	cmd.Flags().StringVar(&o.Valtctl, "valtctl", "bin/valtctl", "`path` of the product")
 	cmd.Flags().StringVar(&o.Playbook, "playbook", "testdata/bench", "`folder` of the playbook")
 	cmd.Flags().IntVar(&o.Rounds, "rounds", 3, "runs of the playbook")
 	cmd.Flags().IntVar(&o.Installs, "installs", 10, "runs of valtctl, spread over the rounds")
+	return cmd
+}
+
+func newBenchBundle(g *globals) *cobra.Command {
+	var o bench.Options
+	cmd := &cobra.Command{
+		Use:   "bundle",
+		Short: "Measure bundles, beside openssl, copying, and docker save with gzip, ssh and docker load",
+		Long: "Measure making and verifying a bundle of a gigabyte on this machine, beside openssl and plain copying; and the disk,\n" +
+			"the time and the bytes that it takes to bring a release to a host of the lab, beside docker save | gzip | ssh |\n" +
+			"docker load of the same images. The lab must be up. The exit code is 1 if a ratio does not hold.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			l, err := g.open()
+			if err != nil {
+				return err
+			}
+			if o.Valtctl, err = filepath.Abs(o.Valtctl); err != nil {
+				return fmt.Errorf("finding %s: %w", o.Valtctl, err)
+			}
+			o.Lab, o.Now, o.Out = l, time.Now, cmd.OutOrStdout()
+			return bench.RunCarry(cmd.Context(), o, scenario.NewEnv(l, scenario.Options{Valtctl: o.Valtctl, Now: time.Now, Out: o.Out}))
+		},
+	}
+	cmd.Flags().StringVar(&o.Valtctl, "valtctl", "bin/valtctl", "`path` of the product")
 	return cmd
 }

@@ -58,6 +58,7 @@ func newPublish(g *globals) *cobra.Command {
 		releases.WrongSignature: "sign with no key",
 		releases.ForeignRoot:    "serve somebody else's repository",
 		releases.Expired:        "let the metadata expire",
+		releases.Aged:           "sign it as two hundred days ago",
 	} {
 		spoil[way] = flags.Bool(string(way), false, help)
 		ways = append(ways, string(way))

@@ -17,8 +17,10 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -106,6 +108,8 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodFirewall:   func() error { return c.ConfirmFirewall(ctx, step.FirewallAnswer{}) },
 		methodTxnConfirm: func() error { return c.TxnConfirm(ctx, TxnConfirmRequest{}) },
 		methodEngine:     func() error { _, err := c.Engine(ctx, wowza.Access{}); return err },
+		methodSolve:      func() error { _, err := c.Solve(ctx, apt.Question{}); return err },
+		methodSupport:    func() error { return c.Support(ctx, support.Request{}, nil) },
 		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
 	}
 	for name, call := range calls {

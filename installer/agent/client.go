@@ -18,8 +18,10 @@ import (
 
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
 )
 
 // Client is the controller's end. Its methods may be called concurrently. Cancelling
@@ -147,6 +149,12 @@ func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) err
 	return err
 }
 
+// Solve has the host's apt say what an installation would fetch, as apt.Ask.
+func (c *Client) Solve(ctx context.Context, q apt.Question) ([]string, error) {
+	reply, err := call[SolveReply](ctx, c, methodSolve, q)
+	return reply.Files, err
+}
+
 // Carry has the host's own programs reach this side's handler StreamCarried.
 func (c *Client) Carry(ctx context.Context, r CarryRequest) (CarryReply, error) {
 	return call[CarryReply](ctx, c, methodCarry, r)
@@ -166,6 +174,11 @@ func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) 
 // Engine asks what the host's media engine does now.
 func (c *Client) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
 	return call[wowza.State](ctx, c, methodEngine, a)
+}
+
+// Support has the host gather what support asks for, and hands it over piece by piece.
+func (c *Client) Support(ctx context.Context, r support.Request, part func(support.Part) error) error {
+	return callLines(ctx, c, methodSupport, r, part)
 }
 
 // callLines makes one typed call that is answered by one thing a line.

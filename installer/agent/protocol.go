@@ -8,8 +8,10 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -31,6 +33,8 @@ const (
 	methodLease      = "lease"
 	methodEngine     = "engine"
 	methodCarry      = "carry"
+	methodSolve      = "apt.solve"
+	methodSupport    = "support"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -50,6 +54,8 @@ type Handlers struct {
 	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
+	Solve      func(ctx context.Context, q apt.Question) (SolveReply, error)
+	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
 	NoCarry bool
@@ -63,6 +69,11 @@ type Handlers struct {
 // FactsRequest asks what the host has. Full adds what costs more than milliseconds.
 type FactsRequest struct {
 	Full bool `json:"full,omitempty"`
+}
+
+// SolveReply has the files that the host's apt would fetch, as apt.Asker's.
+type SolveReply struct {
+	Files []string `json:"files"`
 }
 
 // FactsReply is what the host has, and what it remembers.

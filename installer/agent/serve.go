@@ -79,6 +79,8 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodTxnConfirm: answer(h.TxnConfirm),
 		methodLease:      answer(h.Lease),
 		methodEngine:     answer(h.Engine),
+		methodSupport:    stream(m, lines(h.Support)),
+		methodSolve:      answer(h.Solve),
 		methodCancel:     cancelCall,
 	}
 }

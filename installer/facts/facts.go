@@ -20,7 +20,9 @@ type Facts struct {
 	Packages       map[string]string `json:"packages,omitempty"`    // installed: "name:arch" to version
 	DpkgStatus     string            `json:"dpkg_status,omitempty"` // with Options.Full: /var/lib/dpkg/status
 	// Keyring is the distribution's keyring of its archive, with Options.Full.
-	Keyring        []byte       `json:"keyring,omitempty"`
+	Keyring []byte `json:"keyring,omitempty"`
+	// Agents are the digests of the programs of ours that the host keeps, with Options.Full.
+	Agents         []string     `json:"agents,omitempty"`
 	Engine         *EngineFacts `json:"engine,omitempty"` // nil: no Docker engine answers
 	Clock          Clock        `json:"clock"`
 	BootID         string       `json:"boot_id"` // changes with every boot, containers included

@@ -70,6 +70,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 	f.UptimeSeconds = h.uptime()
 	if o.Full {
 		f.Packages, f.DpkgStatus, f.Keyring = h.packages(), h.dpkgStatus(), h.read(archiveKeyring)
+		f.Agents = h.agents()
 	}
 	var engineErr error
 	if f.Engine, engineErr = engine(); o.Full && f.Engine != nil {

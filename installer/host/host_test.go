@@ -102,6 +102,23 @@ func TestTheNewestTrustedStateIsKept(t *testing.T) {
 	}
 }
 
+func TestAnOlderRepositoryThanTheHostHasSeenIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tuf", "state.json")
+	encode := func(timestamp int64) json.RawMessage {
+		raw, err := json.Marshal(release.State{Roles: map[string]release.RoleState{"timestamp": {Version: timestamp}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	if err := errors.Join(refuseOlder(path, encode(5)), rememberState(path, encode(5)), refuseOlder(path, encode(5)), refuseOlder(path, encode(6)), refuseOlder(path, nil)); err != nil {
+		t.Error(err)
+	}
+	if err := refuseOlder(path, encode(4)); problem.KindOf(err) != problem.Trust {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLinesOfSeveralLogsStayWhole(t *testing.T) {
 	var out bytes.Buffer
 	shared := &lineWriter{out: &out}

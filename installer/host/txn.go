@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -100,7 +101,8 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 	if err := s.admit(request.Fence); err != nil {
 		return agent.TxnReply{}, err
 	}
-	if err := rememberState(s.machine(nil).Path(trustedStateFile), r.TrustedState); err != nil {
+	path := s.machine(nil).Path(trustedStateFile)
+	if err := errors.Join(refuseOlder(path, r.TrustedState), rememberState(path, r.TrustedState)); err != nil {
 		return agent.TxnReply{}, err
 	}
 	id, err := s.Launcher.Store.Create(request, r.Secrets, s.Kinds)
@@ -108,6 +110,12 @@ func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 		return agent.TxnReply{}, err
 	}
 	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
+}
+
+// solve has this host's apt say what an installation would fetch; nothing is fetched.
+func (s *Side) solve(ctx context.Context, q apt.Question) (agent.SolveReply, error) {
+	files, err := apt.Ask(ctx, q)
+	return agent.SolveReply{Files: files}, err
 }
 
 // restart goes on with a transaction. One that has ended since the controller looked is
@@ -172,24 +180,43 @@ func readState(path string) (json.RawMessage, error) {
 	return content, nil
 }
 
+// refuseOlder refuses a change whose releases are of an older repository than the host has
+// seen, whatever the controller thinks of it: of a bundle, for one.
+func refuseOlder(path string, offered json.RawMessage) error {
+	if len(offered) == 0 {
+		return nil
+	}
+	now, seen, err := states(path, offered)
+	if err != nil {
+		return err
+	}
+	return release.NotOlder(now, seen, "this host")
+}
+
+// states are what the controller offers and what the host has seen.
+func states(path string, offered json.RawMessage) (now, seen release.State, err error) {
+	if err := json.Unmarshal(offered, &now); err != nil {
+		return now, seen, fmt.Errorf("reading the controller's trusted state: %w", err)
+	}
+	kept, err := readState(path)
+	if err != nil || kept == nil {
+		return now, seen, err
+	}
+	if err := json.Unmarshal(kept, &seen); err != nil {
+		return now, seen, fmt.Errorf("reading what was seen of the releases: %w", err)
+	}
+	return now, seen, nil
+}
+
 // rememberState keeps the newer of what the host and the controller have seen, so that no
 // later controller can offer this host an older repository.
 func rememberState(path string, offered json.RawMessage) error {
 	if len(offered) == 0 {
 		return nil
 	}
-	var now, seen release.State
-	if err := json.Unmarshal(offered, &now); err != nil {
-		return fmt.Errorf("reading the controller's trusted state: %w", err)
-	}
-	kept, err := readState(path)
+	now, seen, err := states(path, offered)
 	if err != nil {
 		return err
-	}
-	if kept != nil {
-		if err := json.Unmarshal(kept, &seen); err != nil {
-			return fmt.Errorf("reading what was seen of the releases: %w", err)
-		}
 	}
 	if now.Compare(seen) <= 0 {
 		return nil

@@ -98,7 +98,7 @@ func Load(path, home string) (*Site, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: path, Err: fmt.Errorf("opening it: %w", err),
-			Fix: "name the site file with --site, or write one; valtctl site schema lists its keys"}
+			Fix: "name the site file with --site, or make one with valtctl init"}
 	}
 	base, err := filepath.Abs(filepath.Dir(path))
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"time"
@@ -91,15 +92,31 @@ func CheckCertificate(chain, key []byte, name string, now time.Time) (*x509.Cert
 	if err != nil {
 		return nil, fmt.Errorf("checking the certificate for %s against its key: %w", name, err)
 	}
-	leaf := pair.Leaf
+	return pair.Leaf, checkLeaf(pair.Leaf, name, now)
+}
+
+// CheckChain is CheckCertificate before there is a key.
+func CheckChain(chain []byte, name string, now time.Time) (*x509.Certificate, error) {
+	block, _ := pem.Decode(chain)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, errors.New("the file does not begin with a PEM certificate")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate for %s: %w", name, err)
+	}
+	return leaf, checkLeaf(leaf, name, now)
+}
+
+func checkLeaf(leaf *x509.Certificate, name string, now time.Time) error {
 	if err := leaf.VerifyHostname(name); err != nil {
-		return nil, fmt.Errorf("checking the certificate for %s: %w", name, err)
+		return fmt.Errorf("checking the certificate for %s: %w", name, err)
 	}
 	if now.After(leaf.NotAfter) {
-		return nil, fmt.Errorf("checking the certificate for %s: it expired on %s", name, leaf.NotAfter.UTC().Format(time.DateOnly))
+		return fmt.Errorf("checking the certificate for %s: it expired on %s", name, leaf.NotAfter.UTC().Format(time.DateOnly))
 	}
 	if now.Before(leaf.NotBefore) {
-		return nil, fmt.Errorf("checking the certificate for %s: it is valid only from %s; is the clock right?", name, leaf.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Errorf("checking the certificate for %s: it is valid only from %s; is the clock right?", name, leaf.NotBefore.UTC().Format(time.RFC3339))
 	}
-	return leaf, nil
+	return nil
 }

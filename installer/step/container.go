@@ -75,6 +75,9 @@ func newContainer(p ContainerParams) (*containerStep, error) {
 // oldName is what the container to be replaced is called until its successor is healthy.
 func (c *containerStep) oldName() string { return c.Name + "-old" }
 
+// nextName is what its successor is called until it takes the name over.
+func (c *containerStep) nextName() string { return c.Name + "-next" }
+
 // sight is what the engine has under the container's two names.
 type sight struct {
 	current, old *container.InspectResponse

@@ -18,12 +18,14 @@ import (
 //
 //	current wanted, no old   nothing to do but settle
 //	current wanted, old      settle, then remove old
-//	current other,  no old   set current aside: no restart policy, stop, rename
-//	current other,  old      remove current: an earlier replacement that never settled
-//	no current               create, join, start, settle, then remove old
+//	current other,  no old   create next; set current aside: no restart policy, stop, rename
+//	current other,  old      create next; remove current: an earlier replacement that never settled
+//	no current               create next, unless that is done; give it the name; join, start, settle, then remove old
 //
-// Without "no restart policy" first, an engine restart between the stages would bring the
-// old one back beside the new one: two databases on one data folder.
+// Next is created while the old one serves, so that nobody waits for it. It is always made
+// anew, since a run that was cut off may have left one of another release. Without "no
+// restart policy" first, an engine restart between the stages would bring the old one back
+// beside the new one: two databases on one data folder.
 func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 	engine, err := h.Docker()
 	if err != nil {
@@ -41,21 +43,16 @@ func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 			return err
 		}
 	}
-	if s.current != nil && c.replaceDiff(s) != "" {
-		if err := c.makeWay(ctx, h, engine, s); err != nil {
-			return err
-		}
-		s.current = nil
-	}
-	if s.current == nil {
-		if err := c.create(ctx, engine, s.watch); err != nil {
+	if s.current == nil || c.replaceDiff(s) != "" {
+		if err := c.replace(ctx, h, engine, s); err != nil {
 			return err
 		}
 	}
-	if err := c.start(ctx, engine); err != nil {
+	started, err := c.start(ctx, engine)
+	if err != nil {
 		return err
 	}
-	if err := c.settle(ctx, engine); err != nil {
+	if err := c.settle(ctx, engine, started); err != nil {
 		return err
 	}
 	if h.Keep != "" {
@@ -64,13 +61,38 @@ func (c *containerStep) Apply(ctx context.Context, h *Machine) error {
 	return c.removeOld(ctx, engine)
 }
 
+// replace puts a new container in the place of the current one, if there is one. Nothing
+// that serves is stopped for what cannot be created.
+func (c *containerStep) replace(ctx context.Context, h *Machine, engine *client.Client, s sight) error {
+	if err := c.removeNext(ctx, engine); err != nil {
+		return err
+	}
+	if err := c.create(ctx, engine, s.watch); err != nil {
+		return err
+	}
+	if s.current != nil {
+		if err := c.makeWay(ctx, h, engine, s); err != nil {
+			return err
+		}
+	}
+	if err := engine.ContainerRename(ctx, c.nextName(), c.Name); err != nil {
+		return fmt.Errorf("renaming container %s to %s: %w", c.nextName(), c.Name, err)
+	}
+	return nil
+}
+
+// removeNext removes what a run that was cut off had created and not yet used.
+func (c *containerStep) removeNext(ctx context.Context, engine *client.Client) error {
+	next, err := inspectOurs(ctx, engine, c.nextName())
+	if err != nil || next == nil {
+		return err
+	}
+	return c.remove(ctx, engine, next.ID)
+}
+
 // makeWay frees the name. What served before the first replacement is kept until one of
 // them is healthy.
 func (c *containerStep) makeWay(ctx context.Context, h *Machine, engine *client.Client, s sight) error {
-	// The image is looked for first: nothing that serves is stopped for what cannot start.
-	if _, err := c.imageID(ctx, engine); err != nil {
-		return err
-	}
 	if s.current.State.Running {
 		if err := c.lastLook(ctx, h); err != nil {
 			return err
@@ -101,7 +123,7 @@ func (c *containerStep) stop(ctx context.Context, engine *client.Client, which *
 	return nil
 }
 
-// create makes the container without starting it.
+// create makes the next container without starting it.
 func (c *containerStep) create(ctx context.Context, engine *client.Client, watch map[string]string) error {
 	id, err := c.imageID(ctx, engine)
 	if err != nil {
@@ -115,42 +137,47 @@ func (c *containerStep) create(ctx context.Context, engine *client.Client, watch
 	if err != nil {
 		return err
 	}
-	if _, err := engine.ContainerCreate(ctx, config, host, c.networking(), nil, c.Name); err != nil {
+	// An engine that restarts also starts what was only created, if its policy says so.
+	host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
+	if _, err := engine.ContainerCreate(ctx, config, host, c.networking(), nil, c.nextName()); err != nil {
 		return c.explain("creating container", err)
 	}
 	return nil
 }
 
-// start joins the networks that are missing, sets the restart policy and starts.
-func (c *containerStep) start(ctx context.Context, engine *client.Client) error {
+// start joins the networks that are missing, sets the restart policy and starts. It says
+// whether there was anything to start.
+func (c *containerStep) start(ctx context.Context, engine *client.Client) (started bool, err error) {
 	current, err := engine.ContainerInspect(ctx, c.Name)
 	if err != nil {
-		return fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
+		return false, fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
 	}
 	for _, n := range c.missingNetworks(&current) {
 		if err := engine.NetworkConnect(ctx, n.Name, current.ID, n.engine()); err != nil {
-			return fmt.Errorf("joining container %s to network %s: %w", c.Name, n.Name, err)
+			return false, fmt.Errorf("joining container %s to network %s: %w", c.Name, n.Name, err)
 		}
 	}
 	if current.HostConfig.RestartPolicy != c.restart {
 		if _, err := engine.ContainerUpdate(ctx, current.ID, container.UpdateConfig{RestartPolicy: c.restart}); err != nil {
-			return fmt.Errorf("setting the restart policy of container %s: %w", c.Name, err)
+			return false, fmt.Errorf("setting the restart policy of container %s: %w", c.Name, err)
 		}
 	}
 	if current.State.Running {
-		return nil
+		return false, nil
 	}
 	if err := engine.ContainerStart(ctx, current.ID, container.StartOptions{}); err != nil {
-		return c.explain("starting container", err)
+		return false, c.explain("starting container", err)
 	}
-	return nil
+	return true, nil
 }
 
 // settlePoll is how often a starting container is looked at.
 const settlePoll = 250 * time.Millisecond
 
-// settle waits until the container is healthy, or runs where it has no health check.
-func (c *containerStep) settle(ctx context.Context, engine *client.Client) error {
+// settle waits until the container is healthy, or runs where it has no health check. One
+// that was started just now and that the engine calls unhealthy is not waited for any
+// longer, as with docker compose up --wait: its check has failed as often as it may.
+func (c *containerStep) settle(ctx context.Context, engine *client.Client, started bool) error {
 	wait, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
@@ -166,6 +193,9 @@ func (c *containerStep) settle(ctx context.Context, engine *client.Client) error
 		}
 		if !state.Running && !state.Restarting && state.Status != container.StateCreated {
 			return c.unhealthy(state, "it ended")
+		}
+		if started && state.Health != nil && state.Health.Status == container.Unhealthy {
+			return c.unhealthy(state, "its health check fails")
 		}
 		select {
 		case <-tick.C:
@@ -218,7 +248,7 @@ func (c *containerStep) removeOld(ctx context.Context, engine *client.Client) er
 // remove deletes a container and leaves its volumes.
 func (c *containerStep) remove(ctx context.Context, engine *client.Client, id string) error {
 	if err := engine.ContainerRemove(ctx, id, container.RemoveOptions{Force: true}); err != nil {
-		return fmt.Errorf("removing the former container of %s: %w", c.Name, err)
+		return fmt.Errorf("removing a container of %s that is not needed: %w", c.Name, err)
 	}
 	return nil
 }

@@ -82,6 +82,9 @@ func (c *containerStep) Undo(ctx context.Context, h *Machine) error {
 	if err != nil {
 		return fmt.Errorf("taking back container %s: %w", c.Name, err)
 	}
+	if err := c.removeNext(ctx, engine); err != nil {
+		return err
+	}
 	current, err := inspectOurs(ctx, engine, c.Name)
 	if err != nil {
 		return err
@@ -141,7 +144,7 @@ func (c *containerStep) revive(ctx context.Context, engine *client.Client, was *
 			return c.explain("starting the former container", err)
 		}
 	}
-	return c.settle(ctx, engine)
+	return c.settle(ctx, engine, !found.State.Running)
 }
 
 // Settle removes the container that was set aside: its successor is confirmed.

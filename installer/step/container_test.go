@@ -163,7 +163,7 @@ func mayComeUp(t *testing.T, p ContainerParams, point int) {
 	var up []string
 	for name, state := range ofProject(t, p.Project) {
 		policy := inspect(t, name).HostConfig.RestartPolicy.Name
-		if state == "running" || policy != container.RestartPolicyDisabled && state != "created" {
+		if state == "running" || policy != container.RestartPolicyDisabled {
 			up = append(up, fmt.Sprintf("%s (%s, %s)", name, state, policy))
 		}
 	}
@@ -205,6 +205,15 @@ func TestContainerThatDoesNotGetHealthyKeepsTheOldAside(t *testing.T) {
 	settles(t, makeStep(t, ContainerKind(), p), h)
 	if states := ofProject(t, p.Project); len(states) != 1 {
 		t.Errorf("left behind: %v", states)
+	}
+}
+
+func TestContainerThatTheEngineCallsUnhealthyIsNotWaitedFor(t *testing.T) {
+	p := containerFor(t, load(t, probeImage(t, "")))
+	p.Within = "1h" // longer than any test may take
+	p.Spec.Health = &ContainerHealth{Test: []string{"CMD", "/probe", "fail", "no database"}, Interval: "100ms", Retries: 2}
+	if err := makeStep(t, ContainerKind(), p).Apply(t.Context(), engineMachine(nil)); err == nil || !strings.Contains(err.Error(), "its health check fails") {
+		t.Errorf("an ill container: %v", err)
 	}
 }
 

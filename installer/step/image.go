@@ -235,9 +235,9 @@ func layerBytes(m pullMessage, before int64) int64 {
 	return before
 }
 
-// unpacked is how many times its compressed size an image needs on the disk: the layers
+// Unpacked is how many times its compressed size an image needs on the disk: the layers
 // as they come, and three times that unpacked, a common ratio for text and programs.
-const unpacked = 4
+const Unpacked = 4
 
 // checkSpace refuses to begin what would fill the engine's disk.
 func (i *imageStep) checkSpace(ctx context.Context, h *Machine, engine *client.Client) error {
@@ -249,7 +249,7 @@ func (i *imageStep) checkSpace(ctx context.Context, h *Machine, engine *client.C
 	if err != nil {
 		return fmt.Errorf("looking at the space of %s: %w", info.DockerRootDir, err)
 	}
-	if need := i.Size * unpacked; free < need {
+	if need := i.Size * Unpacked; free < need {
 		return &problem.Error{Kind: problem.Check, Doing: "pulling", Object: i.reference(),
 			Err: fmt.Errorf("%s has %d bytes free and the image needs about %d", info.DockerRootDir, free, need),
 			Fix: "free space there or enlarge the file system, then run the command again"}

@@ -35,7 +35,7 @@ func TestVersionsAloneMakeAStatusThatAptWorksWith(t *testing.T) {
 				t.Errorf("%s: the status has %+v", name, p)
 			}
 		}
-		solved, err := apt.Solve(t.Context(), indexes, status, []string{"valt-host=6.4.2-1"})
+		solved, err := apt.Solve(t.Context(), apt.Ask, indexes, status, []string{"valt-host=6.4.2-1"})
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, status)
 			continue

@@ -25,12 +25,44 @@ type Solved struct {
 	Repo string
 }
 
-// Solve asks apt-get itself which packages installing names ("name" or "name=version")
-// takes on a machine with a dpkg status, from the indexes and nothing else. Without a status
-// the machine is bare, and the answer is everything that the packages depend on. It runs in
-// a folder of its own and needs no right. Where this machine has no apt-get, and where the
-// indexes do not have what is needed, the problem says so.
-func Solve(ctx context.Context, indexes []*Index, status []byte, names []string) ([]Solved, error) {
+// Question is what apt-get is asked: which files installing names ("name" or
+// "name=version") takes on a machine with a dpkg status, from the sources and nothing else.
+// Without a status the machine is bare.
+type Question struct {
+	Sources []Lists  `json:"sources"`
+	Status  []byte   `json:"status,omitempty"`
+	Names   []string `json:"names"`
+}
+
+// Lists are a repository and the files of it that say what it has, by their path.
+type Lists struct {
+	Repo  Repo              `json:"repo"`
+	Files map[string][]byte `json:"files"`
+}
+
+// Asker is how a question is asked: Ask here, or on another machine. The answer has the
+// files that would be fetched, each as its source's name and its path, "valt/pool/x.deb".
+type Asker func(ctx context.Context, q Question) ([]string, error)
+
+// Solve asks apt-get itself which packages installing names takes on a machine with a dpkg
+// status, from the indexes and nothing else. Without a status the answer is everything that
+// the packages depend on.
+func Solve(ctx context.Context, ask Asker, indexes []*Index, status []byte, names []string) ([]Solved, error) {
+	q := Question{Status: status, Names: names}
+	for _, x := range indexes {
+		q.Sources = append(q.Sources, Lists{x.Repo, x.Files})
+	}
+	files, err := ask(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return solved(indexes, files)
+}
+
+// Ask asks this machine's apt-get. It runs in a folder of its own and needs no right. Where
+// this machine has no apt-get, and where the sources do not have what is needed, the problem
+// says so.
+func Ask(ctx context.Context, q Question) ([]string, error) {
 	program, err := exec.LookPath("apt-get")
 	if err != nil {
 		return nil, &problem.Error{Kind: problem.Failed, Doing: "finding out which packages are needed", Err: errors.New("this machine has no apt-get"),
@@ -41,8 +73,8 @@ func Solve(ctx context.Context, indexes []*Index, status []byte, names []string)
 		return nil, fmt.Errorf("making a folder for apt: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	s := &solver{program: program, dir: dir, indexes: indexes}
-	if err := s.check(names); err != nil {
+	s := &solver{program: program, dir: dir, sources: q.Sources}
+	if err := s.check(q.Names); err != nil {
 		return nil, err
 	}
 	base, stop, err := s.serve()
@@ -50,24 +82,24 @@ func Solve(ctx context.Context, indexes []*Index, status []byte, names []string)
 		return nil, err
 	}
 	defer stop()
-	if err := s.write(base, status); err != nil {
+	if err := s.write(base, q.Status); err != nil {
 		return nil, err
 	}
 	if _, err := s.run(ctx, "update", "--error-on=any"); err != nil {
 		return nil, err
 	}
-	out, err := s.run(ctx, append([]string{"install", "--print-uris", "-q", "-y"}, names...)...)
+	out, err := s.run(ctx, append([]string{"install", "--print-uris", "-q", "-y"}, q.Names...)...)
 	if err != nil {
 		return nil, err
 	}
-	return s.answer(base, out)
+	return fetched(base, out)
 }
 
 // solver is one question asked of apt-get.
 type solver struct {
 	program string
 	dir     string
-	indexes []*Index
+	sources []Lists
 }
 
 // sourceName is what a source may be called: it becomes the name of files and part of addresses.
@@ -76,7 +108,7 @@ var sourceName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // check refuses what apt would take for something else.
 func (s *solver) check(names []string) error {
 	seen := map[string]bool{}
-	for _, x := range s.indexes {
+	for _, x := range s.sources {
 		if !sourceName.MatchString(x.Repo.Name) || seen[x.Repo.Name] {
 			return fmt.Errorf("asking apt-get: the source %q needs a name of its own from letters, digits, '.', '_' and '-'", x.Repo.Name)
 		}
@@ -98,7 +130,7 @@ func (s *solver) serve() (base string, stop func(), err error) {
 	}
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		name, file, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/apt/"), "/")
-		for _, x := range s.indexes {
+		for _, x := range s.sources {
 			if content, ok := x.Files[path.Clean(file)]; ok && x.Repo.Name == name { // apt asks for ./InRelease of the suite ./
 				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 				return
@@ -113,7 +145,7 @@ func (s *solver) serve() (base string, stop func(), err error) {
 // write lays out the folder.
 func (s *solver) write(base string, status []byte) error {
 	files := map[string][]byte{"status": status, "apt.conf": []byte(ownConfiguration)}
-	for _, x := range s.indexes {
+	for _, x := range s.sources {
 		ring, err := Dearmor(x.Repo.Keys)
 		if err != nil {
 			return fmt.Errorf("reading the keys of %s: %w", x.Repo.URI, err)
@@ -194,15 +226,9 @@ func complaints(out string) string {
 
 var complaint = regexp.MustCompile(`^[EW]: |(Depends|Conflicts|Breaks): `)
 
-// answer finds the packages of the addresses that apt would fetch.
-func (s *solver) answer(base, out string) ([]Solved, error) {
-	at := map[string]Solved{}
-	for _, x := range s.indexes {
-		for _, p := range x.Packages {
-			at[x.Repo.Name+"/"+path.Clean(p.Filename)] = Solved{p, x.Repo.Name}
-		}
-	}
-	var all []Solved
+// fetched are the files that apt would fetch, without the address that it has them at.
+func fetched(base, out string) ([]string, error) {
+	var all []string
 	for line := range strings.Lines(out) {
 		address, _, _ := strings.Cut(strings.TrimPrefix(line, "'"), "'")
 		if !strings.HasPrefix(line, "'") {
@@ -212,9 +238,24 @@ func (s *solver) answer(base, out string) ([]Solved, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading what apt would fetch: %w", err)
 		}
-		p, ok := at[path.Clean(name)]
+		all = append(all, path.Clean(name))
+	}
+	return all, nil
+}
+
+// solved finds the packages of files.
+func solved(indexes []*Index, files []string) ([]Solved, error) {
+	at := map[string]Solved{}
+	for _, x := range indexes {
+		for _, p := range x.Packages {
+			at[x.Repo.Name+"/"+path.Clean(p.Filename)] = Solved{p, x.Repo.Name}
+		}
+	}
+	var all []Solved
+	for _, name := range files {
+		p, ok := at[name]
 		if !ok {
-			return nil, fmt.Errorf("reading what apt would fetch: %s is in no list of packages", address)
+			return nil, fmt.Errorf("reading what apt would fetch: %q is in no list of packages", name)
 		}
 		all = append(all, p)
 	}

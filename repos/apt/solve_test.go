@@ -135,7 +135,7 @@ func TestAptItselfSaysWhatAnInstallationTakes(t *testing.T) {
 		"an older one is there": {installed("libc6 2.39", "adduser 3.137", "nftables 1.0.9", "valt-host 6.4.1-1"), []string{"valt-host=6.4.2-1"}, []string{"valt/valt-host=6.4.2-1"}},
 		"all is there":          {installed("libc6 2.39", "adduser 3.137", "nftables 1.0.9", "valt-host 6.4.2-1\nDepends: nftables, adduser\nRecommends: toys"), []string{"valt-host=6.4.2-1"}, nil},
 	} {
-		solved, err := apt.Solve(t.Context(), []*apt.Index{ubuntu, valt}, c.status, c.wants)
+		solved, err := apt.Solve(t.Context(), apt.Ask, []*apt.Index{ubuntu, valt}, c.status, c.wants)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -186,7 +186,7 @@ func TestWhatCannotBeInstalledIsSaidInAptsWords(t *testing.T) {
 		"two sources of a name":        {[]*apt.Index{valt, &again}, nil, "valt-kit", []string{"a name of its own"}},
 		"a source with a path":         {[]*apt.Index{{Repo: apt.Repo{Name: "../x"}}}, nil, "valt-kit", []string{"a name of its own"}},
 	} {
-		solved, err := apt.Solve(t.Context(), c.indexes, c.status, []string{c.want})
+		solved, err := apt.Solve(t.Context(), apt.Ask, c.indexes, c.status, []string{c.want})
 		if err == nil {
 			t.Errorf("%s: it takes %v", name, named(solved))
 			continue
@@ -203,7 +203,7 @@ func TestPackagesOfAwkwardNamesAreFound(t *testing.T) {
 	x := offer(t, "g++-13 1:13.2.0-23ubuntu4~24.04\nFilename: pool/g++-13_13.2.0-23ubuntu4~24.04_amd64.deb",
 		"docker 5:28.0\nFilename: pool/docker_5%3a28.0_amd64.deb\nDepends: g++-13", "space 1\nFilename: pool/a b/space:1.deb\nDepends: docker").indexed(t, "valt")
 	flat := offerAt(t, ".", "Packages", time.Now, "flat 1\nFilename: ./flat_1.deb\nDepends: space").indexed(t, "flat")
-	solved, err := apt.Solve(t.Context(), []*apt.Index{x, flat}, nil, []string{"flat"})
+	solved, err := apt.Solve(t.Context(), apt.Ask, []*apt.Index{x, flat}, nil, []string{"flat"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func TestAptOfThisMachineIsLeftAlone(t *testing.T) {
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	t.Setenv("http_proxy", "http://127.0.0.1:9/")
 	x := offer(t, "valt-host 1").indexed(t, "valt")
-	if _, err := apt.Solve(t.Context(), []*apt.Index{x}, nil, []string{"valt-host"}); err != nil {
+	if _, err := apt.Solve(t.Context(), apt.Ask, []*apt.Index{x}, nil, []string{"valt-host"}); err != nil {
 		t.Fatal(err)
 	}
 	dump, err := os.ReadFile(filepath.Join(dir, "dump"))
@@ -259,7 +259,7 @@ func TestAptOfThisMachineIsLeftAlone(t *testing.T) {
 func TestMachineWithoutAptIsToldWhatToDo(t *testing.T) {
 	x := offer(t, "valt-host 1").indexed(t, "valt")
 	t.Setenv("PATH", t.TempDir())
-	_, err := apt.Solve(t.Context(), []*apt.Index{x}, nil, []string{"valt-host"})
+	_, err := apt.Solve(t.Context(), apt.Ask, []*apt.Index{x}, nil, []string{"valt-host"})
 	var p *problem.Error
 	if !errors.As(err, &p) || p.Kind != problem.Failed || !strings.Contains(p.Fix, "--on HOST") {
 		t.Errorf("got %v", err)
@@ -279,7 +279,7 @@ func TestListsThatHaveExpiredSinceAreStillSolved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	solved, err := apt.Solve(t.Context(), []*apt.Index{x}, nil, []string{"valt-host"})
+	solved, err := apt.Solve(t.Context(), apt.Ask, []*apt.Index{x}, nil, []string{"valt-host"})
 	if err != nil || len(solved) != 1 {
 		t.Errorf("got %v, %v", named(solved), err)
 	}

@@ -23,7 +23,7 @@ import (
 )
 
 // maker is somebody who makes bundles.
-func maker(t *testing.T, seed byte) ssh.Signer {
+func maker(t testing.TB, seed byte) ssh.Signer {
 	t.Helper()
 	key, err := ssh.NewSignerFromKey(ed25519.NewKeyFromSeed(bytes.Repeat([]byte{seed}, ed25519.SeedSize)))
 	if err != nil {
@@ -50,7 +50,7 @@ func (all things) source(_ context.Context, b Blob, offset int64) (io.ReadCloser
 }
 
 // sample is a small bundle's contents: files, one image of two layers.
-func sample(t *testing.T, seed uint64) (*Contents, things) {
+func sample(t testing.TB, seed uint64) (*Contents, things) {
 	t.Helper()
 	all, random := things{}, rand.New(rand.NewPCG(seed, 1))
 	content := func(n int) []byte {
@@ -60,13 +60,13 @@ func sample(t *testing.T, seed uint64) (*Contents, things) {
 		}
 		return text
 	}
-	c := &Contents{Release: "6.4.2", Made: time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC), Maker: "pat@laptop", Ubuntu: []string{"22.04"}}
+	c := &Contents{Release: "6.4.2", Made: sampleTime, Maker: "pat@laptop", Ubuntu: []string{"22.04"}}
 	for i := range 6 {
-		digest := all.add(c, content(700+i*997), MediaFile)
+		digest := all.add(c, content(70+i*99), MediaFile)
 		c.Files = append(c.Files, File{fmt.Sprintf("apt/vendor/pool/%d.deb", i), digest})
 	}
 	config := all.add(c, content(1024), "application/vnd.oci.image.config.v1+json")
-	layers := []string{all.add(c, content(40_000), "layer"), all.add(c, content(90_001), "layer")}
+	layers := []string{all.add(c, content(4_000), "layer"), all.add(c, content(9_001), "layer")}
 	manifest := all.add(c, []byte(fmt.Sprintf(`{"schemaVersion":2,"config":%q,"layers":%q}`, config, layers)), "application/vnd.oci.image.manifest.v1+json")
 	c.Images = []Image{{"docker.ipivs.com/valt/web", "6.4.2", "linux/amd64", manifest, config}}
 	return c, all
@@ -167,12 +167,12 @@ func TestOnlyATrustedKeysBundleIsRead(t *testing.T) {
 
 func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 	whole := opened(t, made(t, 1, maker(t, 1)))
-	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 100_000)
+	names, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "site.bundle"), 20_000)
 	if err != nil || len(names) < 2 {
 		t.Fatal(names, err)
 	}
 	for _, name := range names {
-		if info, err := os.Stat(name); err != nil || info.Size() > 100_000 {
+		if info, err := os.Stat(name); err != nil || info.Size() > 20_000 {
 			t.Errorf("%s: %v, %d bytes", name, err, info.Size())
 		}
 		alone := opened(t, name)
@@ -192,7 +192,7 @@ func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 		t.Errorf("one part twice: %v", err)
 	}
 	strange := opened(t, made(t, 2, maker(t, 1)))
-	others, err := strange.Split(t.Context(), filepath.Join(t.TempDir(), "other.bundle"), 100_000)
+	others, err := strange.Split(t.Context(), filepath.Join(t.TempDir(), "other.bundle"), 20_000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestPartsAreReadFromSeveralMedia(t *testing.T) {
 	if err := judge(t, mixed); problem.KindOf(err) != problem.Trust || !strings.Contains(err.Error(), "other.bundle.2of") {
 		t.Errorf("a part of another bundle: %v", err)
 	}
-	if _, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "small"), 50_000); problem.KindOf(err) != problem.Input {
+	if _, err := whole.Split(t.Context(), filepath.Join(t.TempDir(), "small"), 10_000); problem.KindOf(err) != problem.Input {
 		t.Errorf("parts smaller than a blob: %v", err)
 	}
 }
@@ -222,7 +222,7 @@ func (b *broken) source(ctx context.Context, blob Blob, offset int64) (io.ReadCl
 		if b.after >= 0 && b.sent >= b.after {
 			return 0, errors.New("the line is cut")
 		}
-		n, err := in.Read(p[:min(len(p), 3000)])
+		n, err := in.Read(p[:min(len(p), 300)])
 		b.sent += int64(n)
 		return n, err
 	}), in}, err
@@ -235,7 +235,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 func TestACutMakingGoesOnWhereItWas(t *testing.T) {
 	c, all := sample(t, 1)
 	name := filepath.Join(t.TempDir(), "site.bundle")
-	first := &broken{things: all, after: 60_000}
+	first := &broken{things: all, after: 6_000}
 	if _, err := Create(t.Context(), name, c, maker(t, 1), first.source, nil); err == nil || !strings.Contains(err.Error(), "the line is cut") {
 		t.Fatalf("it did not fail: %v", err)
 	}
@@ -249,11 +249,45 @@ func TestACutMakingGoesOnWhereItWas(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if total := c.Size(); first.sent+second.sent > total+40_000 || resumed == 0 {
-		t.Errorf("%d and then %d bytes were fetched for %d (saved %d): more than the blob that was cut twice", first.sent, second.sent, total, resumed)
+	if total := c.Size(); first.sent+second.sent != total || resumed == 0 {
+		t.Errorf("%d and then %d bytes were fetched for %d (saved %d)", first.sent, second.sent, total, resumed)
 	}
 	if err := judge(t, []string{name}); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestHolesInWhatAnEarlierRunWroteAreFilled: a power cut keeps a file's length and loses
+// what was written last.
+func TestHolesInWhatAnEarlierRunWroteAreFilled(t *testing.T) {
+	c, all := sample(t, 1)
+	name := filepath.Join(t.TempDir(), "site.bundle")
+	if _, err := Create(t.Context(), name, c, maker(t, 1), (&broken{things: all, after: 12_000}).source, nil); err == nil {
+		t.Fatal("it did not fail")
+	}
+	f, err := os.OpenFile(name+unfinished, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int64{info.Size() - 2000, info.Size() / 2} { // in the blob that was cut, and in one that was whole
+		if _, err := f.WriteAt(make([]byte, 100), at); err != nil {
+			t.Fatal(err)
+		}
+		again, _ := sample(t, 1)
+		if _, err := Create(t.Context(), name, again, maker(t, 1), all.source, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := judge(t, []string{name}); err != nil {
+			t.Errorf("a hole at %d: %v", at, err)
+		}
+		if err := os.Rename(name, name+unfinished); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -264,27 +298,5 @@ func TestWhatASourceSendsMustBeWhatIsListed(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "site.bundle")
 	if _, err := Create(t.Context(), name, c, maker(t, 1), all.source, nil); problem.KindOf(err) != problem.Trust || !strings.Contains(err.Error(), last.Digest) {
 		t.Errorf("other bytes than those listed: %v", err)
-	}
-}
-
-func TestContentsOfHostileBundlesAreRefused(t *testing.T) {
-	for name, spoil := range map[string]func(c *Contents){
-		"a path that leads out":       func(c *Contents) { c.Files[0].Path = "apt/../../etc/passwd" },
-		"an absolute path":            func(c *Contents) { c.Files[0].Path = "/etc/passwd" },
-		"a folder that is none of it": func(c *Contents) { c.Files[0].Path = "etc/passwd" },
-		"a path twice":                func(c *Contents) { c.Files[1].Path = c.Files[0].Path },
-		"a blob twice":                func(c *Contents) { c.Blobs = append(c.Blobs, c.Blobs[0]) },
-		"a file without a blob":       func(c *Contents) { c.Files[0].Digest = "sha256:" + strings.Repeat("0", 64) },
-		"a digest that is a path":     func(c *Contents) { c.Blobs[0].Digest = "sha256:../../../etc/passwd" },
-		"a negative size":             func(c *Contents) { c.Blobs[0].Size = -1 },
-		"a size beyond any disk":      func(c *Contents) { c.Blobs[0].Size = 1 << 62 },
-		"another format":              func(c *Contents) { c.Schema = "valtctl/bundle/v2" },
-	} {
-		c, _ := sample(t, 1)
-		c.Schema = Schema
-		spoil(c)
-		if c.check() == nil {
-			t.Errorf("%s: it is read", name)
-		}
 	}
 }

@@ -66,10 +66,16 @@ type Expiry struct {
 	At   time.Time `json:"at"`
 }
 
-// The caps of a list of contents: bytes, and things in it.
+// The caps of a list of contents, so that reading one takes little memory whoever wrote it:
+// bytes, things in it, commas, of which there are fewer than four a thing, and the bytes of
+// one word, which errors repeat.
 const (
-	maxContents = 32 << 20
-	maxBlobs    = 100_000
+	maxContents = 16 << 20
+	maxBlobs    = 50_000
+	maxCommas   = 4 * maxBlobs
+	maxWord     = 4 << 10
+	maxImages   = 1000
+	maxIndex    = 1 << 20 // bytes of index.json
 	maxBlobSize = 64 << 30
 )
 
@@ -77,11 +83,19 @@ var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 
 // parse reads and judges a list of contents whose signature has been verified.
 func parse(text []byte) (*Contents, error) {
+	if n := bytes.Count(text, []byte(",")); n > maxCommas {
+		return nil, fmt.Errorf("reading the list of contents: it names more than %d things", maxBlobs)
+	}
+	for word := range bytes.SplitSeq(text, []byte(`"`)) {
+		if len(word) > maxWord {
+			return nil, fmt.Errorf("reading the list of contents: a word in it has %d bytes", len(word))
+		}
+	}
 	var c Contents
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&c); err != nil {
-		return nil, fmt.Errorf("reading the list of contents: %w", err)
+		return nil, fmt.Errorf("reading the list of contents: %.200s", err) // it quotes what it did not know
 	}
 	return &c, c.check()
 }
@@ -89,10 +103,10 @@ func parse(text []byte) (*Contents, error) {
 // check wants every name to stay in its folder, and everything named to be listed once.
 func (c *Contents) check() error {
 	if c.Schema != Schema {
-		return fmt.Errorf("reading the list of contents: its schema is %q, and this valtctl reads %q", c.Schema, Schema)
+		return fmt.Errorf("reading the list of contents: its schema is %.80q, and this valtctl reads %q", c.Schema, Schema)
 	}
-	if len(c.Blobs)+len(c.Left)+len(c.Files)+len(c.Images) > maxBlobs {
-		return fmt.Errorf("reading the list of contents: it names more than %d things", maxBlobs)
+	if len(c.Blobs)+len(c.Left)+len(c.Files)+len(c.Images) > maxBlobs || len(c.Images) > maxImages {
+		return fmt.Errorf("reading the list of contents: it names more than %d things, or more than %d images", maxBlobs, maxImages)
 	}
 	if c.Release == "" || c.Made.IsZero() {
 		return fmt.Errorf("reading the list of contents: it has no release or no date")
@@ -100,7 +114,7 @@ func (c *Contents) check() error {
 	known := map[string]bool{}
 	for _, b := range slices.Concat(c.Blobs, c.Left) {
 		if !digestForm.MatchString(b.Digest) || b.Size < 0 || b.Size > maxBlobSize {
-			return fmt.Errorf("reading the list of contents: the blob %q of %d bytes is none", b.Digest, b.Size)
+			return fmt.Errorf("reading the list of contents: the blob %.80q of %d bytes is none", b.Digest, b.Size)
 		}
 		if known[b.Digest] {
 			return fmt.Errorf("reading the list of contents: blob %s is listed twice", b.Digest)
@@ -113,13 +127,13 @@ func (c *Contents) check() error {
 			return err
 		}
 		if !known[f.Digest] || names[f.Path] {
-			return fmt.Errorf("reading the list of contents: the file %s is listed twice or its blob %s is not", f.Path, f.Digest)
+			return fmt.Errorf("reading the list of contents: the file %.200q is listed twice or its blob %.80q is not", f.Path, f.Digest)
 		}
 		names[f.Path] = true
 	}
 	for _, i := range c.Images {
 		if !known[i.Manifest] || !known[i.Config] {
-			return fmt.Errorf("reading the list of contents: the image %s has blobs that are not listed", i.Repository)
+			return fmt.Errorf("reading the list of contents: the image %.200q has blobs that are not listed", i.Repository)
 		}
 	}
 	return nil
@@ -129,7 +143,7 @@ func (c *Contents) check() error {
 func checkPath(p string) error {
 	root, _, _ := strings.Cut(p, "/")
 	if p != path.Clean(p) || path.IsAbs(p) || !slices.Contains([]string{"tuf", "apt", "agent"}, root) || strings.ContainsAny(p, "\\\x00\n") {
-		return fmt.Errorf("reading the list of contents: %q is no path of a file in a bundle", p)
+		return fmt.Errorf("reading the list of contents: %.200q is no path of a file in a bundle", p)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"archive/tar"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -11,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -25,7 +25,7 @@ type Reader struct {
 	text      []byte        // the signed list
 	signature []byte
 	parts     []*file
-	where     map[string]place
+	where     map[string]place // by digest
 }
 
 // file is one file of a bundle.
@@ -39,7 +39,7 @@ type file struct {
 // place is where a blob lies.
 type place struct {
 	in    *file
-	piece piece
+	piece *piece
 }
 
 // Open opens a bundle's file, or parts of it, and verifies what says what is in them: the
@@ -79,7 +79,8 @@ func (r *Reader) add(name string, trusted []ssh.PublicKey) error {
 	if err := r.read(one, trusted); err != nil {
 		return about(name, err)
 	}
-	for _, p := range one.pieces {
+	for i := range one.pieces {
+		p := &one.pieces[i]
 		if p.data != nil {
 			continue
 		}
@@ -121,7 +122,7 @@ func (r *Reader) read(one *file, trusted []ssh.PublicKey) error {
 	if one.pieces, err = pieces(r.Contents, r.text, r.signature, one.part); err != nil {
 		return trust("its form", err)
 	}
-	return one.canonical()
+	return one.canonical(r.Contents.Made)
 }
 
 // head is what comes before the blobs.
@@ -130,34 +131,35 @@ type head struct {
 	part                *part
 }
 
-// readHead reads the first entries; what they must be is judged afterwards.
+// readHead reads the first entries; what they must be is judged afterwards. It takes a
+// stranger's bytes, and so no more of them than a bundle may have.
 func readHead(f *os.File) (head, error) {
-	t := tar.NewReader(io.NewSectionReader(f, 0, maxContents+maxSignature+4<<20))
 	var h head
+	var at int64
 	for _, want := range []struct {
 		name string
 		most int64
 		into *[]byte
-	}{{nameLayout, block, nil}, {nameIndex, 2 << 20, nil}, {nameContents, maxContents, &h.contents}, {nameSignature, maxSignature, &h.signature}} {
-		got, err := t.Next()
+	}{{nameLayout, block, nil}, {nameIndex, maxIndex, nil}, {nameContents, maxContents, &h.contents}, {nameSignature, maxSignature, &h.signature}} {
+		name, size, err := readEntry(f, at)
 		if err != nil {
 			return h, fmt.Errorf("looking for %s: %w", want.name, err)
 		}
-		if got.Name != want.name || got.Typeflag != tar.TypeReg || got.Size > want.most {
-			return h, fmt.Errorf("where %s belongs there is %q of %d bytes", want.name, got.Name, got.Size)
+		if name != want.name || size > want.most {
+			return h, fmt.Errorf("where %s belongs there is %q of %d bytes", want.name, name, size)
 		}
-		if want.into == nil {
-			continue
+		if want.into != nil {
+			if *want.into, err = readAt(f, at+block, size); err != nil {
+				return h, fmt.Errorf("reading %s: %w", want.name, err)
+			}
 		}
-		if *want.into, err = io.ReadAll(t); err != nil {
-			return h, fmt.Errorf("reading %s: %w", want.name, err)
-		}
+		at += block + padded(size)
 	}
-	got, err := t.Next()
-	if err != nil || got.Name != namePart {
+	name, size, err := readEntry(f, at)
+	if err != nil || name != namePart {
 		return h, nil // a bundle of one file; what follows is judged by its form
 	}
-	text, err := io.ReadAll(io.LimitReader(t, block))
+	text, err := readAt(f, at+block, min(size, block))
 	if err != nil {
 		return h, fmt.Errorf("reading %s: %w", namePart, err)
 	}
@@ -168,8 +170,24 @@ func readHead(f *os.File) (head, error) {
 	return h, nil
 }
 
+// readAt reads so many bytes of a file, which must have them.
+func readAt(f *os.File, at, size int64) ([]byte, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() < at+size { // before that much memory is taken
+		return nil, io.ErrUnexpectedEOF
+	}
+	text := make([]byte, size)
+	if _, err := f.ReadAt(text, at); err != nil {
+		return nil, err
+	}
+	return text, nil
+}
+
 // canonical compares everything but the blobs' bytes with what must be there.
-func (one *file) canonical() error {
+func (one *file) canonical(made time.Time) error {
 	info, err := one.f.Stat()
 	if err != nil {
 		return fmt.Errorf("measuring it: %w", err)
@@ -178,16 +196,20 @@ func (one *file) canonical() error {
 		return trust("its length", fmt.Errorf("it has %d bytes instead of %d", info.Size(), want))
 	}
 	for _, p := range one.pieces {
-		want := slices.Concat(p.header, p.data)
+		header, err := p.header(made)
+		if err != nil {
+			return trust(p.path(), err)
+		}
+		want := slices.Concat(header, p.data)
 		if p.data != nil {
 			want = append(want, make([]byte, padded(p.size())-p.size())...)
 		}
 		got := make([]byte, len(want))
 		if _, err := one.f.ReadAt(got, p.at); err != nil {
-			return fmt.Errorf("reading %s: %w", p.name, err)
+			return fmt.Errorf("reading %s: %w", p.path(), err)
 		}
 		if !bytes.Equal(got, want) {
-			return trust(p.name, errors.New("it is not as it was written"))
+			return trust(p.path(), errors.New("it is not as it was written"))
 		}
 	}
 	end := make([]byte, trailer)

@@ -74,7 +74,7 @@ func (r *Reader) writePart(ctx context.Context, name string, p part) (err error)
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", name, err)
 	}
-	w := &writer{f: f, pieces: all, buffer: make([]byte, chunk)}
+	w := &writer{f: f, pieces: all, made: r.Contents.Made, buffer: make([]byte, chunk)}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	for _, one := range all {
 		if err := w.put(ctx, one, r.source); err != nil {

@@ -20,6 +20,9 @@ import (
 // hash, small enough to stay in a processor's cache.
 const chunk = 256 << 10
 
+// mostNamed is how many damaged blobs are named.
+const mostNamed = 20
+
 func newHash() hash.Hash { return sha256.New() }
 
 // verified hashes a blob as it goes by.
@@ -54,13 +57,14 @@ func (v *verified) Read(p []byte) (int, error) {
 }
 
 // Verify hashes every blob of the files that are open, several at once, and tells how many
-// bytes are done. Its error names every blob that is not what was signed.
+// bytes are done. Its error names the blobs that are not what was signed, or as many of
+// them as somebody would read.
 func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) error {
 	var todo []place
 	var total int64
 	for _, one := range r.parts {
-		for _, p := range one.pieces {
-			if p.data == nil {
+		for i := range one.pieces {
+			if p := &one.pieces[i]; p.data == nil {
 				todo = append(todo, place{one, p})
 				total += p.size()
 			}
@@ -69,6 +73,7 @@ func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) e
 	var done atomic.Int64
 	var mu sync.Mutex
 	var damaged []error
+	found := 0
 	var g errgroup.Group
 	next := make(chan place)
 	for range runtime.GOMAXPROCS(0) {
@@ -83,7 +88,9 @@ func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) e
 				})
 				if err != nil {
 					mu.Lock()
-					damaged = append(damaged, about(p.in.name, err))
+					if found++; found <= mostNamed {
+						damaged = append(damaged, about(p.in.name, err))
+					}
 					mu.Unlock()
 				}
 			}
@@ -100,6 +107,9 @@ func (r *Reader) Verify(ctx context.Context, progress func(done, total int64)) e
 	_ = g.Wait() // they return nothing
 	if ctx.Err() != nil {
 		return fmt.Errorf("verifying the bundle: %w", context.Cause(ctx))
+	}
+	if found > mostNamed {
+		damaged = append(damaged, trust("the bundle", fmt.Errorf("%d more blobs are not what was signed", found-mostNamed)))
 	}
 	return errors.Join(damaged...)
 }

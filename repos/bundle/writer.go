@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -25,9 +25,9 @@ const unfinished = ".partial"
 
 // Create writes a bundle of the contents, signed with a key, and gives it its name when all
 // of it is on the disk. Every blob is read once, hashed as it is written, and must be what
-// the list says. A file that an earlier run left unfinished is gone on with, from the last
-// whole blob, if it is of the same contents; resumed is how many bytes that saved. The
-// contents' time is then the earlier run's.
+// the list says. A file that an earlier run left unfinished is gone on with, where it ends,
+// if it is of the same contents; resumed is how many bytes that saved. The contents' time is
+// then the earlier run's.
 func Create(ctx context.Context, name string, c *Contents, key ssh.Signer, from Source, progress func(done, total int64)) (resumed int64, err error) {
 	w, err := begin(name+unfinished, c, key)
 	if err != nil {
@@ -59,7 +59,9 @@ func Create(ctx context.Context, name string, c *Contents, key ssh.Signer, from 
 type writer struct {
 	f        *os.File
 	pieces   []piece
+	made     time.Time
 	at       int64 // what lies before it is whole
+	kept     int64 // up to there an earlier run has written; below at: nothing more
 	progress func(done, total int64)
 	buffer   []byte
 }
@@ -75,9 +77,9 @@ func begin(name string, c *Contents, key ssh.Signer) (*writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("writing the bundle: %w", err)
 	}
-	w := &writer{f: f, buffer: make([]byte, chunk)}
+	w := &writer{f: f, made: c.Made, buffer: make([]byte, chunk)}
 	if w.pieces = earlier(f, c, key); w.pieces != nil {
-		w.at = w.pieces[3].end()
+		w.at, w.made = w.pieces[3].end(), c.Made
 		return w, nil
 	}
 	text, err := json.Marshal(c)
@@ -135,11 +137,12 @@ func (w *writer) resume(ctx context.Context) (int64, error) {
 		return 0, nil
 	}
 	one := &file{name: w.f.Name(), f: w.f}
-	for _, p := range w.pieces {
+	for i := range w.pieces {
+		p := &w.pieces[i]
 		if p.data != nil {
 			continue
 		}
-		whole := p.end() <= info.Size() && w.headed(p) && place{one, p}.verify(ctx, w.buffer, func(int) {}) == nil
+		whole := p.end() <= info.Size() && w.headed(*p) && place{one, p}.verify(ctx, w.buffer, func(int) {}) == nil
 		if ctx.Err() != nil {
 			return 0, fmt.Errorf("writing the bundle: %w", context.Cause(ctx))
 		}
@@ -148,17 +151,32 @@ func (w *writer) resume(ctx context.Context) (int64, error) {
 		}
 		w.at = p.end()
 	}
-	if err := w.f.Truncate(w.at); err != nil {
+	w.kept = max(w.at, w.begun(info.Size()))
+	if err := w.f.Truncate(w.kept); err != nil {
 		return 0, fmt.Errorf("writing the bundle: %w", err)
 	}
-	w.tell(w.at)
-	return w.at - w.pieces[3].end(), nil
+	w.tell(w.kept)
+	return w.kept - w.pieces[3].end(), nil
+}
+
+// begun is how far the blob that follows what is whole was written, in a file of a size.
+func (w *writer) begun(size int64) int64 {
+	for _, p := range w.pieces {
+		if p.at == w.at && p.data == nil && w.headed(p) {
+			return min(size, p.body()+p.size())
+		}
+	}
+	return 0
 }
 
 func (w *writer) headed(p piece) bool {
-	got := make([]byte, len(p.header))
-	_, err := w.f.ReadAt(got, p.at)
-	return err == nil && bytes.Equal(got, p.header)
+	want, err := p.header(w.made)
+	if err != nil {
+		return false
+	}
+	got := make([]byte, len(want))
+	_, err = w.f.ReadAt(got, p.at)
+	return err == nil && bytes.Equal(got, want)
 }
 
 func (w *writer) tell(done int64) {
@@ -169,7 +187,11 @@ func (w *writer) tell(done int64) {
 
 // put writes one piece.
 func (w *writer) put(ctx context.Context, p piece, from Source) error {
-	if _, err := w.f.WriteAt(p.header, p.at); err != nil {
+	header, err := p.header(w.made)
+	if err != nil {
+		return err
+	}
+	if _, err := w.f.WriteAt(header, p.at); err != nil {
 		return noSpace(err)
 	}
 	if p.data != nil {
@@ -192,13 +214,41 @@ func (w *writer) put(ctx context.Context, p piece, from Source) error {
 // attempts is how often a blob's source is asked again, each time for what is missing.
 const attempts = 5
 
-// copy brings a blob. A source that breaks off is asked for the rest.
+// copy brings a blob, but for what an earlier run has of it. A power cut may have left
+// holes in that: if it does not fit the rest, the whole blob is brought.
 func (w *writer) copy(ctx context.Context, p piece, from Source) error {
+	kept := max(0, w.kept-p.body())
+	err := w.bring(ctx, p, from, kept)
+	if kept > 0 && problem.KindOf(err) == problem.Trust {
+		err = w.bring(ctx, p, from, 0)
+	}
+	return err
+}
+
+// bring brings a blob from an offset on. A source that breaks off is asked for the rest.
+func (w *writer) bring(ctx context.Context, p piece, from Source, got int64) error {
 	sum := sha256.New()
-	var got int64
-	for attempt := 1; ; attempt++ {
+	if _, err := io.CopyBuffer(sum, io.NewSectionReader(w.f, p.body(), got), w.buffer); err != nil {
+		return fmt.Errorf("reading what an earlier run wrote: %w", err)
+	}
+	h := newHashing(sum, p.blob.Size)
+	err := w.whole(ctx, p, from, h, got)
+	have := h.end()
+	if err != nil {
+		return fmt.Errorf("fetching %s: %w", p.blob.Digest, err)
+	}
+	if have != p.blob.Digest {
+		return &problem.Error{Kind: problem.Trust, Doing: "fetching", Object: p.blob.Digest, Err: fmt.Errorf("what came has the digest %s", have),
+			Fix: "the source sends something else than what was signed: tell whoever runs it"}
+	}
+	return nil
+}
+
+// whole asks for a blob, from an offset on, until all of it has come.
+func (w *writer) whole(ctx context.Context, p piece, from Source, h *hashing, got int64) error {
+	for attempt := 1; got < p.blob.Size; attempt++ {
 		before := got
-		err := w.stream(ctx, p, from, sum, &got)
+		err := w.stream(ctx, p, from, h, &got)
 		if err == nil && got == p.blob.Size {
 			break
 		}
@@ -209,39 +259,29 @@ func (w *writer) copy(ctx context.Context, p piece, from Source) error {
 			attempt = 1
 		}
 		if ctx.Err() != nil || attempt >= attempts || problem.KindOf(err) != problem.Failed || errors.Is(err, errWriting) {
-			return fmt.Errorf("fetching %s: %w", p.blob.Digest, err)
+			return err
 		}
-	}
-	if have := "sha256:" + hex.EncodeToString(sum.Sum(nil)); have != p.blob.Digest {
-		return &problem.Error{Kind: problem.Trust, Doing: "fetching", Object: p.blob.Digest, Err: fmt.Errorf("what came has the digest %s", have),
-			Fix: "the source sends something else than what was signed: tell whoever runs it"}
 	}
 	return nil
 }
 
 var errWriting = errors.New("writing the bundle")
 
-func (w *writer) stream(ctx context.Context, p piece, from Source, sum io.Writer, got *int64) (err error) {
+func (w *writer) stream(ctx context.Context, p piece, from Source, h *hashing, got *int64) (err error) {
 	in, err := from(ctx, p.blob, *got)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	for *got < p.blob.Size {
-		n, err := in.Read(w.buffer[:min(int64(len(w.buffer)), p.blob.Size-*got)])
-		if n > 0 {
-			if _, err := w.f.WriteAt(w.buffer[:n], p.body()+*got); err != nil {
-				return noSpace(err)
-			}
-			if _, err := sum.Write(w.buffer[:n]); err != nil {
-				return err
-			}
-			*got += int64(n)
-			w.tell(p.body() + *got)
+		b := h.buffer()
+		n, err := io.ReadFull(in, b[:min(int64(len(b)), p.blob.Size-*got)])
+		if _, err := w.f.WriteAt(b[:n], p.body()+*got); err != nil {
+			return noSpace(err)
 		}
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+		h.write(b[:n])
+		*got += int64(n)
+		w.tell(p.body() + *got)
 		if err != nil {
 			return err
 		}

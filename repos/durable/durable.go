@@ -6,6 +6,7 @@ package durable
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -16,7 +17,20 @@ import (
 // beside path, fsynced, renamed over it, and the folder is fsynced (rename(2) alone
 // does not survive a power cut). The folder must exist.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	return write(path, data, func(f *os.File) error { return f.Chmod(mode) })
+	return write(path, content(data), func(f *os.File) error { return f.Chmod(mode) })
+}
+
+// WriteFrom is WriteFile of what fill writes, for what is too large to be held. Where fill
+// fails path stays what it was.
+func WriteFrom(path string, mode fs.FileMode, fill func(io.Writer) error) error {
+	return write(path, fill, func(f *os.File) error { return f.Chmod(mode) })
+}
+
+func content(data []byte) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
 }
 
 // Owner is who may do what with a file.
@@ -28,16 +42,16 @@ type Owner struct {
 // WriteFileAs is WriteFile of a file that is o's before it has its name, so that a secret
 // is never open to others even for a moment.
 func WriteFileAs(path string, data []byte, o Owner) error {
-	return write(path, data, func(f *os.File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
+	return write(path, content(data), func(f *os.File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
 }
 
-func write(path string, data []byte, own func(*os.File) error) error {
+func write(path string, from func(io.Writer) error, own func(*os.File) error) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
 	if err != nil {
 		return fmt.Errorf("making a temporary file for %s: %w", path, err)
 	}
-	err = fill(f, data, own)
+	err = fill(f, from, own)
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
@@ -50,10 +64,10 @@ func write(path string, data []byte, own func(*os.File) error) error {
 	return nil
 }
 
-func fill(f *os.File, data []byte, own func(*os.File) error) error {
+func fill(f *os.File, from func(io.Writer) error, own func(*os.File) error) error {
 	err := own(f)
 	if err == nil {
-		_, err = f.Write(data)
+		err = from(f)
 	}
 	if err == nil {
 		err = f.Sync()

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml"
+
+	"ipivs.com/valtctl/cmd/valtlab/scenario"
 )
 
 const aSite = `site: practice
@@ -74,6 +76,31 @@ func TestVerdict(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestVerdictOfBundles(t *testing.T) {
+	good := files{bytes: 1e9, openssl: time.Second, verify: 1250 * time.Millisecond, verifyAll: time.Second, create: 1300 * time.Millisecond, copied: time.Second}
+	for name, c := range map[string]struct {
+		change func(f *files, c *scenario.Carry)
+		want   string // in the error; none: it holds
+	}{
+		"just good enough":           {func(*files, *scenario.Carry) {}, ""},
+		"slow to verify":             {func(f *files, _ *scenario.Carry) { f.openssl = 900 * time.Millisecond }, "0.72 times as fast as openssl"},
+		"no faster with two":         {func(f *files, _ *scenario.Carry) { f.verifyAll = f.verify }, "1.00 times as fast as with one"},
+		"slow to make":               {func(f *files, _ *scenario.Carry) { f.create = 2 * time.Second }, "2.00 times as long as copying"},
+		"more of the disk than else": {func(_ *files, c *scenario.Carry) { c.Peak = 300 }, "3.00 times the disk"},
+	} {
+		f, carry := good, scenario.Carry{Images: 3, Peak: 110, Lacked: 95, OnlinePeak: 100}
+		c.change(&f, &carry)
+		err := judgeCarry(f, carry)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+		var out strings.Builder
+		if err := writeCarry(&out, f, carry); err != nil || !strings.Contains(out.String(), "docker save | gzip | ssh | docker load") {
+			t.Errorf("%s: %v: %s", name, err, out.String())
+		}
 	}
 }
 

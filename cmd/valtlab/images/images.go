@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"math/rand/v2"
 	"path"
 	"slices"
 
@@ -19,6 +20,16 @@ import (
 
 //go:embed files
 var files embed.FS
+
+// Small is a release that differs from SmallFrom in one layer of one image.
+const (
+	Small     = "6.4.4"
+	SmallFrom = "6.4.1"
+)
+
+// smallMore is how many bytes the layer of Small has more than others: enough that what
+// describes it does not outweigh it, as in a real release.
+const smallMore = 6 << 20
 
 // Prefix is before every image's name.
 const Prefix = "docker.ipivs.com/valt/"
@@ -101,13 +112,25 @@ type recipe struct {
 func recipes(version string) []recipe {
 	stamp := containers.File{Path: "/srv/valt/version", Content: []byte(version + "\n")}
 	label := map[string]string{"org.opencontainers.image.version": version}
+	web, rest, restLabel := []containers.File{stamp}, stamp, label
+	if version == Small {
+		web = append(web, containers.File{Path: "/srv/valt/more", Content: filling(smallMore)})
+		rest.Content, restLabel = []byte(SmallFrom+"\n"), map[string]string{"org.opencontainers.image.version": SmallFrom}
+	}
 	return []recipe{
 		{name: "db", command: []string{"/entry", "db"}, config: "/etc/mysql"},
-		{name: "engine", command: []string{"/engine"}, labels: label},
-		{name: "messaging", command: []string{"/entry", "messaging"}, config: "/srv/valt", extra: []containers.File{stamp}, labels: label},
-		{name: "web", command: []string{"/entry", "web"}, config: "/etc/valt-web", extra: []containers.File{stamp}, labels: label,
+		{name: "engine", command: []string{"/engine"}, labels: restLabel},
+		{name: "messaging", command: []string{"/entry", "messaging"}, config: "/srv/valt", extra: []containers.File{rest}, labels: restLabel},
+		{name: "web", command: []string{"/entry", "web"}, config: "/etc/valt-web", extra: web, labels: label,
 			move: map[string]string{"index.php": "/srv/valt/index.php", "health.php": "/srv/valt/health.php"}},
 	}
+}
+
+// filling is content that no packing makes smaller, the same every time.
+func filling(n int) []byte {
+	text := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(text) // never fails (math/rand/v2)
+	return text
 }
 
 // image adds the recipe's own layer and its configuration to the layers given.

@@ -98,7 +98,8 @@ func (l *Lab) sshKey(path, comment string) (public []byte, err error) {
 // vendorSecret is a vendor's signing key; its public part is kept in keys/.
 func (l *Lab) vendorSecret(vendor string) (pki.PGPKey, error) {
 	secret, err := keepFile(l.Path("keys", "secret", vendor+".asc"), 0o600, func() ([]byte, error) {
-		key, err := pki.NewPGPKey(l.Now(), "Practice site "+vendor, vendor+"@valt.lab.example")
+		// A year old, so that what it signs may be as old: gpgv takes no signature from before a key.
+		key, err := pki.NewPGPKey(l.Now().AddDate(-1, 0, 0), "Practice site "+vendor, vendor+"@valt.lab.example")
 		return key.Secret, err
 	})
 	if err != nil {

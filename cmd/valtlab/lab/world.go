@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
@@ -161,6 +162,20 @@ func (l *Lab) putRepository(ctx context.Context, cached string, r mirror.Reposit
 		return err
 	}
 	return r.Sign(root, key, l.Now())
+}
+
+// SignMirror signs the lists of all package repositories again, as of a time.
+func (l *Lab) SignMirror(at time.Time) error {
+	for _, r := range mirror.Repositories() {
+		key, err := l.vendorSecret(r.Vendor)
+		if err == nil {
+			err = r.Sign(l.Path("world", "mirror", r.Vendor), key, at)
+		}
+		if err != nil {
+			return fmt.Errorf("signing the lists of %s: %w", r.Vendor, err)
+		}
+	}
+	return nil
 }
 
 // linkTree makes to hold every file of from, without copying where it can. Files that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,8 +35,8 @@ type ownPackage struct {
 // dockerVersion is of the lab's docker-ce and friends, written as Docker does.
 const dockerVersion = "5:26.1.4-1~ubuntu.24.04~noble"
 
-// ownPackages are Docker's packages and the vendor's host package in two versions
-// whose configuration file differs. Docker's are cut out of Debian's: Debian's
+// ownPackages are Docker's packages and the vendor's: its host package in versions
+// whose configuration file differs, and its tools. Docker's are cut out of Debian's: Debian's
 // docker.io conflicts with docker-ce by name, so they cannot merely depend on it.
 func ownPackages() []ownPackage {
 	packages := []ownPackage{
@@ -50,7 +51,7 @@ func ownPackages() []ownPackage {
 			Description: "Docker's containerd, in the practice site Debian's under Docker's name",
 			From:        "containerd", Keep: []string{"etc", "lib", "usr/bin"}, Scripts: true},
 	}
-	for _, version := range []string{"6.4.1", "6.4.2"} {
+	for _, version := range []string{"6.4.1", "6.4.2", "6.4.4"} {
 		packages = append(packages, ownPackage{
 			Vendor: "ipivs", Name: "valt-host", Version: version + "-1",
 			Description: "what a VALT host needs beside its containers (practice site)",
@@ -62,7 +63,24 @@ func ownPackages() []ownPackage {
 			Conffiles: []string{"/etc/valt/host.conf"},
 		})
 	}
+	for n, version := range []string{"6.4.1", "6.4.4"} {
+		packages = append(packages, ownPackage{
+			Vendor: "ipivs", Name: "valt-tools", Version: version + "-1",
+			Description: "tools of the vendor's for a VALT host, as large as such are (practice site)",
+			Files:       map[string]string{"/usr/share/valt-tools/data": filling(toolsSize, byte(n))},
+		})
+	}
 	return packages
+}
+
+// toolsSize is how many bytes the vendor's tools have.
+const toolsSize = 512 << 10
+
+// filling is content that no packing makes smaller, the same every time.
+func filling(n int, seed byte) string {
+	text := make([]byte, n)
+	_, _ = rand.NewChaCha8([32]byte{seed}).Read(text) // never fails (math/rand/v2)
+	return string(text)
 }
 
 // control is the package's DEBIAN/control (deb-control(5)).

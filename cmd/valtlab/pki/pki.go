@@ -5,9 +5,11 @@
 package pki
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -35,12 +37,42 @@ func NewCA(now time.Time, name string) (Pair, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
 	}
-	return issue(now, template, nil)
+	key, err := newKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	return issue(now, template, key, nil)
 }
 
 // Issue makes a server certificate for the names and addresses under the authority.
 // The chain holds the leaf alone: the authority is what clients have already.
 func (ca Pair) Issue(now time.Time, names []string, addresses []netip.Addr) (Pair, error) {
+	key, err := newKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	return ca.issueTo(key, now, names, addresses)
+}
+
+// IssueRSA is Issue with an RSA key, for servers that take no other: Debian 12's OpenSMTPD
+// does not sign with ECDSA.
+func (ca Pair) IssueRSA(now time.Time, names []string, addresses []netip.Addr) (Pair, error) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return Pair{}, fmt.Errorf("making a key: %w", err)
+	}
+	return ca.issueTo(key, now, names, addresses)
+}
+
+func newKey() (crypto.Signer, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("making a key: %w", err)
+	}
+	return key, nil
+}
+
+func (ca Pair) issueTo(key crypto.Signer, now time.Time, names []string, addresses []netip.Addr) (Pair, error) {
 	template := &x509.Certificate{
 		DNSNames:    names,
 		KeyUsage:    x509.KeyUsageDigitalSignature,
@@ -52,19 +84,15 @@ func (ca Pair) Issue(now time.Time, names []string, addresses []netip.Addr) (Pai
 	for _, a := range addresses {
 		template.IPAddresses = append(template.IPAddresses, a.AsSlice())
 	}
-	return issue(now, template, &ca)
+	return issue(now, template, key, &ca)
 }
 
 // issue fills what all certificates have and signs; without an issuer the
 // certificate signs itself.
-func issue(now time.Time, template *x509.Certificate, issuer *Pair) (Pair, error) {
+func issue(now time.Time, template *x509.Certificate, key crypto.Signer, issuer *Pair) (Pair, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
 		return Pair{}, fmt.Errorf("drawing a serial number: %w", err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return Pair{}, fmt.Errorf("making a key: %w", err)
 	}
 	template.SerialNumber = serial
 	template.NotBefore, template.NotAfter = now.Add(-24*time.Hour), now.Add(life)
@@ -74,7 +102,7 @@ func issue(now time.Time, template *x509.Certificate, issuer *Pair) (Pair, error
 			return Pair{}, err
 		}
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
 	if err != nil {
 		return Pair{}, fmt.Errorf("signing the certificate of %s: %w", template.Subject.CommonName, err)
 	}

@@ -24,11 +24,15 @@ const (
 	Unwell = "6.4.3"
 )
 
+// Small is in no channel. It differs from Stable in one layer of one image and in two
+// packages, as most releases do from the one before.
+const Small = images.Small
+
 // UnwellMark makes the release Unwell what it is called, on the host that has it.
 const UnwellMark = "unwell"
 
 // Versions are the releases, oldest first.
-func Versions() []string { return []string{Stable, Canary, Unwell} }
+func Versions() []string { return []string{Stable, Canary, Unwell, Small} }
 
 //go:embed compose
 var composeFiles embed.FS
@@ -119,7 +123,7 @@ func sources(keys Keys) []release.AptSource {
 func packages(version string) []release.Package {
 	return []release.Package{
 		{Name: "ca-certificates"}, {Name: "nftables"}, {Name: "systemd-timesyncd"},
-		{Name: "valt-host", Version: hostPackage(version)},
+		{Name: "valt-host", Version: hostPackage(version)}, {Name: "valt-tools", Version: toolsPackage(version)},
 		{Name: "docker-ce", Engine: true}, {Name: "docker-ce-cli", Engine: true}, {Name: "containerd.io", Engine: true},
 	}
 }
@@ -129,6 +133,14 @@ func packages(version string) []release.Package {
 func hostPackage(version string) string {
 	if version == Unwell {
 		version = Canary
+	}
+	return version + "-1"
+}
+
+// toolsPackage is the version of the vendor's other package, which few releases change.
+func toolsPackage(version string) string {
+	if version != Small {
+		version = Stable
 	}
 	return version + "-1"
 }

@@ -23,10 +23,14 @@ const (
 	WrongSignature Spoiled = "wrong-signature" // a timestamp whose signature is not by its key
 	ForeignRoot    Spoiled = "foreign-root"    // a whole repository by somebody else
 	Expired        Spoiled = "expire"          // a timestamp whose time is over
+	Aged           Spoiled = "age"             // all of it as it was signed two hundred days ago
 )
 
+// Age is how long ago what is Aged was signed.
+const Age = 200 * 24 * time.Hour
+
 // Ways lists them all.
-func Ways() []Spoiled { return []Spoiled{TamperedTarget, WrongSignature, ForeignRoot, Expired} }
+func Ways() []Spoiled { return []Spoiled{TamperedTarget, WrongSignature, ForeignRoot, Expired, Aged} }
 
 // Spoil copies the repository to dir and spoils the copy.
 func (r Repository) Spoil(ctx context.Context, dir string, how Spoiled) error {
@@ -43,6 +47,8 @@ func (r Repository) Spoil(ctx context.Context, dir string, how Spoiled) error {
 		err = r.foreign(dir)
 	case Expired:
 		err = spoilt.expire()
+	case Aged:
+		err = spoilt.age()
 	default:
 		err = fmt.Errorf("there is no way %q; there are %v", how, Ways())
 	}
@@ -179,4 +185,15 @@ func (r Repository) expire() error {
 		return err
 	}
 	return repository.SignTimestamp()
+}
+
+// age signs everything but the root as if it had been then.
+func (r Repository) age() error {
+	options := r.options()
+	options.Now = func() time.Time { return r.Now().Add(-Age) }
+	repository, err := publish.Open(options)
+	if err != nil {
+		return err
+	}
+	return repository.SignTimestamp("targets", "releases", "channels")
 }

@@ -20,10 +20,9 @@ func badRelease(ctx context.Context, e *Env) error {
 	if len(media) < 2 {
 		return fmt.Errorf("the lab has %d media hosts; it takes two", len(media))
 	}
-	if err := e.Timed("ill on the canary", func() error { return e.illOn(ctx, media, 0) }); err != nil {
-		return err
-	}
-	return e.Timed("ill in the second wave", func() error { return e.illOn(ctx, media, 1) })
+	return e.parts(ctx,
+		show{"ill on the canary", func(ctx context.Context) error { return e.illOn(ctx, media, 0) }},
+		show{"ill in the second wave", func(ctx context.Context) error { return e.illOn(ctx, media, 1) }})
 }
 
 // illOn makes the release ill on one media host and wants the rollout to stop right there.

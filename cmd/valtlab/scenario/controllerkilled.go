@@ -37,7 +37,8 @@ func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 	if err := e.Lab.Reset(ctx, hosts...); err != nil {
 		return err
 	}
-	u, err := e.launch(ctx, m, append([]string{"install", "--yes"}, on(hosts)...)...)
+	// A short lease, so that the one of the killed controller is soon over.
+	u, err := e.launch(ctx, m, append([]string{"install", "--yes", "--lease", "5s"}, on(hosts)...)...)
 	if err != nil {
 		return err
 	}

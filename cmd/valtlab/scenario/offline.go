@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,10 @@ func offline(ctx context.Context, e *Env) (err error) {
 	if err := e.sealed(ctx, hosts, "the same bundle again", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
-	return e.serves(ctx)
+	if err := e.serves(ctx); err != nil {
+		return err
+	}
+	return e.Timed("carried in 200 days late", func() error { return e.carriedLate(ctx, hosts) })
 }
 
 // maker adds the host that bundles are made on, with the product and the site's files.
@@ -206,12 +210,32 @@ func (e *Env) strangersRead(ctx context.Context, name string) error {
 	return err
 }
 
-// offlineSite is a site file for a site without internet, with a proxy that leads nowhere;
-// one host's SSH server is hardened.
+// electronic is a licence that needs the internet, as it stands in the lab's site file.
+var electronic = regexp.MustCompile(`license: electronic\n +key_file: .*\n`)
+
+// plugIn gives a host what a USB licence key looks like. The kernel's tree of buses is
+// read-only in a container, so another one is put over it.
+const plugIn = `set -e
+[ -e /dev/bus/usb/001/002 ] && exit 0
+mkdir -p /dev/bus/usb/001
+mknod /dev/bus/usb/001/002 c 189 1
+mount -t tmpfs tmpfs /sys/bus
+mkdir -p /sys/bus/usb/devices/1-1
+echo 0529 >/sys/bus/usb/devices/1-1/idVendor
+echo 0001 >/sys/bus/usb/devices/1-1/idProduct`
+
+// offlineSite is a site file for a site without internet, with licences on USB keys, and a
+// proxy that leads nowhere; one host's SSH server is hardened.
 func (e *Env) offlineSite(ctx context.Context, hosts []string) (string, error) {
 	text, err := readFile(e.Lab.Path("site.yaml"))
 	if err != nil {
 		return "", err
+	}
+	text = electronic.ReplaceAll(text, []byte("license: physical\n"))
+	for _, h := range hosts {
+		if _, err := e.Lab.Output(ctx, h, "sh", "-c", plugIn); err != nil {
+			return "", err
+		}
 	}
 	site := strings.Replace(string(text), "network:\n", "network:\n  proxy: http://"+e.Lab.World().String()+":3128\n", 1) + "updates: { source: bundle }\n"
 	if err := os.WriteFile(e.Lab.Path("offline.yaml"), []byte(site), 0o600); err != nil {
@@ -228,14 +252,28 @@ func (e *Env) offlineSite(ctx context.Context, hosts []string) (string, error) {
 	return "offline.yaml", nil
 }
 
-// counting is a table that counts what a host sends to anything but the site's own.
+// counting is a table that counts what a host sends by its interface to anything but the
+// site's own, its containers' packets included.
 const counting = `table inet valtlab_count
 delete table inet valtlab_count
 table inet valtlab_count {
 	counter others {}
+	set seen { type ipv4_addr . inet_proto; flags dynamic; size 64; }
 	set own { type ipv4_addr; flags interval; elements = { OWN } }
-	chain sent { type filter hook output priority -300; ip daddr @own return; ip daddr 0.0.0.0/0 counter name others }
-	chain passed { type filter hook forward priority -300; ip daddr @own return; ip daddr 0.0.0.0/0 counter name others }
+	chain sent {
+		type filter hook output priority -300;
+		oifname != "eth0" return
+		ip daddr @own return
+		ip daddr 0.0.0.0/0 counter name others
+		update @seen { ip daddr . meta l4proto }
+	}
+	chain passed {
+		type filter hook forward priority -300;
+		oifname != "eth0" return
+		ip daddr @own return
+		ip daddr 0.0.0.0/0 counter name others
+		update @seen { ip daddr . meta l4proto }
+	}
 }
 `
 
@@ -264,16 +302,17 @@ func (e *Env) sealed(ctx context.Context, hosts []string, name string, args []st
 		}
 		e.Measure(h, "%d packets to anything but the site's own", sent)
 		if sent > 0 {
-			return fmt.Errorf("%s: %s sent %d packets to others than the controller and the site's hosts", name, h, sent)
+			seen, err := e.inNetworkOf(ctx, h, "nft", "list", "set", "inet", "valtlab_count", "seen")
+			return errors.Join(fmt.Errorf("%s: %s sent %d packets to others than the controller and the site's hosts: %s", name, h, sent, seen), err)
 		}
 	}
 	return nil
 }
 
-// siteAddresses are loopback, Docker's own networks, the controller, the hosts and the
+// siteAddresses are the controller, the hosts and the
 // cameras that the media servers record.
 func (e *Env) siteAddresses() []string {
-	own := []string{"127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", e.Lab.World().Prev().String()} // the bridge's address is the controller's
+	own := []string{e.Lab.World().Prev().String()} // the bridge's address is the controller's
 	hosts, err := e.Lab.Hosts()
 	if err != nil {
 		return own
@@ -289,11 +328,7 @@ func (e *Env) siteAddresses() []string {
 
 // strayPackets reads the counter.
 func (e *Env) strayPackets(ctx context.Context, host string) (int, error) {
-	pid, err := e.Lab.Engine().PID(ctx, e.Lab.Container(host))
-	if err != nil {
-		return 0, err
-	}
-	out, err := outputOf(ctx, "nsenter", "--target", strconv.Itoa(pid), "--net", "--", "nft", "list", "counter", "inet", "valtlab_count", "others")
+	out, err := e.inNetworkOf(ctx, host, "nft", "list", "counter", "inet", "valtlab_count", "others")
 	if err != nil {
 		return 0, err
 	}
@@ -304,6 +339,15 @@ func (e *Env) strayPackets(ctx context.Context, host string) (int, error) {
 		}
 	}
 	return 0, fmt.Errorf("reading the counter of %s: %q", host, out)
+}
+
+// inNetworkOf is the output of a program of this machine in a host's network.
+func (e *Env) inNetworkOf(ctx context.Context, host string, argv ...string) (string, error) {
+	pid, err := e.Lab.Engine().PID(ctx, e.Lab.Container(host))
+	if err != nil {
+		return "", err
+	}
+	return outputOf(ctx, "nsenter", append([]string{"--target", strconv.Itoa(pid), "--net", "--"}, argv...)...)
 }
 
 func (e *Env) worldOff(ctx context.Context) error {

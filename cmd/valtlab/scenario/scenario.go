@@ -83,6 +83,26 @@ func (e *Env) Timed(name string, run func() error) error {
 	return nil
 }
 
+// show is one of several things that a scenario shows, each from whatever is there.
+type show struct {
+	name string
+	run  func(context.Context) error
+}
+
+// parts runs all of them, or in a sample one that the seed draws, and times each.
+func (e *Env) parts(ctx context.Context, all ...show) error {
+	if e.Sample {
+		n := e.Random.IntN(len(all))
+		all = all[n : n+1]
+	}
+	for _, p := range all {
+		if err := e.Timed(p.name, func() error { return p.run(ctx) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Run runs one scenario and prints its verdict as the last line. It tells whether the
 // scenario passed.
 func Run(ctx context.Context, s Scenario, l *lab.Lab, o Options) bool {

@@ -43,6 +43,10 @@ func singleServer(ctx context.Context, e *Env) (err error) {
 	if err := e.Timed("install again", func() error { return installSelf(ctx, e, "nothing to change") }); err != nil {
 		return err
 	}
+	return visitSingle(ctx, e, host)
+}
+
+func visitSingle(ctx context.Context, e *Env, host lab.Host) error {
 	return visit.Err(visit.All(ctx, e.Lab, visit.Site{Name: lab.SiteName, App: host.Address,
 		Media: []visit.Media{{Host: singleName, Address: host.Address, Cameras: []netip.Addr{e.Lab.Camera(1)}}}}))
 }
@@ -89,17 +93,23 @@ network: { ntp: [WORLD], trust: [ca.crt] }
 
 // installSelf runs the product on the server as its administrator would, and wants it to
 // say so much.
-func installSelf(ctx context.Context, e *Env, say string) error {
+func installSelf(ctx context.Context, e *Env, say string, more ...string) error {
+	out, err := askSingle(ctx, e, append([]string{"install", "--yes"}, more...)...)
+	if err == nil && !strings.Contains(out, say) {
+		err = fmt.Errorf("it says %q", out)
+	}
+	return err
+}
+
+// askSingle runs the product on the server as its administrator would, for what it says.
+func askSingle(ctx context.Context, e *Env, args ...string) (string, error) {
 	var stdout, stderr bytes.Buffer
 	code, err := e.Lab.Exec(ctx, singleName, containers.Exec{
-		Argv: []string{"sudo", "/usr/local/bin/valtctl", "install", "--yes", "--site", singleFolder + "/site.yaml"},
+		Argv: append([]string{"sudo", "/usr/local/bin/valtctl"}, append(args, "--site", singleFolder+"/site.yaml")...),
 		User: lab.DefaultUser, Stdout: &stdout, Stderr: &stderr,
 	})
-	if err != nil {
-		return err
+	if err == nil && code != 0 {
+		err = fmt.Errorf("valtctl %v: exit %d: %s%s", args, code, stdout.String(), stderr.String())
 	}
-	if code != 0 || !strings.Contains(stdout.String(), say) {
-		return fmt.Errorf("exit %d, and it says %q: %s", code, stdout.String(), stderr.String())
-	}
-	return nil
+	return stdout.String(), err
 }

@@ -31,28 +31,30 @@ func singleServerUpdate(ctx context.Context, e *Env) (err error) {
 	if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
 		return fmt.Errorf("doing without SSH: %w", err)
 	}
-	for _, step := range []struct {
-		args    []string
-		release string
-	}{
-		{[]string{"install", "--yes"}, releases.Stable},
-		{quick("update", "--to", releases.Canary), releases.Canary},
-		{quick("rollback"), releases.Stable},
-	} {
-		if err := e.Timed(step.args[0], func() error { return onSingle(ctx, e, step.args...) }); err != nil {
-			return err
-		}
-		if err := e.haveReleases(ctx, map[string]string{singleName: step.release}); err != nil {
-			return err
-		}
-		if err := e.gateOpen(ctx, singleName); err != nil {
-			return err
-		}
+	if err := e.singleGoes(ctx, releases.Stable, "install", "--yes"); err != nil {
+		return err
 	}
-	if err := singleRebooted(ctx, e); err != nil {
+	err = e.parts(ctx, show{"there and back", func(ctx context.Context) error {
+		if err := e.singleGoes(ctx, releases.Canary, quick("update", "--to", releases.Canary)...); err != nil {
+			return err
+		}
+		return e.singleGoes(ctx, releases.Stable, quick("rollback")...)
+	}}, show{"rebooted in the middle", func(ctx context.Context) error { return singleRebooted(ctx, e) }})
+	if err != nil {
 		return err
 	}
 	return e.noneLost(ctx, []lab.Host{host})
+}
+
+// singleGoes has the server bring itself to a release.
+func (e *Env) singleGoes(ctx context.Context, release string, args ...string) error {
+	if err := e.Timed(args[0], func() error { return onSingle(ctx, e, args...) }); err != nil {
+		return err
+	}
+	if err := e.haveReleases(ctx, map[string]string{singleName: release}); err != nil {
+		return err
+	}
+	return e.gateOpen(ctx, singleName)
 }
 
 // singleRebooted reboots the server in the middle of its own update: it goes on by itself.

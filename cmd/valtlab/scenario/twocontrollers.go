@@ -23,10 +23,9 @@ func twoControllers(ctx context.Context, e *Env) error {
 	if err := e.Timed("two at once", func() error { return e.twoAtOnce(ctx) }); err != nil {
 		return err
 	}
-	if err := e.Timed("a holder paused past its lease", func() error { return e.pausedHolder(ctx, hosts) }); err != nil {
-		return err
-	}
-	return e.Timed("the host of the lease reinstalled", func() error { return e.reinstalledKeeper(ctx) })
+	return e.parts(ctx,
+		show{"a holder paused past its lease", func(ctx context.Context) error { return e.pausedHolder(ctx, hosts) }},
+		show{"the host of the lease reinstalled", e.reinstalledKeeper})
 }
 
 // twoAtOnce starts two installations together: one works, the other says who does.

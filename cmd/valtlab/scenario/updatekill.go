@@ -28,13 +28,10 @@ func updateKillAnywhere(ctx context.Context, e *Env) error {
 			return fmt.Errorf("struck at %s (reboot: %t): %w", kind, reboot, err)
 		}
 	}
-	if err := e.Timed("left alone for good", func() error { return e.leftAlone(ctx) }); err != nil {
-		return err
-	}
-	if err := e.Timed("aborted by another controller", func() error { return e.aborted(ctx) }); err != nil {
-		return err
-	}
-	return e.Timed("the engine restarted in the soak", func() error { return e.engineRestarts(ctx) })
+	return e.parts(ctx,
+		show{"left alone for good", e.leftAlone},
+		show{"aborted by another controller", e.aborted},
+		show{"the engine restarted in the soak", e.engineRestarts})
 }
 
 // updateStruck disturbs one update, and has another controller finish it.
