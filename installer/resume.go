@@ -119,8 +119,8 @@ func oneRelease(all []string) string {
 	return release.Newest(named)
 }
 
-// adopt goes on with a host's unfinished transaction. It returns the release of the host's
-// newest transaction.
+// adopt goes on with a host's unfinished transaction. It returns the release that the host
+// was to be brought to.
 func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if len(r.facts[i].Transactions) == 0 {
 		return "", nil
@@ -130,7 +130,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return "", fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 	}
 	if newest.State.Finished() {
-		return newest.Release, nil
+		return r.broughtTo(i), nil
 	}
 	r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name,
 		Text: fmt.Sprintf("transaction %s of %s is %s%s", newest.ID, newest.Who, newest.State, afterStep(newest))})
@@ -154,6 +154,19 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 		return newest.Release, nil
 	}
 	return newest.Release, r.conclude(i, result)
+}
+
+// broughtTo is the release that a host was last to be brought to. What only fetched ahead of
+// time, or opened and closed the gate, was for none.
+func (r *run) broughtTo(i int) string {
+	f := r.facts[i]
+	if now := (HostFacts{Transactions: f.Transactions}).Now(); now != nil {
+		return now.Release
+	}
+	if f.Facts.Installed != nil {
+		return f.Facts.Installed.Release
+	}
+	return ""
 }
 
 func afterStep(t txn.Summary) string {

@@ -29,6 +29,12 @@ func Secrets(s *site.Site) []redact.Secret {
 		all = append(all, secretOf(plan.SecretLicence, h.Wowza.KeyFile), secretOf("ssh-identity", h.SSH.Identity),
 			secretOf(SecretSudoPassword, h.SSH.SudoPasswordFile))
 	}
+	if m := s.Updates.Notify.Mail; m != nil {
+		all = append(all, secretOf("mail-password", m.PasswordFile))
+	}
+	if w := s.Updates.Notify.Webhook; w != nil {
+		all = append(all, secretOf("webhook", w.URLFile), secretOf("webhook-token", w.TokenFile))
+	}
 	if u, err := url.Parse(s.Network.Proxy); err == nil && u.User != nil {
 		password, _ := u.User.Password()
 		all = append(all, redact.Secret{Name: "url-login", Value: []byte(password)})
@@ -81,6 +87,9 @@ func Hide(s *site.Site, also ...string) *redact.Hider {
 	}
 	for _, n := range s.Network.NTP {
 		names = append(names, string(n))
+	}
+	if m := s.Updates.Notify.Mail; m != nil {
+		names = append(names, string(m.Server.Host))
 	}
 	if u, err := url.Parse(s.Network.Proxy); err == nil {
 		names = append(names, u.Hostname())

@@ -15,9 +15,7 @@ import (
 // returns why some do not work. It is about a host that is to be changed or has been:
 // hosts of other runs are not asked.
 func (w *Work) Try(ctx context.Context, t *Target, pick func(network.Flow) bool) (tried int, err error) {
-	flows := slices.DeleteFunc(network.Flows(w.Site), func(f network.Flow) bool {
-		return f.Source.Kind != network.KindHost || !pick(f) || !w.connected(f.Source.Name)
-	})
+	flows := w.ours(pick)
 	if len(flows) == 0 {
 		return 0, nil
 	}
@@ -32,6 +30,34 @@ func (w *Work) Try(ctx context.Context, t *Target, pick func(network.Flow) bool)
 		}
 	}
 	return len(flows), errors.Join(errs...)
+}
+
+// Answered names those flows that pick chooses and that work now, from their true sources.
+// Unlike Try it says nothing of the others: a port that nothing listens on may be one that
+// nothing ever does.
+func (w *Work) Answered(ctx context.Context, t *Target, pick func(network.Flow) bool) ([]string, error) {
+	flows := w.ours(pick)
+	if len(flows) == 0 {
+		return nil, nil
+	}
+	results, err := w.proberOf(t).Try(ctx, flows, nil)
+	if err != nil {
+		return nil, err
+	}
+	var working []string
+	for _, res := range results {
+		if res.Status == check.Pass {
+			working = append(working, res.Subject)
+		}
+	}
+	return working, nil
+}
+
+// ours are the flows that can be tried now: from hosts of this run.
+func (w *Work) ours(pick func(network.Flow) bool) []network.Flow {
+	return slices.DeleteFunc(network.Flows(w.Site), func(f network.Flow) bool {
+		return f.Source.Kind != network.KindHost || !pick(f) || !w.connected(f.Source.Name)
+	})
 }
 
 // LicenceFlows are those of a host to the vendor's licence servers.

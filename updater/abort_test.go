@@ -70,6 +70,9 @@ func newPractice(t *testing.T) *practice {
 			for name, text := range rel.Files {
 				rel.Files[name] = bytes.ReplaceAll(text, []byte("image: "), []byte("image: docker.ipivs.com/valt/"))
 			}
+			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"method": "wowza"`), []byte(`"method": "wowza-rest"`))
+			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"health": [{"name": "engine"`),
+				[]byte(`"passwords": [{"name": "engine", "path": "/etc/valt/secrets/engine"}], "health": [{"name": "engine"`))
 			if _, err := r.AddRelease(rel); err != nil {
 				return err
 			}

@@ -17,8 +17,9 @@ import (
 
 // State is what a host served at one moment, to compare it with another.
 type State struct {
-	Engine wowza.State // of a media host
-	Known  bool
+	Engine   wowza.State // of a media host
+	Answered []string    // flows of other hosts to it that work
+	Known    bool
 }
 
 // How long a switched host may take until it answers others as it should, and how often it
@@ -32,12 +33,25 @@ const (
 
 // look is what a host serves now.
 func (f *fleet) look(ctx context.Context, t *installer.Target, host string) (State, error) {
-	h, _ := f.Site.Host(host)
-	if !h.Has(site.Media) {
-		return State{Known: true}, nil
+	answered, err := f.work.Answered(ctx, t, f.inward(t, host))
+	if err != nil {
+		return State{}, err
 	}
-	engine, err := f.engine(ctx, t, host)
-	return State{Engine: engine, Known: err == nil}, err
+	s := State{Answered: answered, Known: true}
+	if h, _ := f.Site.Host(host); h.Has(site.Media) {
+		s.Engine, err = f.engine(ctx, t, host)
+		s.Known = err == nil
+	}
+	return s, err
+}
+
+// inward are the flows of the vendor's page from the site's other hosts to this one, but for
+// those that a drain closes and those that have nothing to do with serving.
+func (f *fleet) inward(t *installer.Target, host string) func(network.Flow) bool {
+	return func(fl network.Flow) bool {
+		return fl.Destination.Name == host && fl.Destination.Kind == network.KindHost && fl.Protocol == network.TCP &&
+			!slices.Contains(t.Manifest.Drain.ControlPorts, int(fl.Port)) && int(fl.Port) != f.sshPort(host)
+	}
 }
 
 // judge says whether a switched host serves: others reach it, it says so itself, and its
@@ -55,24 +69,26 @@ func (f *fleet) judge(ctx context.Context, t *installer.Target, host string, bef
 		}
 		return compare(before, after)
 	})
-	f.gate(r, "compare", err, "streams and licence are those of before")
+	f.gate(r, "compare", err, "what answered others, streams and licence are those of before")
 	return err
 }
 
 // compare says what a host does not do any more that it did before.
 func compare(before, after State) error {
-	if !before.Engine.Running {
-		return nil // it did nothing before
-	}
 	var lost []string
+	for _, flow := range before.Answered {
+		if !slices.Contains(after.Answered, flow) {
+			lost = append(lost, flow)
+		}
+	}
 	for _, s := range before.Engine.Streams {
-		if s.Connected && !slices.ContainsFunc(after.Engine.Streams, func(now wowza.Stream) bool {
+		if before.Engine.Running && s.Connected && !slices.ContainsFunc(after.Engine.Streams, func(now wowza.Stream) bool {
 			return now.Connected && now.Application == s.Application && now.Name == s.Name
 		}) {
 			lost = append(lost, "stream "+s.Name)
 		}
 	}
-	if before.Engine.Licence != after.Engine.Licence {
+	if before.Engine.Running && before.Engine.Licence != after.Engine.Licence {
 		lost = append(lost, fmt.Sprintf("licence %q, now %q", before.Engine.Licence, after.Engine.Licence))
 	}
 	if len(lost) == 0 {
@@ -109,10 +125,7 @@ func (f *fleet) health(ctx context.Context, t *installer.Target, host string) er
 			errs = append(errs, f.asked(ctx, t, other, f.fromOutside(t, host)))
 		}
 	}
-	_, err := f.work.Try(ctx, t, func(fl network.Flow) bool {
-		return fl.Destination.Name == host && fl.Destination.Kind == network.KindHost && fl.Protocol == network.TCP &&
-			!slices.Contains(t.Manifest.Drain.ControlPorts, int(fl.Port)) && int(fl.Port) != f.sshPort(host)
-	})
+	_, err := f.work.Try(ctx, t, f.inward(t, host))
 	return errors.Join(append(errs, err)...)
 }
 

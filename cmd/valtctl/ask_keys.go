@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"runtime"
 	"strings"
@@ -30,31 +29,38 @@ const (
 // prompts. It keeps what is pasted to itself: promptui takes the first line of it for the
 // whole answer, and draws a long one badly.
 type keys struct {
-	ctx  context.Context
 	tty  ttyReader
+	done <-chan struct{} // closed: nobody waits for keys any more
 	kept []byte
 
 	choosing bool // one key is an answer
 	gesture  gesture
 	pasted   string
 
+	held *held
+}
+
+// held is one prompt's last drawing.
+type held struct {
 	entered atomic.Bool   // Enter was given out
 	over    chan struct{} // closed with the prompt's end
 }
 
-// ttyReader reads what was typed. With a wait it gives up after it, with nothing.
+// ttyReader reads what was typed, until done is closed. With a wait it gives up after it,
+// with nothing.
 type ttyReader interface {
-	read(ctx context.Context, wait time.Duration) ([]byte, error)
+	read(done <-chan struct{}, wait time.Duration) ([]byte, error)
 }
 
-// begin makes ready for the next prompt.
-func (k *keys) begin(choosing bool) {
-	k.choosing, k.gesture, k.pasted, k.over = choosing, answers, "", make(chan struct{})
-	k.entered.Store(false)
+// begin makes ready for the next prompt, whose end closes what is held.
+func (k *keys) begin(choosing bool) *held {
+	k.choosing, k.gesture, k.pasted = choosing, answers, ""
+	k.held = &held{over: make(chan struct{})}
+	return k.held
 }
 
 // end lets go of what holdBack holds.
-func (k *keys) end() { close(k.over) }
+func (h *held) end() { close(h.over) }
 
 // drawWithin is how long promptui may take to draw a key.
 const drawWithin = 15 * time.Millisecond
@@ -62,10 +68,10 @@ const drawWithin = 15 * time.Millisecond
 // holdBack stands in for a check of what is typed, which promptui asks for before it draws.
 // After Enter it draws the line being typed once more, from a goroutine of readline's, while
 // the answer is being drawn from another. It is held back until the answer stands.
-func (k *keys) holdBack(string) error {
-	if k.entered.Load() && withinReadline() {
+func (h *held) holdBack(string) error {
+	if h.entered.Load() && withinReadline() {
 		select {
-		case <-k.over:
+		case <-h.over:
 		case <-time.After(20 * drawWithin): // it was an earlier key's, and Enter is behind it
 		}
 	}
@@ -111,7 +117,7 @@ func (k *keys) Read(p []byte) (int, error) {
 	}
 	if p[0] == '\r' && !k.choosing {
 		time.Sleep(drawWithin) // the keys before it are drawn then
-		k.entered.Store(true)
+		k.held.entered.Store(true)
 	}
 	return 1, nil
 }
@@ -120,7 +126,7 @@ func (k *keys) Read(p []byte) (int, error) {
 func (*keys) Close() error { return nil }
 
 func (k *keys) more() error {
-	typed, err := k.tty.read(k.ctx, 0)
+	typed, err := k.tty.read(k.done, 0)
 	if err != nil {
 		return err
 	}
@@ -132,7 +138,7 @@ func (k *keys) more() error {
 		return nil
 	}
 	for {
-		rest, err := k.tty.read(k.ctx, pasteWait)
+		rest, err := k.tty.read(k.done, pasteWait)
 		if err != nil || len(rest) == 0 {
 			break // what came is the answer
 		}

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,16 +12,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fdReader reads a terminal without waiting for it for ever: a cancelled context ends it.
+// fdReader reads a terminal without waiting for it for ever.
 type fdReader struct{ fd int }
 
 func readerOf(tty *os.File) ttyReader { return fdReader{int(tty.Fd())} }
 
-// lookEvery is how often a waiting reader looks at its context.
+// lookEvery is how often a waiting reader looks whether it is over.
 const lookEvery = 200 * time.Millisecond
 
-func (r fdReader) read(ctx context.Context, wait time.Duration) ([]byte, error) {
-	for ctx.Err() == nil {
+func (r fdReader) read(done <-chan struct{}, wait time.Duration) ([]byte, error) {
+	for {
+		select {
+		case <-done:
+			return nil, io.EOF
+		default:
+		}
 		within := lookEvery
 		if wait > 0 {
 			within = wait
@@ -45,5 +49,4 @@ func (r fdReader) read(ctx context.Context, wait time.Duration) ([]byte, error) 
 		}
 		return buf[:n], nil
 	}
-	return nil, io.EOF
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"time"
@@ -14,7 +13,7 @@ type consoleReader struct{}
 
 func readerOf(*os.File) ttyReader { return consoleReader{} }
 
-func (consoleReader) read(_ context.Context, wait time.Duration) ([]byte, error) {
+func (consoleReader) read(_ <-chan struct{}, wait time.Duration) ([]byte, error) {
 	if wait > 0 {
 		return nil, nil // a console cannot be asked whether there is more
 	}

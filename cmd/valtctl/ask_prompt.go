@@ -91,11 +91,11 @@ func (t *prompter) line(label, fallback string) (string, gesture, error) {
 		shown = ""
 	}
 	const plain = "{{ . | bold }}: "
-	t.keys.begin(false)
-	defer t.keys.end()
+	held := t.keys.begin(false)
+	defer held.end()
 	out := &promptWriter{out: t.out}
 	defer out.Close() // before what was held back goes on
-	p := promptui.Prompt{Label: label, Default: shown, Stdin: t.keys, Stdout: out, Pointer: underCursor, Validate: t.keys.holdBack,
+	p := promptui.Prompt{Label: label, Default: shown, Stdin: t.keys, Stdout: out, Pointer: underCursor, Validate: held.holdBack,
 		Templates: &promptui.PromptTemplates{Prompt: plain, Valid: plain, Invalid: plain, Success: "{{ . }}: "}}
 	text, err := p.Run()
 	if err != nil {
@@ -144,8 +144,7 @@ func (t *prompter) choose(label string, options []guide.Option, at string) (stri
 			pos = i
 		}
 	}
-	t.keys.begin(true)
-	defer t.keys.end()
+	defer t.keys.begin(true).end()
 	out := &promptWriter{out: t.out}
 	defer out.Close()
 	s := promptui.Select{Label: label, Items: options, CursorPos: pos, Size: 12, HideSelected: true, HideHelp: true, Stdin: t.keys, Stdout: out,

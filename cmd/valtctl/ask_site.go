@@ -49,7 +49,7 @@ func (v *interview) question(ctx context.Context, q guide.Question) error {
 	for {
 		if text == "" {
 			var err error
-			if text, was, err = v.ask(q); err != nil {
+			if text, was, err = v.ask(ctx, q); err != nil {
 				return err
 			}
 		}
@@ -93,13 +93,13 @@ func (v *interview) explain(q guide.Question) {
 }
 
 // ask puts one question, in the form that suits it.
-func (v *interview) ask(q guide.Question) (string, gesture, error) {
+func (v *interview) ask(ctx context.Context, q guide.Question) (string, gesture, error) {
 	fallback := v.g.Default(q)
 	if q.Kind == guide.Choice {
 		return v.choose(q.Ask, q.Choices, fallback)
 	}
 	if q.Aspect == guide.AsDisk {
-		if text, was, err := v.askDisk(q, fallback); err != nil || text != "" || was != answers {
+		if text, was, err := v.askDisk(ctx, q, fallback); err != nil || text != "" || was != answers {
 			return text, was, err
 		}
 	}
@@ -110,8 +110,12 @@ func (v *interview) ask(q guide.Question) (string, gesture, error) {
 }
 
 // askDisk offers what the server has. Empty: the person wants to type, or nothing is known.
-func (v *interview) askDisk(q guide.Question, fallback string) (string, gesture, error) {
+func (v *interview) askDisk(ctx context.Context, q guide.Question, fallback string) (string, gesture, error) {
 	f, known := v.look.facts[q.Server]
+	if !known && !v.form && v.g.Value(fmt.Sprintf("hosts[%d].%s", q.Server, guide.Look)) == "seen" { // before Ctrl-C
+		again, err := v.look.gather(ctx, q.Server)
+		f, known = again, err == nil
+	}
 	found := disks(f)
 	if !known {
 		return "", answers, nil

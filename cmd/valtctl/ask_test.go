@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io"
 	"testing"
 	"time"
@@ -25,7 +24,7 @@ func TestWrapped(t *testing.T) {
 // typed is a terminal that was typed into.
 type typed struct{ chunks []string }
 
-func (c *typed) read(_ context.Context, wait time.Duration) ([]byte, error) {
+func (c *typed) read(_ <-chan struct{}, wait time.Duration) ([]byte, error) {
 	if len(c.chunks) == 0 {
 		if wait > 0 {
 			return nil, nil
@@ -61,9 +60,8 @@ func TestKeys(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			k := &keys{ctx: t.Context(), tty: &typed{tt.chunks}}
-			k.begin(tt.choosing)
-			defer k.end()
+			k := &keys{tty: &typed{tt.chunks}}
+			defer k.begin(tt.choosing).end()
 			var got []byte
 			for p := make([]byte, 10); len(got) == 0 || got[len(got)-1] != '\r'; {
 				n, err := k.Read(p)

@@ -86,7 +86,7 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 		g.Prepare(given)
 	}
 	v := &interview{
-		prompter: &prompter{keys: &keys{ctx: ctx, tty: readerOf(a.terminal())}, out: a.err, columns: a.columns},
+		prompter: &prompter{keys: &keys{tty: readerOf(a.terminal()), done: ctx.Done()}, out: a.err, columns: a.columns},
 		a:        a, g: g, look: &looker{a: a, g: g, facts: map[int]facts.Facts{}}, given: given, used: map[string]bool{}, form: f.noLook,
 		keep: func() error { return a.keepDraft(g) },
 	}

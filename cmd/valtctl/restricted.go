@@ -58,8 +58,9 @@ func (o ownPlan) Plan(ctx context.Context, version string) (*restrict.Plan, erro
 		var d time.Duration
 		if within != "" {
 			var err error
-			if d, err = time.ParseDuration(within); err != nil || d <= 0 {
-				return step.Spec{}, fmt.Errorf("reading how long to drain: %q is no time", within)
+			if d, err = time.ParseDuration(within); err != nil || d <= 0 || d > updater.DefaultDrain {
+				return step.Spec{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: "a drain of " + within,
+					Err: fmt.Errorf("sessions are kept out unattended for %s at most", updater.DefaultDrain)}
 			}
 		}
 		params, err := gate.Params(o.Site(), o.Host(), t.Manifest, d, false)

@@ -192,6 +192,9 @@ func writeScheduleChange(w io.Writer, c *schedule.Change, done string, diffs boo
 	for _, h := range c.Hosts {
 		p.printf("%-10s %s\n", h.Host, orAsWanted(h.Changes))
 	}
+	for _, n := range c.Notes {
+		p.printf("note: %s\n", n)
+	}
 	if done != "" {
 		p.printf("%s\n", done)
 	}

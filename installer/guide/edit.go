@@ -126,7 +126,11 @@ func empty(n ast.Node) bool {
 	return ok
 }
 
+// splice leaves the text alone where the two places make no sense; prove tells then.
 func (d *document) splice(from, to int, text string) []byte {
+	if from < 0 || to < from || to > len(d.text) {
+		return d.text
+	}
 	return slices.Concat(d.text[:from], []byte(text), d.text[to:])
 }
 
@@ -169,19 +173,34 @@ func (d *document) insert(n ast.Node, rest []segment, e Edit, inFlow bool) ([]by
 		return nil, errForm
 	}
 	before := predecessor(all, rest[0].key)
+	if first := all[0].Key.GetToken().Position; before == nil && first.Column == 1 {
+		at := d.lines[d.aboveComments(first.Line)-1]
+		return d.splice(at, at, block(rest, e, 0)), nil
+	}
+	if before == nil {
+		before = all[len(all)-1]
+	}
 	return d.after(d.lastOf(before), block(rest, e, before.Key.GetToken().Position.Column-1)), nil
 }
 
 // predecessor is the key behind which a new one goes: the last that the site file's own
-// order puts before it, or else the last of all.
-func predecessor(all []*ast.MappingValueNode, key string) *ast.MappingValueNode {
-	best, found := -1, all[len(all)-1]
+// order puts before it.
+func predecessor(all []*ast.MappingValueNode, key string) (found *ast.MappingValueNode) {
+	best := -1
 	for _, p := range all {
 		if r := rank(p.Key.GetToken().Value); r <= rank(key) && r >= best {
 			best, found = r, p
 		}
 	}
 	return found
+}
+
+// aboveComments is the first of the comment lines that stand right above a line.
+func (d *document) aboveComments(line int) int {
+	for line > 1 && strings.HasPrefix(d.line(line-1), "#") {
+		line--
+	}
+	return line
 }
 
 // order is that of the site file's keys.

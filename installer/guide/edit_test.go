@@ -1,6 +1,7 @@
 package guide
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -137,6 +138,18 @@ clients: [10.0.0.0/16]
 	}
 }
 
+// What a file lacks goes where it would have been written: the name of a site comes first,
+// and a comment stays above what it is about.
+func TestMissingKeysGoToTheirPlaces(t *testing.T) {
+	got, err := Apply([]byte("# St Mary's\n\n# a mirror\nrelease: { channel: stable }\nclients: [10.0.0.0/8]\n"), []Edit{
+		{Field: "site", Value: "st-marys"}, {Field: "ssl", Value: "true"}, {Field: "hosts[0].name", Value: "app1"}, {Field: "updates.source", Value: "bundle"},
+	})
+	want := "# St Mary's\n\nsite: st-marys\nssl: true\n# a mirror\nrelease: { channel: stable }\nhosts:\n  - name: app1\nclients: [10.0.0.0/8]\nupdates:\n  source: bundle\n"
+	if d := cmp.Diff(want, string(got)); err != nil || d != "" {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+}
+
 // A text in a form that cannot be edited is refused, and never spoilt.
 func TestOddFormsAreRefusedOrRight(t *testing.T) {
 	for name, text := range map[string]string{
@@ -210,4 +223,23 @@ func FuzzApply(f *testing.F) {
 			t.Fatalf("%v", err)
 		}
 	})
+}
+
+// Every key of the site file has its place, so that a new one of it does not come last.
+func TestOrderHoldsEveryKey(t *testing.T) {
+	text, err := site.Schema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	for key := range schema.Properties {
+		if rank(key) < 0 {
+			t.Errorf("order() lacks %q", key)
+		}
+	}
 }

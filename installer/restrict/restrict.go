@@ -56,9 +56,10 @@ type Judge struct {
 // Handlers are those of h that the key may use.
 func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 	return agent.Handlers{
-		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow, Firewall: h.Firewall,
+		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
 		Inspect:    judged(j.inspect, h.Inspect),
 		TxnStart:   j.start(h.TxnStart),
+		Firewall:   judged(func(ctx context.Context, _ *step.FirewallAnswer) error { return j.own(ctx, h.TxnList) }, h.Firewall),
 		TxnRestart: judged(j.restart, h.TxnRestart),
 		TxnConfirm: judged(j.confirm, h.TxnConfirm),
 		Lease:      judged(j.lease, h.Lease),
@@ -254,6 +255,19 @@ func (j *Judge) marked(id string) error {
 		return refuse("transaction "+id, "it was not begun with this key")
 	}
 	return nil
+}
+
+// own wants the host's newest transaction to have been begun with the key: rules that a
+// person has on trial are not the key's to keep.
+func (j *Judge) own(ctx context.Context, list func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error)) error {
+	all, err := list(ctx, agent.TxnListRequest{})
+	if err != nil {
+		return err
+	}
+	if len(all.Transactions) == 0 {
+		return refuse("firewall", "nothing was begun with this key")
+	}
+	return j.marked(all.Transactions[0].ID)
 }
 
 func (j *Judge) restart(_ context.Context, r *agent.TxnRestartRequest) error {

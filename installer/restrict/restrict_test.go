@@ -104,6 +104,10 @@ func host(t *testing.T) *judgedHost {
 			h.answered++
 			return agent.TxnReply{}, nil
 		},
+		TxnList: func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
+			return agent.TxnListReply{Transactions: []agent.Txn{{ID: "20261128T000000Z-00000000"}}}, nil
+		},
+		Firewall: func(context.Context, step.FirewallAnswer) (struct{}, error) { h.answered++; return struct{}{}, nil },
 		Lease: func(context.Context, agent.LeaseRequest) (agent.LeaseReply, error) {
 			h.answered++
 			return agent.LeaseReply{}, nil
@@ -263,8 +267,9 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 			_, err := h.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: "../begun"})
 			return err
 		},
-		"the lease":          func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake}); return err },
-		"breaking the lease": func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseBreak}); return err },
+		"rules of a person's on trial": func() error { _, err := h.Firewall(ctx, step.FirewallAnswer{}); return err },
+		"the lease":                    func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake}); return err },
+		"breaking the lease":           func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseBreak}); return err },
 		"a token without end": func() error {
 			_, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: 1 << 62})
 			return err
@@ -292,6 +297,10 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 	if h.answered > 0 {
 		t.Errorf("%d refused calls came through", h.answered)
 	}
+}
+
+func TestWhatTheKeyAsksIsCutDownToWhatItNeeds(t *testing.T) {
+	h, ctx := host(t), t.Context()
 	if _, err := h.Survey(ctx, survey.Request{Packages: []string{"valt-host=6.5.0-1"}, Write: []string{"/srv/valt"}, Certificates: []string{"/etc/shadow"}, EnginePasswords: []string{"/etc/shadow"}}); err != nil {
 		t.Error(err)
 	}

@@ -107,7 +107,7 @@ func (g gathered) has(text string) string {
 }
 
 func TestWhatAHostKnowsToBeSecretDoesNotLeaveIt(t *testing.T) {
-	journal := "innocent KomponentPw9 LicenceKey-77 keyline0123456789abcdef RunSecret42 RegistryPw-5 zuD0pw pr0xyPass aptRepoPw99 elsewhere-Pw1\n"
+	journal := "innocent KomponentPw9 LicenceKey-77 keyline0123456789abcdef RunSecret42 RegistryPw-5 zuD0pw pr0xyPass aptRepoPw99 elsewhere-Pw1 scheduleKeyLine99 hooks.example/T0/B1 mailPw-3\n"
 	m := computer(t, programs{"journalctl": prints(journal)})
 	put(t, m, "/etc/valt/secrets/db", "KomponentPw9\n")
 	put(t, m, "/etc/valt/licence/wowza.key", "LicenceKey-77\n")
@@ -117,9 +117,14 @@ func TestWhatAHostKnowsToBeSecretDoesNotLeaveIt(t *testing.T) {
 	put(t, m, "/etc/apt/apt.conf.d/proxy", `Acquire::http::Proxy "http://squid:pr0xyPass@10.0.0.9:3128/";`+"\n")
 	put(t, m, "/etc/apt/auth.conf.d/valt.conf", "machine apt.ipivs.com login a password aptRepoPw99\n")
 	put(t, m, "/srv/own/db", "elsewhere-Pw1\n")
+	put(t, m, "/var/lib/valtctl/schedule/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\nscheduleKeyLine99\n-----END OPENSSH PRIVATE KEY-----\n")
+	put(t, m, "/var/lib/valtctl/site/st-marys/schedule/webhook", "https://hooks.example/T0/B1\n")
+	put(t, m, "/var/lib/valtctl/restricted/mail", "mailPw-3\n")
+	put(t, m, "/var/lib/valtctl/site/st-marys/schedule.json", `{"skipped":3}`)
+	put(t, m, "/var/lib/valtctl/site/st-marys/runs/20261122T020000Z-a.jsonl", `{"kind":"begin"}`)
 	put(t, m, "/var/lib/valtctl/txn/20261122T020000Z-1/request.json", `{"steps":[{"id":"p","kind":"password","params":{"path":"/srv/own/db"}}]}`)
 	g := gather(t, m, Request{Secrets: map[string][]byte{"sudo-password": []byte("zuD0pw\n")}})
-	for _, secret := range []string{"KomponentPw9", "LicenceKey-77", "keyline0123456789", "RunSecret42", "RegistryPw-5", "zuD0pw", "pr0xyPass", "aptRepoPw99", "elsewhere-Pw1"} {
+	for _, secret := range []string{"KomponentPw9", "LicenceKey-77", "keyline0123456789", "RunSecret42", "RegistryPw-5", "zuD0pw", "pr0xyPass", "aptRepoPw99", "elsewhere-Pw1", "scheduleKeyLine99", "mailPw-3"} {
 		if where := g.has(secret); where != "" {
 			t.Errorf("%s is left in %s: %s", secret, where, g.files[where])
 		}
@@ -133,6 +138,9 @@ func TestWhatAHostKnowsToBeSecretDoesNotLeaveIt(t *testing.T) {
 	}
 	if text := g.files["files/etc/apt/apt.conf.d/proxy"]; text != `Acquire::http::Proxy "http://[removed:url-login]@10.0.0.9:3128/";`+"\n" {
 		t.Errorf("%s", text)
+	}
+	if g.files["files/var/lib/valtctl/site/st-marys/schedule.json"] == "" || g.files["files/var/lib/valtctl/site/st-marys/runs/20261122T020000Z-a.jsonl"] == "" {
+		t.Errorf("what unattended runs remember is missing: %v", g.order)
 	}
 	for _, path := range g.order {
 		if strings.Contains(path, "secrets") || strings.Contains(path, "auth.conf") || strings.Contains(path, ".docker") {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/step"
 )
@@ -35,11 +36,13 @@ func (h *host) secrets(ctx context.Context, given map[string][]byte) []redact.Se
 		{"licence", "/etc/valt/licence/*"},
 		{"run-secret", "/run/valtctl/txn/*/secrets/*"},
 		{"ssh-host-key", "/etc/ssh/ssh_host_*_key"},
+		{"schedule-key", facts.ScheduleKey},
 	} {
 		for _, file := range h.glob(kept.pattern) {
 			all = append(all, h.secretFile(kept.name, file))
 		}
 	}
+	all = append(all, h.copied()...)
 	all = append(all, h.planned()...)
 	all = append(all, h.registryLogins()...)
 	all = append(all, h.logins()...)
@@ -52,6 +55,24 @@ func (h *host) secretFile(name, file string) redact.Secret {
 		return redact.Secret{Name: name} // it is not there, or no file
 	}
 	return redact.Secret{Name: name, Value: content}
+}
+
+// copied are the secrets of a site that a host keeps a copy of, to run unattended or to judge
+// such a run by. What is not known to be public there counts as one.
+func (h *host) copied() []redact.Secret {
+	var all []redact.Secret
+	for _, folder := range []string{facts.ScheduleFolder("*"), facts.Restricted} {
+		for _, file := range append(h.glob(folder+"/*"), h.glob(folder+"/*/*")...) {
+			switch path.Ext(file) {
+			case ".yaml", ".json", ".jsonl", ".pem", ".crt", ".sig":
+				continue
+			}
+			if path.Base(file) != "known_hosts" {
+				all = append(all, h.secretFile("schedule-secret", file))
+			}
+		}
+	}
+	return all
 }
 
 // planned are the secrets that the host's transactions put somewhere: a release may keep

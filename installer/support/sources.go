@@ -33,7 +33,11 @@ func (h *host) sources(ctx context.Context) []source {
 		h.program("nftables.txt", "nft", "list", "ruleset"),
 	}
 	all = append(all, h.files("/var/lib/valtctl/host.json", "/var/lib/valtctl/lease.json", "/var/lib/valtctl/fence.json", "/var/lib/valtctl/tuf/state.json")...)
+	all = append(all, h.files(facts.ScheduleEnabled("*"), facts.ScheduleState("*"), facts.ScheduleNotices("*"), facts.SchedulePause("*"))...)
 	all = append(all, h.transactions()...)
+	runs := h.files(facts.SiteFolder("*") + "/runs/*.jsonl")
+	slices.Reverse(runs) // the newest first: their names begin with their time
+	all = append(all, runs...)
 	all = append(all, h.journal("journal/valtctl.log", "--unit=valtctl*"), h.journal("journal/valtctl-runs.log", "--identifier=valtctl"))
 	all = append(all, h.containers(ctx).logs()...)
 	all = append(all,

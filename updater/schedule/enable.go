@@ -34,6 +34,8 @@ type Change struct {
 	Hosts []HostChange `json:"hosts"` // the one that runs it comes first
 	// Key is the public half of the key that the others take, of one that is there.
 	Key string `json:"key,omitempty"`
+	// Notes are what a person should know.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // HostChange is one host's part.
@@ -77,6 +79,9 @@ func Enable(ctx context.Context, o EnableOptions) (*Change, error) {
 	}
 	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
 		home := installer.LeaseHost(o.Site)
+		if len(ways(o.Site.Updates.Notify)) == 0 {
+			s.change.Notes = append(s.change.Notes, "nobody is told what comes of it: the site file has no updates.notify")
+		}
 		if err := s.home(ctx, home); err != nil {
 			return err
 		}
@@ -254,9 +259,8 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 			path.Join("/etc/systemd/system/timers.target.wants", UnitName+".timer"), units+".timer", units+".service")
 		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID), facts.ScheduleNotices(o.Site.ID),
 			facts.SchedulePause(o.Site.ID), path.Dir(facts.ScheduleKey), aptFile)
-		if err := s.do(ctx, home.Name, b); err != nil {
-			return err
-		}
+		// A host that cannot let go of it now does not keep it on the others.
+		errs := []error{s.do(ctx, home.Name, b)}
 		for _, h := range o.Site.Hosts {
 			if h.Name == home.Name {
 				continue
@@ -264,11 +268,9 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 			b := &specs{}
 			b.add("schedule-access", "access for the key", step.AuthorizedKeyKind(), step.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
 			b.absent("schedule-files", "what the key's requests were judged by", nil, sudoers, facts.Restricted, aptFile)
-			if err := s.do(ctx, h.Name, b); err != nil {
-				return err
-			}
+			errs = append(errs, s.do(ctx, h.Name, b))
 		}
-		return nil
+		return errors.Join(errs...)
 	})
 }
 

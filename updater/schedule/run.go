@@ -50,6 +50,7 @@ type running struct {
 	windows window.Schedule
 	state   State
 	offer   *Offer
+	strange error // how hosts differ from the copy of the site that is worked from; nil: not at all
 	result  *Result
 }
 
@@ -130,6 +131,9 @@ func (r *running) ask(ctx context.Context) error {
 		}
 	}
 	if err == nil {
+		r.strange, err = strange(ctx, work)
+	}
+	if err == nil {
 		r.offer = o
 	}
 	return errors.Join(err, work.Close())
@@ -146,9 +150,7 @@ func (r *running) lookAhead(ctx context.Context, d Decision) error {
 	if err != nil || ctx.Err() != nil {
 		return errors.Join(err, ctx.Err())
 	}
-	if asked != nil {
-		found = append(found, problemLines(asked)...)
-	}
+	found = append(found, problemLines(errors.Join(asked, r.strange))...)
 	wanted := ""
 	if r.offer != nil {
 		if why := (Input{Site: r.Site.ID, State: r.state, Offer: r.offer}).unwanted(); why == "" {
@@ -215,8 +217,12 @@ func (r *running) update(ctx context.Context, d Decision) (again bool, err error
 		}
 		return true, nil // with the offer the decision may be another
 	}
-	a.Run, a.Release = r.Run, r.offer.Release
 	r.state.Attempt = a
+	if r.strange != nil {
+		r.failed(before, a, r.strange)
+		return false, nil
+	}
+	a.Run, a.Release = r.Run, r.offer.Release
 	if err := r.save(); err != nil {
 		return false, err
 	}

@@ -127,5 +127,5 @@ func (e *Env) addByQuestions(ctx context.Context, h site.Host, folder string) (e
 	if err := t.converse(turns); err != nil {
 		return err
 	}
-	return t.end(installWithin)
+	return t.end(installWithin, 0)
 }

@@ -158,8 +158,8 @@ func (t *atTerminal) key(bytes string) error {
 	return err
 }
 
-// end waits for the program to end well.
-func (t *atTerminal) end(within time.Duration) error {
+// end waits for the program to end with an exit code.
+func (t *atTerminal) end(within time.Duration, code int) error {
 	select {
 	case <-t.ended:
 	case <-time.After(within):
@@ -167,10 +167,20 @@ func (t *atTerminal) end(within time.Duration) error {
 		return fmt.Errorf("it does not end within %s; there is %q", within, tail(text))
 	}
 	err := t.cmd.Wait()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		text, _ := t.shown()
-		return fmt.Errorf("it ended with exit code %d; there is %q", exit.ExitCode(), tail(text))
+	if exit := (*exec.ExitError)(nil); err != nil && !errors.As(err, &exit) {
+		return fmt.Errorf("waiting for its end: %w", err)
 	}
-	return err
+	if got := t.cmd.ProcessState.ExitCode(); got != code {
+		text, _ := t.shown()
+		return fmt.Errorf("it ended with exit code %d instead of %d; there is %q", got, code, tail(text))
+	}
+	return nil
+}
+
+// interrupt presses Ctrl-C at a question.
+func (t *atTerminal) interrupt(words string) error {
+	if err := t.see(2*time.Minute, words); err != nil {
+		return err
+	}
+	return t.press("\x03")
 }

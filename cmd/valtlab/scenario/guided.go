@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -50,7 +51,10 @@ func guided(ctx context.Context, e *Env) error {
 	if err == nil && !strings.Contains(out.Stdout, "nothing to change") {
 		err = fmt.Errorf("a second installation says %q", out.Stdout)
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return e.Timed("one server by itself, by flags", func() error { return guidedSingle(ctx, e) })
 }
 
 // wouldInstall is a sample's end: the file that came of it is one that can be installed.
@@ -75,13 +79,46 @@ func (e *Env) guidedFolder(name, more string) (*site.Site, string, error) {
 	return own, folder, err
 }
 
-// converseToSite answers every question about the lab's own hosts.
-func (e *Env) converseToSite(ctx context.Context, own *site.Site, folder string) (err error) {
+// converseToSite answers every question about the lab's own hosts. At one of them, which the
+// seed chooses, the person presses Ctrl-C, and goes on later.
+func (e *Env) converseToSite(ctx context.Context, own *site.Site, folder string) error {
+	turns := siteTurns(own)
+	stop := 2 + e.Random.IntN(len(turns)-2)
+	e.Measure("Ctrl-C at", "%q", turns[stop].words)
+	if err := e.atOnce(ctx, folder, func(t *atTerminal) error {
+		if err := t.converse(turns[:stop]); err != nil {
+			return err
+		}
+		if err := t.interrupt(turns[stop].words); err != nil {
+			return err
+		}
+		return t.end(time.Minute, 130)
+	}); err != nil {
+		return fmt.Errorf("until Ctrl-C: %w", err)
+	}
+	return e.atOnce(ctx, folder, func(t *atTerminal) error {
+		last := []turn{{words: "write site.yaml"}, {words: "Check the site now"}, {words: "Install now"}, {words: "Go on? [y/N]", text: "y"}}
+		if e.Sample {
+			last = []turn{{words: "write site.yaml"}, {words: "Check the site now", downs: 1}, {words: "Install now", downs: 1}}
+		}
+		if err := t.converse(slices.Concat([]turn{{words: "go on with them"}}, turns[stop:], last)); err != nil {
+			return err
+		}
+		return t.end(installWithin, 0)
+	})
+}
+
+// atOnce runs valtctl init at a terminal for as long as do takes.
+func (e *Env) atOnce(ctx context.Context, folder string, do func(*atTerminal) error) error {
 	t, err := e.atTerminal(ctx, folder, "init")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, t.close()) }()
+	return errors.Join(do(t), t.close())
+}
+
+// siteTurns are all questions, with the answers that make the lab's own site.
+func siteTurns(own *site.Site) []turn {
 	turns := []turn{
 		{words: "media servers for VALT Cloud"}, {words: "Short name", text: own.ID}, {words: "people type", text: own.Name}, {words: "yes: ports 443"},
 		{words: "File of the certificate:", text: "../site.pem"}, {words: "certificate's key:", text: "../site.key"}, {words: "over the internet"},
@@ -97,20 +134,8 @@ func (e *Env) converseToSite(ctx context.Context, own *site.Site, folder string)
 			turns = append(turns, more)
 		}
 	}
-	turns = append(turns, turn{words: "watch from:", text: site.NetworkText(own.Clients[0])}, turn{words: "administrators:"}, turn{words: "BEAM"},
-		turn{words: "proxy"}, turn{words: "maintenance windows"}, turn{words: "write site.yaml"})
-	if e.Sample {
-		turns = append(turns, turn{words: "Check the site now", downs: 1}, turn{words: "Install now", downs: 1})
-		if err := t.converse(turns); err != nil {
-			return err
-		}
-		return t.end(time.Minute)
-	}
-	turns = append(turns, turn{words: "Check the site now"}, turn{words: "Install now"}, turn{words: "Go on? [y/N]", text: "y"})
-	if err := t.converse(turns); err != nil {
-		return err
-	}
-	return t.end(installWithin)
+	return append(turns, turn{words: "watch from:", text: site.NetworkText(own.Clients[0])}, turn{words: "administrators:"}, turn{words: "BEAM"},
+		turn{words: "proxy"}, turn{words: "maintenance windows"})
 }
 
 // serverTurns are the questions about one server. Its key is compared and accepted; its disk

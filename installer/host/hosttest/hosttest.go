@@ -20,8 +20,10 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/host"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/installer/wowza"
 )
 
 // Host is one imitated host. Its fields may be set before it is first connected to.
@@ -33,6 +35,12 @@ type Host struct {
 	Disrupts map[string]step.Disruption // by kind
 	Hold     chan struct{}              // if set, Apply waits until it is closed
 	Crash    bool                       // systemd says that it runs transactions, and does not
+	// Looks are kinds that only look, such as health: what is amiss, given a step's parameters.
+	Looks map[string]func(params string) string
+	// Engine is what the media engine does; nil: it is asked for real.
+	Engine func() (wowza.State, error)
+	// Reaches answers what the host asks the network; nil: it cannot ask.
+	Reaches func(probe.Spec) probe.Verdict
 
 	t    testing.TB
 	now  func() time.Time
@@ -42,6 +50,7 @@ type Host struct {
 	calls   []string
 	froms   []int64
 	applied map[string]bool // by kind and parameters
+	order   []string        // kinds, as they were applied
 	given   map[string][]byte
 	links   []net.Conn
 	running sync.WaitGroup
@@ -134,6 +143,23 @@ func (h *Host) Changes() int {
 	return len(h.applied)
 }
 
+// Imitate adds kinds that package updater brings.
+func (h *Host) Imitate(names ...string) {
+	for _, name := range names {
+		h.side.Kinds[name] = h.imitation(step.Kind{Name: name})
+	}
+}
+
+// Applied lists the kinds of the steps that have changed the host, in order, since the last
+// time it was asked.
+func (h *Host) Applied() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	order := h.order
+	h.order = nil
+	return order
+}
+
 // Secrets are those that the controller gave at last.
 func (h *Host) Secrets() map[string][]byte {
 	h.mu.Lock()
@@ -169,7 +195,11 @@ func (h *Host) called(name string) {
 // handlers know of transactions and releases.
 func (h *Host) handlers() agent.Handlers {
 	real := h.side.Handlers()
+	if h.Engine != nil {
+		real.Engine = func(context.Context, wowza.Access) (wowza.State, error) { return h.Engine() }
+	}
 	return agent.Handlers{
+		Probe: h.probe(),
 		Facts: func(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
 			h.called("facts")
 			return h.facts(ctx, r, real)
@@ -213,6 +243,20 @@ func (h *Host) handlers() agent.Handlers {
 			_, err := io.WriteString(out, "log of "+r.Name+"\n")
 			return err
 		},
+	}
+}
+
+func (h *Host) probe() func(context.Context, probe.Request, func(probe.Outcome) error) error {
+	if h.Reaches == nil {
+		return nil
+	}
+	return func(_ context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
+		for _, s := range r.Specs {
+			if err := outcome(probe.Outcome{ID: s.ID, Verdict: h.Reaches(s), Cause: "as imitated"}); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 }
 
@@ -267,16 +311,20 @@ func (h *Host) kinds() step.Registry {
 		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.FirewallKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
 		step.PackagesKind(), step.PasswordKind(), step.PruneKind(), step.RebootKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
 	} {
-		all = append(all, step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
-			var params bytes.Buffer // without the indentation that a request's file has
-			err := json.Compact(&params, raw)
-			if k.Name == "firewall" && params.String() != "{}" {
-				return k.New(raw)
-			}
-			return imitated{h, k.Name, params.String()}, err
-		}})
+		all = append(all, h.imitation(k))
 	}
 	return step.NewRegistry(all)
+}
+
+func (h *Host) imitation(k step.Kind) step.Kind {
+	return step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
+		var params bytes.Buffer // without the indentation that a request's file has
+		err := json.Compact(&params, raw)
+		if k.Name == "firewall" && params.String() != "{}" {
+			return k.New(raw)
+		}
+		return imitated{h, k.Name, params.String()}, err
+	}}
 }
 
 // imitated is a step that remembers that it was applied.
@@ -288,6 +336,12 @@ type imitated struct {
 func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) {
 	if err := s.h.Broken[s.kind]; err != nil {
 		return step.Finding{}, err
+	}
+	if look := s.h.Looks[s.kind]; look != nil {
+		if amiss := look(s.params); amiss != "" {
+			return step.Finding{Change: true, Diff: "- " + amiss + "\n", Disrupts: step.Nothing}, nil
+		}
+		return step.Finding{}, nil
 	}
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
@@ -315,5 +369,6 @@ func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
 	s.h.applied[s.kind+s.params] = true
+	s.h.order = append(s.h.order, s.kind)
 	return nil
 }

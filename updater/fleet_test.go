@@ -1,0 +1,397 @@
+package updater_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/updater"
+	"ipivs.com/valtctl/updater/gate"
+)
+
+// rollingPractice is the practice site with hosts that can be rolled over: they say whether
+// they serve, and containers are drained for on media hosts.
+func rollingPractice(t *testing.T) (p *practice, ill map[string]*atomic.Bool) {
+	t.Helper()
+	p, ill = newPractice(t), map[string]*atomic.Bool{}
+	for name, h := range p.hosts {
+		sick := &atomic.Bool{}
+		ill[name] = sick
+		h.Imitate(gate.DrainKind().Name, gate.OpenKind().Name)
+		h.Looks = map[string]func(string) string{"health": func(string) string {
+			if sick.Load() {
+				return "the page says 503"
+			}
+			return ""
+		}}
+		h.Engine = func() (wowza.State, error) { return wowza.State{Running: true, Licence: "L1"}, nil }
+		h.Reaches = func(probe.Spec) probe.Verdict { return probe.Works }
+		if strings.HasPrefix(name, "media") {
+			h.Disrupts["container"] = step.Container
+		}
+		h.Applied()
+	}
+	return p, ill
+}
+
+// rolling are the options of a rollout whose clock runs fast: two minutes are a moment.
+func (p *practice) rolling(run string) updater.Options {
+	p.ahead.Add(10)
+	o := p.options(run)
+	began, from := time.Now(), p.repo.Now()
+	o.Now = func() time.Time { return from.Add(600 * time.Since(began)) }
+	o.Lease = 24 * time.Hour
+	o.To, o.Soak, o.DrainWithin, o.Kinds = "6.4.2", time.Nanosecond, time.Minute, step.Registry{}
+	return o
+}
+
+// releases are those that the hosts say they have.
+func (p *practice) releases() string {
+	p.t.Helper()
+	var all []string
+	for _, h := range p.status().Hosts {
+		all = append(all, h.Host+"="+h.Facts.Installed.Release)
+	}
+	return strings.Join(all, " ")
+}
+
+func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
+	p, _ := rollingPractice(t)
+	result, err := updater.Update(t.Context(), p.rolling("u1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(result.Report); got != "app1=updated media1=updated media2=updated" {
+		t.Fatal(got)
+	}
+	if got := p.releases(); got != "app1=6.4.2 media1=6.4.2 media2=6.4.2" {
+		t.Error(got)
+	}
+	hosts := result.Report.Hosts
+	app1, media1, media2 := hosts[0], hosts[1], hosts[2]
+	if media1.Wave != 1 || media1.Ended.After(media2.Started) || media1.Ended.After(app1.Started) {
+		t.Errorf("the canary was not alone: %+v", hosts)
+	}
+	for _, h := range []updater.HostResult{media1, media2} {
+		if len(h.Gates) != 3 || h.Gates[0].Name != "health" || h.Gates[1].Name != "compare" || h.Gates[2].Name != "soak" || !h.Gates[2].Passed {
+			t.Errorf("%s was asked %+v", h.Host, h.Gates)
+		}
+		applied := p.hosts[h.Host].Applied()
+		if drain, container := slices.Index(applied, "drain"), slices.Index(applied, "container"); drain < 0 || container < drain {
+			t.Errorf("%s was not drained before its containers were changed: %v", h.Host, applied)
+		}
+	}
+	if applied := p.hosts["app1"].Applied(); slices.Contains(applied, "drain") {
+		t.Errorf("nothing of app1 was interrupted, and it was drained: %v", applied)
+	}
+	read, err := updater.ReadReport(p.stateDir, "u1")
+	if err != nil || outcomes(read) != outcomes(result.Report) || read.Chain.Records < 8 {
+		t.Errorf("%+v, %v", read, err)
+	}
+	p.nothingLeft()
+	again, err := updater.Update(t.Context(), p.rolling("u2"))
+	if err != nil || again.Report != nil || again.Preview.Differs() {
+		t.Errorf("a second update: %+v, %v", again, err)
+	}
+}
+
+// A host that fails is taken back by itself, and no other is begun.
+func TestAFailingHostHaltsTheRollout(t *testing.T) {
+	p, _ := rollingPractice(t)
+	p.hosts["media1"].Fails["container"] = errors.New("no space left")
+	result, err := updater.Update(t.Context(), p.rolling("u1"))
+	if problem.KindOf(err).ExitCode() != 4 || result == nil || result.Report == nil {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	r := result.Report
+	if got := outcomes(r); got != "app1=not-started media1=rolled-back media2=not-started" {
+		t.Fatal(got)
+	}
+	if why := r.Hosts[1].Reason; !strings.Contains(why, "no space left") || r.Halted == "" {
+		t.Errorf("%q, halted: %q", why, r.Halted)
+	}
+	if got := p.releases(); got != "app1=6.4.1 media1=6.4.1 media2=6.4.1" {
+		t.Error(got)
+	}
+	for _, other := range []string{"app1", "media2"} { // they have fetched, and that is all
+		if s := p.now(other); !s.Stage || slices.Contains(p.hosts[other].Applied(), "container") {
+			t.Errorf("%s was touched: %+v", other, s)
+		}
+	}
+	p.nothingLeft()
+}
+
+func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(p *practice, ill map[string]*atomic.Bool)
+		why   string
+	}{
+		"it says so itself": {func(_ *practice, ill map[string]*atomic.Bool) { ill["media1"].Store(true) }, "asked from media1: the page says 503"},
+		"a port that answered others is closed": {func(p *practice, _ map[string]*atomic.Bool) {
+			var asked atomic.Int64
+			p.hosts["app1"].Reaches = func(s probe.Spec) probe.Verdict {
+				if s.Host == "10.0.4.21" && s.Port == 1935 && asked.Add(1) > 1 {
+					return probe.Refused
+				}
+				return probe.Works
+			}
+		}, "1935"},
+		"its licence is another": {func(p *practice, _ map[string]*atomic.Bool) {
+			var looks atomic.Int64
+			p.hosts["media1"].Engine = func() (wowza.State, error) {
+				return wowza.State{Running: true, Licence: fmt.Sprintf("L%d", min(looks.Add(1), 2))}, nil
+			}
+		}, `licence "L1", now "L2"`},
+		"a stream is gone": {func(p *practice, _ map[string]*atomic.Bool) {
+			var looks atomic.Int64
+			p.hosts["media1"].Engine = func() (wowza.State, error) {
+				s := wowza.State{Running: true}
+				if looks.Add(1) == 1 {
+					s.Streams = []wowza.Stream{{Application: "valt", Name: "lobby", Connected: true}}
+				}
+				return s, nil
+			}
+		}, "it had before, and has no more: stream lobby"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, ill := rollingPractice(t)
+			c.spoil(p, ill)
+			if name == "it says so itself" { // from the switch on: its own steps pass
+				asked := p.hosts["media1"].Looks["health"]
+				p.hosts["media1"].Looks["health"] = func(params string) string {
+					if !slices.ContainsFunc(p.hosts["media1"].Transactions(), func(s txn.Summary) bool { return s.State == txn.StateUnconfirmed }) {
+						return ""
+					}
+					return asked(params)
+				}
+			}
+			result, err := updater.Update(t.Context(), p.rolling("u1"))
+			if problem.KindOf(err).ExitCode() != 4 {
+				t.Fatal(err)
+			}
+			if got := outcomes(result.Report); got != "app1=not-started media1=rolled-back media2=not-started" {
+				t.Fatal(got, err)
+			}
+			if why := result.Report.Hosts[1].Reason; !strings.Contains(why, c.why) {
+				t.Error(why)
+			}
+			gates := result.Report.Hosts[1].Gates
+			if last := gates[len(gates)-1]; last.Passed || !strings.Contains(last.Text, c.why) {
+				t.Errorf("the report's gates do not tell: %+v", gates)
+			}
+			if got := p.releases(); got != "app1=6.4.1 media1=6.4.1 media2=6.4.1" {
+				t.Error(got)
+			}
+		})
+	}
+}
+
+func TestAHostWhoseRecordingsGoOnIsSkipped(t *testing.T) {
+	p, _ := rollingPractice(t)
+	p.hosts["media2"].Fails["drain"] = fmt.Errorf("%w: lobby", step.ErrNotDrained)
+	result, err := updater.Update(t.Context(), p.rolling("u1"))
+	if problem.KindOf(err).ExitCode() != 4 {
+		t.Fatal(err)
+	}
+	r := result.Report.Hosts[2]
+	if r.Outcome != updater.Skipped || !strings.Contains(r.Reason, "lobby") {
+		t.Errorf("%+v", r)
+	}
+	if slices.Contains(p.hosts["media2"].Applied(), "container") || !strings.Contains(p.releases(), "media2=6.4.1") {
+		t.Errorf("it was changed: %s", p.releases())
+	}
+	if result.Report.Hosts[1].Outcome != updater.Updated {
+		t.Errorf("the canary: %+v", result.Report.Hosts[1])
+	}
+}
+
+// What fails only after a host was confirmed is taken back by a rollout of its own, with a
+// drain of its own.
+func TestAFailedSoakTakesTheHostBack(t *testing.T) {
+	p, ill := rollingPractice(t)
+	p.seen = func(e installer.Event) {
+		switch {
+		case e.Host == "media1" && strings.Contains(e.Text, "watched for another"):
+			ill["media1"].Store(true)
+		case e.Host == "media1" && strings.HasPrefix(e.Text, "soak: watching it for"):
+			ill["media1"].Store(false) // the release before is well
+		}
+	}
+	o := p.rolling("u1")
+	o.Soak = 4 * time.Hour
+	result, err := updater.Update(t.Context(), o)
+	if problem.KindOf(err).ExitCode() != 4 {
+		t.Fatal(err)
+	}
+	r := result.Report.Hosts[1]
+	if r.Outcome != updater.RolledBack || !strings.Contains(r.Reason, "watching it for 4h0m0s") {
+		t.Errorf("%+v", r)
+	}
+	if got := p.releases(); got != "app1=6.4.1 media1=6.4.1 media2=6.4.1" {
+		t.Error(got)
+	}
+	if n := len(slices.DeleteFunc(p.hosts["media1"].Transactions(), func(s txn.Summary) bool { return s.Stage })); n != 3 {
+		t.Errorf("%d transactions instead of the installation, the update and the way back", n)
+	}
+}
+
+func TestStagingFetchesAndChangesNothing(t *testing.T) {
+	p, _ := rollingPractice(t)
+	o := p.rolling("s1")
+	o.StageOnly = true
+	result, err := updater.Update(t.Context(), o)
+	if err != nil || result.Report != nil {
+		t.Fatalf("%+v, %v", result, err)
+	}
+	for name, h := range p.hosts {
+		applied := h.Applied()
+		if s := p.now(name); !s.Stage || s.State != txn.StateDone || s.Release != "6.4.2" || len(applied) == 0 {
+			t.Errorf("%s: %+v, %v", name, s, applied)
+		}
+		for _, kind := range []string{"container", "drain", "packages", "engine-service"} {
+			if slices.Contains(applied, kind) {
+				t.Errorf("%s: staging applied %v", name, applied)
+			}
+		}
+	}
+	if got := p.releases(); got != "app1=6.4.1 media1=6.4.1 media2=6.4.1" {
+		t.Error(got)
+	}
+	if files, err := filepath.Glob(filepath.Join(p.stateDir, "runs", "s1*")); err != nil || len(files) != 0 {
+		t.Errorf("a rollout is recorded: %v, %v", files, err)
+	}
+	if st := p.status(); st.Intent != nil {
+		t.Errorf("a rollout is left: %+v", st.Intent)
+	}
+	if resumed, err := installer.Resume(t.Context(), p.options("r1").Options); err != nil || resumed.Release != "6.4.1" {
+		t.Errorf("resuming after it: %+v, %v", resumed, err)
+	}
+	result, err = updater.Update(t.Context(), p.rolling("u1"))
+	if err != nil || outcomes(result.Report) != "app1=updated media1=updated media2=updated" {
+		t.Errorf("after staging: %+v, %v", result, err)
+	}
+}
+
+func TestResumeFinishesWhatALostControllerBegan(t *testing.T) {
+	for name, c := range map[string]struct {
+		ill  bool
+		want string
+	}{
+		"it serves":         {false, "app1=updated media1=updated media2=updated"},
+		"it does not serve": {true, "app1=not-started media1=rolled-back media2=updated"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, ill := rollingPractice(t)
+			p.lost("media1", switching(), "waits to be confirmed", "media2")
+			ill["media1"].Store(c.ill)
+			o := p.rolling("r1")
+			o.To = ""
+			result, err := updater.Resume(t.Context(), o)
+			if (err != nil) != c.ill {
+				t.Fatal(err)
+			}
+			if got := outcomes(result.Report); got != c.want {
+				t.Errorf("%s, %v", got, err)
+			}
+			if result.Report.Kind != updater.KindUpdate || result.Report.To != "6.4.2" {
+				t.Errorf("%+v", result.Report.About)
+			}
+			want := txn.StateDone
+			if c.ill {
+				want = txn.StateRolledBack
+			}
+			if s := p.now("media1"); s.State != want {
+				t.Errorf("media1 is %s: %s", s.State, s.Words())
+			}
+			p.nothingLeft()
+		})
+	}
+}
+
+func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
+	p, _ := rollingPractice(t)
+	if err := updater.Drain(t.Context(), p.rolling("d1"), "media1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "[drain]" {
+		t.Error(got)
+	}
+	if s := p.now("media1"); s.State != txn.StateDone || !s.Stage {
+		t.Errorf("a drain brings a host to no release: %+v", s)
+	}
+	if err := updater.Undrain(t.Context(), p.rolling("d2"), "media1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "["+gate.OpenKind().Name+"]" {
+		t.Error(got)
+	}
+	for _, other := range []string{"app1", "media2"} {
+		if applied := p.hosts[other].Applied(); len(applied) != 0 {
+			t.Errorf("%s was touched: %v", other, applied)
+		}
+	}
+	if st := p.status(); st.Lease.Run != "" || st.Intent != nil {
+		t.Errorf("%+v is left", st.Lease)
+	}
+}
+
+func TestADrainThatFailsSaysWhy(t *testing.T) {
+	p, _ := rollingPractice(t)
+	p.hosts["media1"].Fails["drain"] = fmt.Errorf("%w: lobby", step.ErrNotDrained)
+	if err := updater.Drain(t.Context(), p.rolling("d1"), "media1"); err == nil || !strings.Contains(err.Error(), "lobby") || !strings.Contains(err.Error(), "media1") {
+		t.Error(err)
+	}
+	dry := p.rolling("d2")
+	dry.DryRun = true
+	before := len(p.hosts["media2"].Transactions())
+	if err := updater.Drain(t.Context(), dry, "media2"); err != nil || len(p.hosts["media2"].Transactions()) != before {
+		t.Errorf("a dry run: %v", err)
+	}
+}
+
+func TestWhatAnUpdateRefusesBeforeAnythingIsChanged(t *testing.T) {
+	p, _ := rollingPractice(t)
+	for name, c := range map[string]struct {
+		edit      func(*updater.Options)
+		do        func(context.Context, updater.Options) (*updater.Result, error)
+		kind      problem.Kind
+		why, hint string
+	}{
+		"interrupting without a name": {func(o *updater.Options) { o.Interrupt = true }, updater.Update, problem.Input, "no host is named", "--host"},
+		"to an older release":         {func(o *updater.Options) { o.To = "6.3.0" }, updater.Update, problem.Input, "the site has 6.4.1, which is newer", "valtctl rollback"},
+		"to no release":               {func(o *updater.Options) { o.To = "6.9.9" }, updater.Update, problem.Input, "6.9.9", ""},
+		"back to nowhere":             {func(o *updater.Options) { o.To = "" }, updater.Rollback, problem.Input, "no host remembers a release before 6.4.1", "--to"},
+		"back to a newer one":         {func(o *updater.Options) {}, updater.Rollback, problem.Input, "6.4.2 is newer than 6.4.1", "--to"},
+		"disagreeing": {func(o *updater.Options) {
+			o.Agree = func(context.Context, *updater.Preview) error { return errors.New("no, thank you") }
+		}, updater.Update, problem.Failed, "no, thank you", ""},
+	} {
+		o := p.rolling("x")
+		c.edit(&o)
+		result, err := c.do(t.Context(), o)
+		all := problem.All(err)
+		if len(all) == 0 || problem.KindOf(err) != c.kind || !strings.Contains(err.Error(), c.why) || !strings.Contains(all[0].Fix, c.hint) {
+			t.Errorf("%s: %v (%+v)", name, err, all)
+		}
+		if result != nil && result.Report != nil {
+			t.Errorf("%s: something was begun: %+v", name, result.Report)
+		}
+	}
+	for name, h := range p.hosts {
+		if n := len(h.Transactions()); n != 1 {
+			t.Errorf("%s has %d transactions", name, n)
+		}
+	}
+}
