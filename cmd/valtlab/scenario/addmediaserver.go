@@ -15,6 +15,7 @@ import (
 
 // addMediaServer installs a site by flags alone, and later adds a media server by questions:
 // the servers that serve already are what they were, their containers started when they had.
+// A sample leaves the application server out of both installations.
 func addMediaServer(ctx context.Context, e *Env) error {
 	if err := e.Lab.Reset(ctx); err != nil {
 		return err
@@ -29,10 +30,7 @@ func addMediaServer(ctx context.Context, e *Env) error {
 	if err := e.Timed("first installation", func() error { return e.installByFlags(ctx, own, first, file) }); err != nil {
 		return err
 	}
-	var names []string
-	for _, h := range first {
-		names = append(names, h.Name)
-	}
+	names := e.toInstall(first)
 	before, started, err := e.undisturbed(ctx, names)
 	if err != nil {
 		return err
@@ -63,7 +61,21 @@ func addMediaServer(ctx context.Context, e *Env) error {
 			return fmt.Errorf("the site file has lost the line %q", line)
 		}
 	}
+	if e.Sample {
+		return nil
+	}
 	return e.serves(ctx)
+}
+
+// toInstall are the names of those of the hosts that this run installs.
+func (e *Env) toInstall(hosts []site.Host) []string {
+	var names []string
+	for _, h := range hosts {
+		if !e.Sample || !h.Has(site.App) {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // installByFlags makes a site file without a terminal, and installs it.
@@ -85,7 +97,7 @@ func (e *Env) installByFlags(ctx context.Context, own *site.Site, hosts []site.H
 	if _, err := e.Expect(ctx, 0, args...); err != nil {
 		return err
 	}
-	_, err := e.Expect(ctx, 0, "install", "--yes", "--site", file)
+	_, err := e.Expect(ctx, 0, append([]string{"install", "--yes", "--site", file}, on(e.toInstall(hosts))...)...)
 	return err
 }
 
@@ -122,9 +134,15 @@ func (e *Env) addByQuestions(ctx context.Context, h site.Host, folder string) (e
 			turns = append(turns, q)
 		}
 	}
-	turns = append(turns, turn{words: "no, that is all"}, turn{words: "write site.yaml"}, turn{words: "Check the site now", downs: 1}, turn{words: "Install now"},
-		turn{words: "Go on? [y/N]", text: "y"})
-	if err := t.converse(turns); err != nil {
+	turns = append(turns, turn{words: "no, that is all"}, turn{words: "write site.yaml"}, turn{words: "Check the site now", downs: 1})
+	if e.Sample {
+		if err := t.converse(append(turns, turn{words: "Install now", downs: 1})); err != nil {
+			return err
+		}
+		_, err := e.Expect(ctx, 0, "install", "--yes", "--site", filepath.Join(folder, "site.yaml"), "--host", h.Name)
+		return errors.Join(t.end(installWithin, 0), err)
+	}
+	if err := t.converse(append(turns, turn{words: "Install now"}, turn{words: "Go on? [y/N]", text: "y"})); err != nil {
 		return err
 	}
 	return t.end(installWithin, 0)
