@@ -168,13 +168,27 @@ func (r *running) lookAhead(ctx context.Context, d Decision) error {
 	return nil
 }
 
-// tries is what a check of an update finds that will not work.
+// tries is what a check of an update finds that will not work. Nobody waits for it, so what
+// is slow is given time, and what fails is tried once more: a person is not to be woken for
+// one lost packet.
 func (r *running) tries(ctx context.Context) (found []string, report *check.Report, err error) {
+	for try := 0; try < 2; try++ {
+		if found, report, err = r.tryOnce(ctx); err != nil || len(found) == 0 || ctx.Err() != nil {
+			break
+		}
+	}
+	return found, report, err
+}
+
+// patience is how long each flow may take when nobody waits.
+const patience = 10 * time.Second
+
+func (r *running) tryOnce(ctx context.Context) (found []string, report *check.Report, err error) {
 	o, err := r.Check()
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Topics, o.NoListen = []check.Topic{check.Update}, true
+	o.Topics, o.NoListen, o.Deadline = []check.Topic{check.Update}, true, patience
 	if report, err = installer.Check(ctx, o); err != nil {
 		return problemLines(err), nil, nil
 	}
