@@ -172,7 +172,7 @@ func TestNothingHidesOnABorder(t *testing.T) {
 		{"login", "https://user:abcdefgh@host/", "defg"},
 	} {
 		for _, border := range []int{window - overlap, window, 2*window - 2*overlap} {
-			for back := 0; back <= len(c.text)+1; back += 1 + len(c.text)/16 {
+			for back := 0; back <= len(c.text)+1; back += 1 + len(c.text)/6 {
 				text := fill(border-back) + c.text + fill(100)
 				var out bytes.Buffer
 				w := known().Writer(&out)
