@@ -72,7 +72,9 @@ func (c *containerStep) replace(ctx context.Context, h *Machine, engine *client.
 	}
 	if s.current != nil {
 		if err := c.makeWay(ctx, h, engine, s); err != nil {
-			return err
+			tidy, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidyWithin)
+			defer cancel()
+			return errors.Join(err, c.removeNext(tidy, engine))
 		}
 	}
 	if err := engine.ContainerRename(ctx, c.nextName(), c.Name); err != nil {
@@ -80,6 +82,9 @@ func (c *containerStep) replace(ctx context.Context, h *Machine, engine *client.
 	}
 	return nil
 }
+
+// tidyWithin is how long removing a container may take that was not needed after all.
+const tidyWithin = 10 * time.Second
 
 // removeNext removes what a run that was cut off had created and not yet used.
 func (c *containerStep) removeNext(ctx context.Context, engine *client.Client) error {
