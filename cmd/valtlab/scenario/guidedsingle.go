@@ -3,7 +3,6 @@ package scenario
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -15,20 +14,11 @@ import (
 
 // guidedSingle has one bare server come to a site file and a serving site by itself: by flags
 // alone, and without SSH, which is stopped.
-func guidedSingle(ctx context.Context, e *Env) (err error) {
-	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
-		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
-			return err
-		}
-	}
-	host, err := e.Lab.AddHost(ctx, lab.Host{Name: singleName, Roles: []string{lab.RoleApp, lab.RoleMedia}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), singleName)) }()
-	if err := carryToSingle(ctx, e, host); err != nil {
-		return err
-	}
+func guidedSingle(ctx context.Context, e *Env) error {
+	return e.onOneServer(ctx, func(host lab.Host) error { return guidesItself(ctx, e, host) })
+}
+
+func guidesItself(ctx context.Context, e *Env, host lab.Host) error {
 	unasked := fmt.Sprintf("release: { channel: stable, root: root.json }\nnetwork: { ntp: [%s], trust: [ca.crt] }\n", e.Lab.World())
 	if err := e.Lab.Put(ctx, singleName, singleFolder+"/site.yaml", []byte(unasked)); err != nil {
 		return err

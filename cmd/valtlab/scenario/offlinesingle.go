@@ -13,23 +13,15 @@ import (
 
 // offlineSingle gives one bare server that reaches nobody the binary, a site file and a
 // bundle in parts, made elsewhere by somebody whose public key it is given.
-func offlineSingle(ctx context.Context, e *Env) (err error) {
-	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
-		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
-			return err
-		}
-	}
-	host, err := e.Lab.AddHost(ctx, lab.Host{Name: singleName, Roles: []string{lab.RoleApp, lab.RoleMedia}})
-	if err != nil {
-		return err
-	}
+func offlineSingle(ctx context.Context, e *Env) error {
+	return e.onOneServer(ctx, func(host lab.Host) error { return closedOff(ctx, e, host) })
+}
+
+func closedOff(ctx context.Context, e *Env, host lab.Host) (err error) {
 	defer func() {
 		clean := context.WithoutCancel(ctx)
-		err = errors.Join(err, e.worldOn(clean), e.Lab.RemoveHosts(clean, singleName, makerName))
+		err = errors.Join(err, e.worldOn(clean), e.Lab.RemoveHosts(clean, makerName))
 	}()
-	if err := carryToSingle(ctx, e, host); err != nil {
-		return err
-	}
 	// A licence that needs no internet.
 	if _, err := e.Lab.Output(ctx, singleName, "sh", "-c", plugIn); err != nil {
 		return err

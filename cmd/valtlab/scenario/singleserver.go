@@ -20,7 +20,12 @@ const (
 )
 
 // singleServer gives one bare server the binary and a site file and lets it install itself.
-func singleServer(ctx context.Context, e *Env) (err error) {
+func singleServer(ctx context.Context, e *Env) error {
+	return e.onOneServer(ctx, func(host lab.Host) error { return installsItself(ctx, e, host) })
+}
+
+// onOneServer adds a bare server with what a person would carry there, and takes it away again.
+func (e *Env) onOneServer(ctx context.Context, do func(host lab.Host) error) (err error) {
 	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
 		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
 			return err
@@ -34,6 +39,10 @@ func singleServer(ctx context.Context, e *Env) (err error) {
 	if err := carryToSingle(ctx, e, host); err != nil {
 		return err
 	}
+	return do(host)
+}
+
+func installsItself(ctx context.Context, e *Env, host lab.Host) error {
 	if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
 		return fmt.Errorf("doing without SSH: %w", err)
 	}

@@ -14,27 +14,18 @@ import (
 
 // singleServerUpdate has the one server, application and media, update itself and roll
 // back, without SSH.
-func singleServerUpdate(ctx context.Context, e *Env) (err error) {
-	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
-		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
-			return err
-		}
-	}
-	host, err := e.Lab.AddHost(ctx, lab.Host{Name: singleName, Roles: []string{lab.RoleApp, lab.RoleMedia}})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), singleName)) }()
-	if err := carryToSingle(ctx, e, host); err != nil {
-		return err
-	}
+func singleServerUpdate(ctx context.Context, e *Env) error {
+	return e.onOneServer(ctx, func(host lab.Host) error { return updatesItself(ctx, e, host) })
+}
+
+func updatesItself(ctx context.Context, e *Env, host lab.Host) error {
 	if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
 		return fmt.Errorf("doing without SSH: %w", err)
 	}
 	if err := e.singleGoes(ctx, releases.Stable, "install", "--yes"); err != nil {
 		return err
 	}
-	err = e.parts(ctx, show{"there and back", func(ctx context.Context) error {
+	err := e.parts(ctx, show{"there and back", func(ctx context.Context) error {
 		if err := e.singleGoes(ctx, releases.Canary, quick("update", "--to", releases.Canary)...); err != nil {
 			return err
 		}
