@@ -246,13 +246,22 @@ func password(text string) func(context.Context) ([]byte, error) {
 // running counts the agents that run on the machine from the tests' agent folder.
 func running(t testing.TB) int {
 	t.Helper()
-	exes, err := filepath.Glob("/proc/[0-9]*/exe")
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, err := os.Readlink("/proc/self/ns/mnt")
 	if err != nil {
 		t.Fatal(err)
 	}
 	count := 0
-	for _, exe := range exes {
-		if path, err := os.Readlink(exe); err == nil && strings.HasPrefix(path, remote.AgentRoot) {
+	for _, p := range processes {
+		path, err := os.Readlink(p + "/exe")
+		// Agents in containers of this machine have file systems of their own.
+		if there, gone := os.Readlink(p + "/ns/mnt"); err != nil || gone != nil || there != here {
+			continue
+		}
+		if strings.HasPrefix(path, remote.AgentRoot) {
 			count++
 		}
 	}
