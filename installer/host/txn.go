@@ -17,10 +17,11 @@ import (
 	"ipivs.com/valtctl/repos/release"
 )
 
-// listed is how many transactions a controller is told of: enough to see what happened
-// lately, few enough not to slow down every connection.
+// listed is how many transactions a controller is told of: enough that the last update is
+// among them, whose time the next one is reckoned with, after some that only fetched ahead;
+// few enough not to slow down every connection.
 const (
-	listed    = 3
+	listed    = 10
 	listedAll = 200
 )
 
