@@ -164,32 +164,43 @@ func TestAValueGoesOnAfterAWrap(t *testing.T) {
 
 // Wherever a border between two reads or two windows falls, what is there is found.
 func TestNothingHidesOnABorder(t *testing.T) {
-	for _, c := range []struct{ name, text, left string }{
+	for _, c := range []border{
 		{"known", secret, secret[3:9]},
 		{"wrapped", secret[:7] + "\n2026-11-22T02:00:00+0000 valt[17]: " + secret[7:], secret[7:]},
 		{"password", `"password": "abcdefgh"`, "defg"},
 		{"key", key, "Z3o6cVb1h0m9"},
 		{"login", "https://user:abcdefgh@host/", "defg"},
 	} {
-		for _, border := range []int{window - overlap, window, 2*window - 2*overlap} {
-			for back := 0; back <= len(c.text)+1; back += 1 + len(c.text)/6 {
-				text := fill(border-back) + c.text + fill(100)
-				var out bytes.Buffer
-				w := known().Writer(&out)
-				if _, err := io.Copy(w, strings.NewReader(text)); err != nil {
-					t.Fatal(err)
-				}
-				if err := w.Close(); err != nil {
-					t.Fatal(err)
-				}
-				if strings.Contains(out.String(), c.left) || !strings.Contains(out.String(), marker) || !strings.HasSuffix(out.String(), fill(100)) {
-					t.Fatalf("%s, %d bytes before %d: it is left, or what follows is not", c.name, back, border)
-				}
-				if n := w.Counts(); len(n) != 1 {
-					t.Fatalf("%s, %d bytes before %d: %v", c.name, back, border, n)
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			for _, at := range []int{window - overlap, window, 2*window - 2*overlap} {
+				for back := 0; back <= len(c.text)+1; back += 1 + len(c.text)/16 {
+					c.found(t, at, back)
 				}
 			}
-		}
+		})
+	}
+}
+
+// border is a text that lies across one, and a part of it that must not be left.
+type border struct{ name, text, left string }
+
+// found puts the text a few bytes before a border and wants it to be found, once.
+func (c border) found(t *testing.T, at, back int) {
+	t.Helper()
+	var out bytes.Buffer
+	w := known().Writer(&out)
+	if _, err := io.Copy(w, strings.NewReader(fill(at-back)+c.text+fill(100))); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), c.left) || !strings.Contains(out.String(), marker) || !strings.HasSuffix(out.String(), fill(100)) {
+		t.Fatalf("%d bytes before %d: it is left, or what follows is not", back, at)
+	}
+	if n := w.Counts(); len(n) != 1 {
+		t.Fatalf("%d bytes before %d: %v", back, at, n)
 	}
 }
 
