@@ -180,7 +180,8 @@ func (c Compose) network(key string, n types.NetworkConfig) (step.NetworkParams,
 	return made, nil
 }
 
-// images lists what the services use, each once, by name.
+// images lists what the services use, each once, the largest first: the engine keeps a layer's
+// file until it has unpacked it, and what comes last comes to the fullest disk.
 func (c Compose) images(project *types.Project) []step.ImageParams {
 	used := map[string]step.ImageParams{}
 	for _, s := range project.Services {
@@ -190,7 +191,9 @@ func (c Compose) images(project *types.Project) []step.ImageParams {
 				Digests: digests(platform), Size: platform.Size}
 		}
 	}
-	return slices.SortedFunc(maps.Values(used), func(a, b step.ImageParams) int { return cmp.Compare(a.Name, b.Name) })
+	return slices.SortedFunc(maps.Values(used), func(a, b step.ImageParams) int {
+		return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name))
+	})
 }
 
 // image finds the manifest's image that a service names: by the manifest's name for it, by

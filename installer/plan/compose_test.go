@@ -140,6 +140,26 @@ func TestServicesPinsImagesAndPutsEndpointsIn(t *testing.T) {
 	}
 }
 
+// TestTheLargestImageComesFirst: its layers' files are gone again before the disk is full.
+func TestTheLargestImageComesFirst(t *testing.T) {
+	c := composeOf(`services: {a: {image: db}, b: {image: web}, c: {image: api}}`)
+	c.Images["api"] = c.Images["db"]
+	web := c.Images["web"].Platforms["linux/amd64"]
+	web.Size++
+	c.Images["web"].Platforms["linux/amd64"] = web
+	stack, err := Services(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, image := range stack.Images {
+		order = append(order, image.Name)
+	}
+	if d := cmp.Diff([]string{"web", "api", "db"}, order); d != "" {
+		t.Error(d)
+	}
+}
+
 func TestServicesRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ content, want string }{
 		"build":               {`services: {web: {image: web, build: .}}`, "service web: build"},
