@@ -85,10 +85,12 @@ func writeCarry(w io.Writer, f files, c scenario.Carry) error {
 docker save | gzip | ssh | docker load: %.1f s, %.1f MB sent, %.2f times the disk of the images at the most
 valtctl, from a bundle:                 %.1f s, %.1f MB sent
 a bare host that lacks %.0f MB, unpacked, takes at the most %.2f times that from a bundle (wanted: %.1f or less),
-and %.2f times from the vendor's servers: the engine keeps a layer's file until it has unpacked it
+and %.2f times from the vendor's servers: the engine keeps a layer's file until it has unpacked it.
+%.0f MB of what it lacks are files of packages that stay for the way back; without them it is %.2f times
 `, c.Images, c.Loaded.Took.Seconds(), float64(c.Loaded.Sent)/1e6, float64(c.LoadPeak)/float64(max(1, c.LoadTakes)),
 		c.Carried.Took.Seconds(), float64(c.Carried.Sent)/1e6, float64(c.Lacked)/1e6,
-		disks(c), wantDisk, float64(c.OnlinePeak)/float64(max(1, c.Lacked)))
+		disks(c), wantDisk, float64(c.OnlinePeak)/float64(max(1, c.Lacked)),
+		float64(c.Kept)/1e6, float64(c.Peak)/float64(max(1, c.Lacked-c.Kept)))
 	if err != nil {
 		return fmt.Errorf("printing the measurement: %w", err)
 	}

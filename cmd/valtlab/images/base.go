@@ -2,10 +2,12 @@ package images
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 
@@ -16,8 +18,8 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
-// BaseRecipe is the root that the application images share: what nginx, PHP, MariaDB
-// and Node.js need to run. The scripts that Debian's packages bring for administrators,
+// BaseRecipe is the root that the application images are cut out of: what nginx, PHP,
+// MariaDB and Node.js need to run. The scripts that Debian's packages bring for administrators,
 // and Perl for them, are left out: they are half of it.
 func BaseRecipe() rootfs.Recipe {
 	return rootfs.Recipe{
@@ -37,47 +39,121 @@ func BaseRecipe() rootfs.Recipe {
 // RootWriter makes the root of a recipe as a tar.
 type RootWriter func(ctx context.Context, r rootfs.Recipe, out io.Writer) error
 
-// base returns the shared layer, from the cache if an earlier run made it. The cache
-// holds <name>-<recipe's hash>.tar.gz and, written last, a .json of its hashes. Several
-// labs may want it at the same time; one makes it.
-func base(ctx context.Context, cache string, write RootWriter) (v1.Layer, error) {
+// all names the layer of what every application image needs.
+const all = "all"
+
+// debian are the layers cut out of the root: that of all application images, and one for
+// each of them.
+type debian map[string]v1.Layer
+
+// base returns the layers of Debian's packages, from the cache if an earlier run made them.
+// The cache holds application-<hash of recipe and shares>-<layer>.tar.gz and, written last, a
+// .json of their hashes. Several labs may want them at the same time; one makes them.
+func base(ctx context.Context, cache string, write RootWriter) (debian, error) {
 	recipe := BaseRecipe()
-	name := filepath.Join(cache, recipe.Name+"-"+recipe.Hash())
+	made := sha256.Sum256(fmt.Appendf(nil, "%s %q", recipe.Hash(), shares()))
+	name := filepath.Join(cache, fmt.Sprintf("%s-%x", recipe.Name, made[:8]))
 	unlock, err := flock.Acquire(ctx, name+".lock", func() {})
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
-	b, ok := cached(name)
+	blobs, ok := cached(name)
 	if !ok {
-		if b, err = makeBase(ctx, name, func(out io.Writer) error { return write(ctx, recipe, out) }); err != nil {
-			return nil, fmt.Errorf("making the application's base layer: %w", err)
+		if blobs, err = makeBase(name, func(out io.Writer) error { return write(ctx, recipe, out) }); err != nil {
+			return nil, fmt.Errorf("making the application's layers: %w", err)
 		}
 	}
-	return b.layer()
+	layers := debian{}
+	for layer, b := range blobs {
+		if layers[layer], err = b.layer(); err != nil {
+			return nil, err
+		}
+	}
+	return layers, nil
 }
 
-// cached is the layer of that name, if it is whole.
-func cached(name string) (*blob, bool) {
-	text, err := os.ReadFile(name + ".json")
+func layerFile(name, layer string) string { return name + "-" + layer + ".tar.gz" }
+
+func indexFile(name string) string { return name + "-layers.json" }
+
+// cached are the layers of that name, if they are whole.
+func cached(name string) (map[string]*blob, bool) {
+	text, err := os.ReadFile(indexFile(name))
 	if err != nil {
 		return nil, false
 	}
-	b := &blob{file: name + ".tar.gz"}
-	info, err := os.Stat(b.file)
-	return b, err == nil && json.Unmarshal(text, b) == nil && info.Size() == b.Length
+	var blobs map[string]*blob
+	if json.Unmarshal(text, &blobs) != nil {
+		return nil, false
+	}
+	for _, layer := range layerNames() {
+		b := blobs[layer]
+		if b == nil {
+			return nil, false
+		}
+		b.file = layerFile(name, layer)
+		if info, err := os.Stat(b.file); err != nil || info.Size() != b.Length {
+			return nil, false
+		}
+	}
+	return blobs, true
 }
 
-// makeBase compresses the root while it is made, and keeps it.
-func makeBase(ctx context.Context, name string, write func(io.Writer) error) (_ *blob, err error) {
-	file := name + ".tar.gz"
+func layerNames() []string {
+	names := []string{all}
+	for _, s := range shares() {
+		names = append(names, s.image)
+	}
+	return names
+}
+
+// makeBase makes the root, cuts it and keeps the layers. The root lies in a file meanwhile,
+// since dpkg's lists, which say whose a file is, come after most files.
+func makeBase(name string, write func(io.Writer) error) (_ map[string]*blob, err error) {
+	root, err := os.CreateTemp(filepath.Dir(name), "root-*.tar")
+	if err != nil {
+		return nil, fmt.Errorf("making room for the root: %w", err)
+	}
+	defer func() { err = errors.Join(err, root.Close()) }()
+	if err := os.Remove(root.Name()); err != nil { // nothing of it stays, however this ends
+		return nil, fmt.Errorf("making room for the root: %w", err)
+	}
+	if err := write(root); err != nil {
+		return nil, err
+	}
+	whole := func() io.Reader { return io.NewSectionReader(root, 0, math.MaxInt64) }
+	of, err := readOwners(whole())
+	if err != nil {
+		return nil, err
+	}
+	blobs := map[string]*blob{}
+	for _, layer := range layerNames() {
+		blobs[layer], err = keepLayer(layerFile(name, layer), func(out io.Writer) error {
+			return of.cut(whole(), layer, out)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	text, err := json.Marshal(blobs)
+	if err != nil {
+		return nil, fmt.Errorf("keeping the layers' hashes: %w", err)
+	}
+	if err := renameio.WriteFile(indexFile(name), text, 0o644); err != nil {
+		return nil, fmt.Errorf("keeping the layers' hashes: %w", err)
+	}
+	return blobs, nil
+}
+
+// keepLayer compresses a tar while it is written, and keeps it.
+func keepLayer(file string, write func(io.Writer) error) (_ *blob, err error) {
 	out, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o644))
 	if err != nil {
 		return nil, fmt.Errorf("keeping the layer: %w", err)
 	}
 	defer func() { err = errors.Join(err, out.Cleanup()) }()
 	reader, writer := io.Pipe()
-	defer context.AfterFunc(ctx, func() { writer.CloseWithError(ctx.Err()) })()
 	go func() { writer.CloseWithError(write(writer)) }()
 	b, err := compress(reader, out)
 	reader.CloseWithError(errors.New("the layer could not be kept"))
@@ -88,12 +164,5 @@ func makeBase(ctx context.Context, name string, write func(io.Writer) error) (_ 
 		return nil, fmt.Errorf("keeping the layer: %w", err)
 	}
 	b.file = file
-	text, err := json.Marshal(b)
-	if err != nil {
-		return nil, fmt.Errorf("keeping the layer's hashes: %w", err)
-	}
-	if err := renameio.WriteFile(name+".json", text, 0o644); err != nil {
-		return nil, fmt.Errorf("keeping the layer's hashes: %w", err)
-	}
 	return b, nil
 }

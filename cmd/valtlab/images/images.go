@@ -62,15 +62,15 @@ func Build(ctx context.Context, cache string, root RootWriter, versions ...strin
 	if err != nil {
 		return nil, err
 	}
-	shared, err := base(ctx, cache, root)
+	roots, err := base(ctx, cache, root)
 	if err != nil {
 		return nil, err
 	}
-	return assemble(shared, programs, versions)
+	return assemble(roots, programs, versions)
 }
 
 // assemble puts the layers together.
-func assemble(shared v1.Layer, p programs, versions []string) (*Set, error) {
+func assemble(roots debian, p programs, versions []string) (*Set, error) {
 	s := &Set{releases: map[string][]Image{}, camera: p.camera}
 	entry, err := filesLayer([]containers.File{{Path: "/entry", Mode: 0o755, Content: p.entry}})
 	if err != nil {
@@ -84,7 +84,7 @@ func assemble(shared v1.Layer, p programs, versions []string) (*Set, error) {
 		for _, r := range recipes(version) {
 			layers := []v1.Layer{engine}
 			if r.name != "engine" {
-				layers = []v1.Layer{shared, entry}
+				layers = []v1.Layer{roots[all], roots[r.name], entry}
 			}
 			image, err := r.image(layers)
 			if err != nil {

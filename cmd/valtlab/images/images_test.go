@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -23,7 +24,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
-	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
@@ -35,21 +35,90 @@ type roots struct {
 
 func (r *roots) write(_ context.Context, _ rootfs.Recipe, out io.Writer) error {
 	r.made++
-	archive, err := containers.Archive([]containers.File{{Path: "/usr/sbin/nginx", Mode: 0o755, Content: []byte("nginx")}})
-	if err == nil {
-		_, err = out.Write(archive)
-	}
+	_, err := out.Write(testRoot())
 	return errors.Join(err, r.err)
+}
+
+// testRoot is a root of four packages, one of each layer. A link's target, a file that its
+// package lists below /lib, and a folder with a mode of its own are among them.
+func testRoot() []byte {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	add := func(h tar.Header, content string) {
+		h.Size = int64(len(content))
+		if err := w.WriteHeader(&h); err != nil {
+			panic(err)
+		}
+		if _, err := io.WriteString(w, content); err != nil {
+			panic(err)
+		}
+	}
+	for _, name := range []string{"./", "./usr/", "./usr/bin/", "./usr/lib/", "./usr/lib/mysql/"} {
+		add(tar.Header{Name: name, Typeflag: tar.TypeDir, Mode: 0o711}, "")
+	}
+	add(tar.Header{Name: "./lib", Typeflag: tar.TypeSymlink, Linkname: "usr/lib"}, "")
+	add(tar.Header{Name: "./usr/bin/bash", Mode: 0o755}, "bash")
+	add(tar.Header{Name: "./usr/bin/mariadb", Mode: 0o755}, "mariadb")
+	add(tar.Header{Name: "./usr/bin/mysql", Typeflag: tar.TypeLink, Linkname: "./usr/bin/mariadb", Mode: 0o755}, "")
+	add(tar.Header{Name: "./usr/bin/node", Typeflag: tar.TypeSymlink, Linkname: "nodejs"}, "")
+	add(tar.Header{Name: "./usr/lib/libmagic.so", Mode: 0o644}, "magic")
+	add(tar.Header{Name: "./usr/lib/mysql/plugin", Mode: 0o644}, "plugin")
+	for _, list := range [][2]string{{"bash", "/.\n/usr\n/usr/bin\n/usr/bin/bash\n"}, {"mariadb-client", "/usr\n/usr/bin\n/usr/bin/mariadb\n"},
+		{"mariadb-server-core", "/lib\n/usr/lib/mysql/plugin\n"}, {"nodejs", "/usr/bin/node\n"}, {"libmagic1:amd64", "/lib\n/lib/libmagic.so\n"}} {
+		add(tar.Header{Name: "./var/lib/dpkg/info/" + list[0] + ".list", Mode: 0o644}, list[1])
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return out.Bytes()
+}
+
+func TestEachProgramHasALayerOfItsOwn(t *testing.T) {
+	of, err := readOwners(bytes.NewReader(testRoot()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lists := []string{"var/lib/dpkg/info/bash.list", "var/lib/dpkg/info/libmagic1:amd64.list", "var/lib/dpkg/info/mariadb-client.list",
+		"var/lib/dpkg/info/mariadb-server-core.list", "var/lib/dpkg/info/nodejs.list"}
+	for layer, want := range map[string][]string{
+		all:         append([]string{".", "lib", "usr", "usr/bin", "usr/bin/bash", "usr/lib", "usr/lib/mysql"}, lists...),
+		"db":        {".", "usr", "usr/bin", "usr/bin/mariadb", "usr/bin/mysql", "usr/lib", "usr/lib/mysql", "usr/lib/mysql/plugin"},
+		"messaging": {".", "usr", "usr/bin", "usr/bin/node"},
+		"web":       {".", "usr", "usr/lib", "usr/lib/libmagic.so"},
+	} {
+		var out bytes.Buffer
+		if err := of.cut(bytes.NewReader(testRoot()), layer, &out); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for archive := tar.NewReader(&out); ; {
+			h, err := archive.Next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h.Typeflag == tar.TypeDir && h.Mode != 0o711 {
+				t.Errorf("%s: folder %s has mode %o", layer, h.Name, h.Mode)
+			}
+			got = append(got, path.Clean(h.Name))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("layer %s holds %q, want %q", layer, got, want)
+		}
+	}
 }
 
 // testSet is a set whose programs are a word each.
 func testSet(t *testing.T, versions ...string) *Set {
 	t.Helper()
-	shared, err := base(t.Context(), t.TempDir(), (&roots{}).write)
+	layers, err := base(t.Context(), t.TempDir(), (&roots{}).write)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := assemble(shared, programs{entry: []byte("entry"), engine: []byte("engine"), camera: []byte("camera")}, versions)
+	s, err := assemble(layers, programs{entry: []byte("entry"), engine: []byte("engine"), camera: []byte("camera")}, versions)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,33 +200,37 @@ func list(t *testing.T, image v1.Image) []string {
 	}
 }
 
-func TestBaseLayerIsMadeOnce(t *testing.T) {
+func TestLayersAreMadeOnce(t *testing.T) {
 	cache, r := t.TempDir(), &roots{}
 	first, err := base(t.Context(), cache, r.write)
 	if err != nil {
 		t.Fatal(err)
 	}
 	again, err := base(t.Context(), cache, r.write)
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || r.made != 1 {
+		t.Fatalf("made %d times, %v", r.made, err)
 	}
-	want, _ := first.Digest()
-	if got, err := again.Digest(); err != nil || got != want || r.made != 1 {
-		t.Errorf("made %d times; %v, then %v, %v", r.made, want, got, err)
+	for _, layer := range []string{all, "db", "messaging", "web"} {
+		want, _ := first[layer].Digest()
+		if got, err := again[layer].Digest(); err != nil || got != want {
+			t.Errorf("layer %s: %v, then %v, %v", layer, want, got, err)
+		}
 	}
-	kept, err := filepath.Glob(filepath.Join(cache, "*.tar.gz"))
-	if err != nil || len(kept) != 1 {
-		t.Fatalf("the cache holds %q, %v", kept, err)
-	}
-	if err := os.Truncate(kept[0], 1); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := base(t.Context(), cache, r.write); err != nil || r.made != 2 {
-		t.Errorf("a damaged layer was taken: made %d times, %v", r.made, err)
+	for i, file := range []string{"*-web.tar.gz", "*-layers.json"} {
+		kept, err := filepath.Glob(filepath.Join(cache, file))
+		if err != nil || len(kept) != 1 {
+			t.Fatalf("the cache holds %q, %v", kept, err)
+		}
+		if err := os.Truncate(kept[0], 1); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := base(t.Context(), cache, r.write); err != nil || r.made != 2+i {
+			t.Errorf("with a damaged %s: made %d times, %v", file, r.made, err)
+		}
 	}
 }
 
-func TestUnfinishedBaseLayerIsNotKept(t *testing.T) {
+func TestUnfinishedLayersAreNotKept(t *testing.T) {
 	cache, broken := t.TempDir(), errors.New("no more packages")
 	if _, err := base(t.Context(), cache, (&roots{err: broken}).write); !errors.Is(err, broken) {
 		t.Errorf("error: %v", err)

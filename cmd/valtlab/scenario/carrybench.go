@@ -25,6 +25,7 @@ type Carry struct {
 	Images              int
 	Loaded, Carried     Way
 	Peak, Lacked        int64 // of the disk, in the installation from a bundle
+	Kept                int64 // of what was lacked: packages' files that stay for the way back
 	OnlinePeak          int64 // of the disk, in the same installation from the vendor's servers
 	LoadPeak, LoadTakes int64 // of the disk, with docker load
 }
@@ -146,11 +147,15 @@ func pipe(ctx context.Context, first, second, third *exec.Cmd) (int64, error) {
 // disk is how much a host's programs, packages and images take on its disk, without what
 // they keep there when they run.
 func (e *Env) disk(ctx context.Context, host string) (int64, error) {
+	return e.diskOf(ctx, host, "--exclude=/var/lib/valt", "--exclude=/var/log", "--exclude=/srv", "--exclude=/tmp", "/", "/var/lib/docker")
+}
+
+// diskOf is how much some folders take, in bytes.
+func (e *Env) diskOf(ctx context.Context, host string, folders ...string) (int64, error) {
 	var out bytes.Buffer
 	// What vanishes while it is counted makes du complain, and counts nothing.
-	_, err := e.Lab.Exec(ctx, host, containers.Exec{Argv: []string{"du", "--one-file-system", "--block-size=1", "--summarize", "--total",
-		"--exclude=/var/lib/valt", "--exclude=/var/log", "--exclude=/srv", "--exclude=/tmp", "/", "/var/lib/docker"}, Stdout: &out})
-	if err != nil {
+	argv := append([]string{"du", "--one-file-system", "--block-size=1", "--summarize", "--total"}, folders...)
+	if _, err := e.Lab.Exec(ctx, host, containers.Exec{Argv: argv, Stdout: &out}); err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(out.String()) {
@@ -197,6 +202,9 @@ func (e *Env) carry(ctx context.Context, host, name string, c *Carry) error {
 		return err
 	}
 	c.Peak, c.Lacked = max(peak, after)-before, after-before
+	if c.Kept, err = e.diskOf(ctx, host, "/var/cache/apt/archives"); err != nil {
+		return err
+	}
 	c.Carried.Took = images.last.Sub(images.first)
 	list, err := readCarried(e.Lab.Path(name))
 	if err != nil {
