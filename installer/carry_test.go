@@ -150,7 +150,7 @@ func TestABundleOlderThanAHostHasSeenIsRefused(t *testing.T) {
 	p.repo.Change(t, func(r *publish.Repository) error { return r.SetChannel("canary", "6.4.2") })
 	newer := p.bundled().open(t)
 	p.install(from(newer))
-	p.calls("facts", "inspect", "start", "follow")
+	p.calls("facts", "inspect", "prove", "start", "follow")
 	p.stateDir = t.TempDir() // a controller that has seen nothing
 	_, err := p.try(from(old))
 	if problem.KindOf(err) != problem.Trust || !strings.Contains(err.Error(), "app1") || !strings.Contains(err.Error(), "media1") {
@@ -216,7 +216,7 @@ func TestAHostWithoutTheSpaceIsRefusedBeforeAnyChange(t *testing.T) {
 	}
 	p.untouched()
 	// What media1 has is asked in full, since it was too little for all of it.
-	if app, media := p.hosts["app1"].Calls(), p.hosts["media1"].Calls(); !slices.Equal(app, []string{"facts", "inspect"}) || !slices.Equal(media, []string{"facts", "inspect", "facts"}) {
+	if app, media := p.hosts["app1"].Calls(), p.hosts["media1"].Calls(); !slices.Equal(app, []string{"facts", "inspect", "prove"}) || !slices.Equal(media, []string{"facts", "inspect", "prove", "facts"}) {
 		t.Errorf("app1 was called for %q, media1 for %q", app, media)
 	}
 }

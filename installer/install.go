@@ -238,7 +238,7 @@ func (r *run) inspect(ctx context.Context) error {
 		if len(reply.Findings) != len(steps) {
 			return fmt.Errorf("host %s: it answered for %d of %d steps", h.Name, len(reply.Findings), len(steps))
 		}
-		err = errors.Join(r.judge(i, reply.Findings), r.room(ctx, i, steps, reply.Findings))
+		err = errors.Join(r.judge(i, reply.Findings), r.suits(ctx, i, steps, reply.Findings))
 		found := &r.result.Hosts[i]
 		r.Observer.Observe(Event{Kind: EventInspect, Host: h.Name, Count: len(steps),
 			Text: fmt.Sprintf("%d of %d steps differ", len(found.Changes)+len(found.Deferred), len(steps))})

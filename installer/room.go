@@ -1,7 +1,6 @@
 package installer
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -87,37 +86,53 @@ func (c *Carrier) imageBlobs(manifest string, known *facts.Facts) (map[string]in
 	if _, here, _ := c.Bundle.Contents.Blob(manifest); !here {
 		return all, nil // left out, since the host has the image
 	}
-	var m struct {
-		Config struct{ Digest string }
-		Layers []struct{ Digest string }
-	}
-	if err := c.describe(manifest, &m); err != nil {
+	m, err := c.manifest(manifest)
+	if err != nil {
 		return nil, err
 	}
-	var layers []string
-	for _, l := range m.Layers {
-		layers = append(layers, l.Digest)
+	there, err := c.there(known, m)
+	if err != nil {
+		return nil, err
 	}
-	if known != nil && known.Engine != nil {
-		var config struct {
-			RootFS struct {
-				DiffIDs []string `json:"diff_ids"`
-			} `json:"rootfs"`
-		}
-		if _, here, _ := c.Bundle.Contents.Blob(m.Config.Digest); here {
-			if err := c.describe(m.Config.Digest, &config); err != nil {
-				return nil, err
-			}
-		}
-		there := pack.Shared(known.Engine.Images, m.Config.Digest, config.RootFS.DiffIDs)
-		layers = layers[min(there, len(layers)):]
-	}
-	for _, digest := range layers {
-		if b, here, _ := c.Bundle.Contents.Blob(digest); here {
-			all[digest] = b.Size
+	for _, l := range m.Layers[min(there, len(m.Layers)):] {
+		if b, here, _ := c.Bundle.Contents.Blob(l.Digest); here {
+			all[l.Digest] = b.Size
 		}
 	}
 	return all, nil
+}
+
+// blobName is one blob as a manifest names it.
+type blobName struct{ Digest string }
+
+// imageManifest is what of an image's manifest matters here (OCI image-spec, manifest.md).
+type imageManifest struct {
+	Config blobName
+	Layers []blobName
+}
+
+func (c *Carrier) manifest(digest string) (imageManifest, error) {
+	var m imageManifest
+	err := c.describe(digest, &m)
+	return m, err
+}
+
+// there is how many of an image's layers, from the lowest on, a host is known to have.
+func (c *Carrier) there(known *facts.Facts, m imageManifest) (int, error) {
+	if known == nil || known.Engine == nil {
+		return 0, nil
+	}
+	var config struct {
+		RootFS struct {
+			DiffIDs []string `json:"diff_ids"`
+		} `json:"rootfs"`
+	}
+	if _, here, _ := c.Bundle.Contents.Blob(m.Config.Digest); here {
+		if err := c.describe(m.Config.Digest, &config); err != nil {
+			return 0, err
+		}
+	}
+	return pack.Shared(known.Engine.Images, m.Config.Digest, config.RootFS.DiffIDs), nil
 }
 
 // describe reads a manifest or config of the bundle.
@@ -196,23 +211,4 @@ func fileSystem(all []facts.Filesystem, at string) (facts.Filesystem, bool) {
 		return facts.Filesystem{}, false
 	}
 	return slices.MaxFunc(found, func(a, b facts.Filesystem) int { return len(a.Mount) - len(b.Mount) }), true
-}
-
-// room asks whether what a host lacks fits there, in a run with a bundle.
-func (r *run) room(ctx context.Context, i int, steps []step.Spec, findings []agent.StepFinding) error {
-	if r.Carrier == nil {
-		return nil
-	}
-	host := r.hosts[i].Name
-	return r.Carrier.room(host, &r.facts[i].Facts, func() (facts.Facts, error) {
-		s := r.session(i)
-		if s == nil {
-			return facts.Facts{}, fmt.Errorf("host %s: %w", host, errNoSession)
-		}
-		reply, err := s.client.Facts(ctx, agent.FactsRequest{Full: true})
-		if err != nil {
-			return facts.Facts{}, fmt.Errorf("host %s: %w", host, err)
-		}
-		return reply.Facts, nil
-	}, steps, findings)
 }

@@ -171,7 +171,7 @@ func (w *Work) Inspect(ctx context.Context, host string, t *Target, steps []step
 			errs = append(errs, fmt.Errorf("host %s: %w", host, err))
 		}
 	}
-	return reply.Findings, errors.Join(append(errs, w.room(ctx, i, steps, reply.Findings))...)
+	return reply.Findings, errors.Join(append(errs, w.suits(ctx, i, steps, reply.Findings))...)
 }
 
 // Engine asks what a host's media engine does now.

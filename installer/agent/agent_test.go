@@ -109,6 +109,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodTxnConfirm: func() error { return c.TxnConfirm(ctx, TxnConfirmRequest{}) },
 		methodEngine:     func() error { _, err := c.Engine(ctx, wowza.Access{}); return err },
 		methodSolve:      func() error { _, err := c.Solve(ctx, apt.Question{}); return err },
+		methodProve:      func() error { _, err := c.Prove(ctx, ProveRequest{}); return err },
 		methodSupport:    func() error { return c.Support(ctx, support.Request{}, nil) },
 		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
 	}

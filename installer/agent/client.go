@@ -155,6 +155,11 @@ func (c *Client) Solve(ctx context.Context, q apt.Question) ([]string, error) {
 	return reply.Files, err
 }
 
+// Prove has the host's apt plan packages from the run's bundle alone; it has to be carried.
+func (c *Client) Prove(ctx context.Context, r ProveRequest) (ProveReply, error) {
+	return call[ProveReply](ctx, c, methodProve, r)
+}
+
 // Carry has the host's own programs reach this side's handler StreamCarried.
 func (c *Client) Carry(ctx context.Context, r CarryRequest) (CarryReply, error) {
 	return call[CarryReply](ctx, c, methodCarry, r)

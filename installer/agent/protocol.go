@@ -34,6 +34,7 @@ const (
 	methodEngine     = "engine"
 	methodCarry      = "carry"
 	methodSolve      = "apt.solve"
+	methodProve      = "apt.prove"
 	methodSupport    = "support"
 )
 
@@ -55,6 +56,7 @@ type Handlers struct {
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)
 	Solve      func(ctx context.Context, q apt.Question) (SolveReply, error)
+	Prove      func(ctx context.Context, r ProveRequest) (ProveReply, error)
 	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
@@ -74,6 +76,25 @@ type FactsRequest struct {
 // SolveReply has the files that the host's apt would fetch, as apt.Asker's.
 type SolveReply struct {
 	Files []string `json:"files"`
+}
+
+// ProveRequest asks what a plan's steps of packages would take from the run's bundle. Steps
+// has the plan's sources too.
+type ProveRequest struct {
+	Steps   []step.Spec       `json:"steps"`
+	Secrets map[string][]byte `json:"secrets,omitempty"`
+}
+
+// ProveReply has the packages' files that the host would take.
+type ProveReply struct {
+	Files []PackageFile `json:"files,omitempty"`
+}
+
+// PackageFile is one version of a package, and its file as the signed lists give it.
+type PackageFile struct {
+	Package string `json:"package"` // name:arch=version
+	SHA256  string `json:"sha256"`  // 64 hex digits
+	Size    int64  `json:"size"`    // bytes
 }
 
 // FactsReply is what the host has, and what it remembers.

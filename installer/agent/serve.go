@@ -81,6 +81,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodEngine:     answer(h.Engine),
 		methodSupport:    stream(m, lines(h.Support)),
 		methodSolve:      answer(h.Solve),
+		methodProve:      answer(h.Prove),
 		methodCancel:     cancelCall,
 	}
 }

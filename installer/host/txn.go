@@ -119,6 +119,16 @@ func (s *Side) solve(ctx context.Context, q apt.Question) (agent.SolveReply, err
 	return agent.SolveReply{Files: files}, err
 }
 
+// prove has this host's apt plan packages from the run's bundle alone.
+func (s *Side) prove(ctx context.Context, r agent.ProveRequest) (agent.ProveReply, error) {
+	files, err := step.ProveBundle(ctx, s.machine(r.Secrets), r.Steps)
+	var reply agent.ProveReply
+	for _, f := range files {
+		reply.Files = append(reply.Files, agent.PackageFile{Package: f.Key(), SHA256: f.Hash.SHA256, Size: f.Hash.Size})
+	}
+	return reply, err
+}
+
 // restart goes on with a transaction. One that has ended since the controller looked is
 // what the controller wanted: there is nothing left to do but to follow it.
 func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {

@@ -54,50 +54,65 @@ func carriedOptions() []string {
 		"-o", "Acquire::Check-Date=false", "-o", "Acquire::Check-Valid-Until=false", "-o", "APT::Sandbox::User=root"}
 }
 
-// useBundle has apt read the bundle that a secret tells of. In the apply half the secret is
-// gone, and apt works from the lists and files that it has by then.
+// useBundle has apt read the bundle that a secret tells of, by our own sources. In the apply
+// half the secret is gone, and apt works from the lists and files that it has by then.
 func (t *transaction) useBundle(secret string) error {
 	if secret == "" {
 		return nil
 	}
-	t.more = carriedOptions()
-	c, err := carried(t.h, secret)
+	c, err := t.reachBundle(secret)
 	if errors.Is(err, ErrSecretGone) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
+	sources, err := ownSources(t.h)
+	if err != nil {
+		return err
+	}
+	return t.carrySources(c, sources)
+}
+
+// reachBundle makes the folders that apt reads a bundle in, and gives it the login.
+func (t *transaction) reachBundle(secret string) (Carried, error) {
+	t.more = carriedOptions()
+	c, err := carried(t.h, secret)
+	if err != nil {
+		return Carried{}, err
+	}
 	for _, dir := range []string{carriedSources, carriedLists + "/partial", path.Dir(carriedLogin)} {
 		if err := os.MkdirAll(t.h.Path(dir), 0o755); err != nil {
-			return fmt.Errorf("having apt read the bundle: %w", err)
+			return Carried{}, fmt.Errorf("having apt read the bundle: %w", err)
 		}
 	}
 	login := fmt.Sprintf("machine http://%s/ login %s password %s\n", c.Address, c.User, c.Password)
-	if err := durable.WriteFile(t.h.Path(carriedLogin), []byte(login), 0o600); err != nil {
-		return err
-	}
-	return t.carrySources(c)
+	return c, durable.WriteFile(t.h.Path(carriedLogin), []byte(login), 0o600)
 }
 
-// carrySources writes our own sources again, with the bundle's address. What signs them
-// stays what it is.
-func (t *transaction) carrySources(c Carried) error {
-	files, err := filepath.Glob(t.h.Path(sourcesFolder) + "/*.sources")
+// ownSources are the contents of our own source files, by their names.
+func ownSources(h *Machine) (map[string][]byte, error) {
+	files, err := filepath.Glob(h.Path(sourcesFolder) + "/*.sources")
 	if err != nil {
-		return fmt.Errorf("having apt read the bundle: %w", err)
+		return nil, fmt.Errorf("having apt read the bundle: %w", err)
 	}
-	ours := map[string]bool{}
+	ours := map[string][]byte{}
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("having apt read the bundle: %w", err)
+			return nil, fmt.Errorf("having apt read the bundle: %w", err)
 		}
-		if !bytes.HasPrefix(content, []byte("# "+sourceComment)) {
-			continue
+		if bytes.HasPrefix(content, []byte("# "+sourceComment)) {
+			ours[filepath.Base(file)] = content
 		}
-		name := filepath.Base(file)
-		ours[name] = true
+	}
+	return ours, nil
+}
+
+// carrySources writes sources again, with the bundle's address. What signs them stays what
+// it is.
+func (t *transaction) carrySources(c Carried, sources map[string][]byte) error {
+	for name, content := range sources {
 		to := t.h.Path(path.Join(carriedSources, name))
 		want := carriedSource(content, c.Address, strings.TrimSuffix(name, ".sources"))
 		if was, err := readIfThere(to); err == nil && bytes.Equal(was, want) {
@@ -107,16 +122,16 @@ func (t *transaction) carrySources(c Carried) error {
 			return err
 		}
 	}
-	return t.dropOtherSources(ours)
+	return t.dropOtherSources(sources)
 }
 
-func (t *transaction) dropOtherSources(ours map[string]bool) error {
+func (t *transaction) dropOtherSources(ours map[string][]byte) error {
 	entries, err := os.ReadDir(t.h.Path(carriedSources))
 	if err != nil {
 		return fmt.Errorf("having apt read the bundle: %w", err)
 	}
 	for _, e := range entries {
-		if ours[e.Name()] {
+		if ours[e.Name()] != nil {
 			continue
 		}
 		if err := os.Remove(t.h.Path(path.Join(carriedSources, e.Name()))); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -56,7 +56,7 @@ func (i *imageStep) Inspect(ctx context.Context, h *Machine) (Finding, error) {
 	found, err := findImage(ctx, engine, i.Digests)
 	switch {
 	case errors.Is(err, errNoImage) || noEngine(err):
-		return Finding{Change: true, Diff: fmt.Sprintf("+ image %s (%d bytes)\n", i.reference(), i.Size), Disrupts: Nothing}, nil
+		return Finding{Change: true, Diff: fmt.Sprintf("+ image %s (%d bytes)\n", i.reference(), i.Size), Fetch: i.Size, Disrupts: Nothing}, nil
 	case err != nil:
 		return Finding{}, err
 	case !slices.Contains(found.RepoTags, i.tag()):

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -198,6 +199,9 @@ func (t *transaction) sources() (string, error) {
 	return out.String(), nil
 }
 
+// unmet is apt's line for a relation that does not hold (apt-private's ShowBroken).
+var unmet = regexp.MustCompile(`^\S+ : (Pre-Depends|Depends|Conflicts|Breaks): `)
+
 // aptError picks from apt's output the lines that say what is wrong.
 func aptError(doing, object string, out Output, err error) error {
 	var lines []string
@@ -205,7 +209,7 @@ func aptError(doing, object string, out Output, err error) error {
 		line = strings.TrimSpace(line)
 		if s, ok := parseStatusLine(line); ok && s.kind == "pmerror" {
 			line = s.text
-		} else if !strings.HasPrefix(line, "E: ") && !strings.HasPrefix(line, "dpkg: error") {
+		} else if !strings.HasPrefix(line, "E: ") && !strings.HasPrefix(line, "dpkg: error") && !unmet.MatchString(line) {
 			continue
 		}
 		lines = appendNew(lines, line)

@@ -103,6 +103,11 @@ func (p *packages) solve(ctx context.Context, t *transaction, state *dpkgState) 
 	if err := t.update(ctx); err != nil {
 		return nil, frozen{}, err
 	}
+	return p.planned(ctx, t, state)
+}
+
+// planned goes from the lists that are there to a judged plan.
+func (p *packages) planned(ctx context.Context, t *transaction, state *dpkgState) ([]change, frozen, error) {
 	changes, err := t.simulate(ctx, append(append([]string{"install"}, p.downgrade()...), p.asked(state)...))
 	if err != nil {
 		return nil, frozen{}, err

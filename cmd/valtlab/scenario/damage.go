@@ -39,6 +39,9 @@ func damage(ctx context.Context, e *Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), makerName)) }()
+	if err := e.forgetImages(ctx, hosts); err != nil {
+		return err
+	}
 	before, err := e.fingerprints(ctx, hosts...)
 	if err != nil {
 		return err

@@ -33,6 +33,9 @@ func delta(ctx context.Context, e *Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), makerName)) }()
+	if err := e.forgetImages(ctx, hosts); err != nil {
+		return err
+	}
 	name, err := e.makeBundle(ctx, releases.Small)
 	if err != nil {
 		return err
@@ -45,6 +48,9 @@ func delta(ctx context.Context, e *Env) (err error) {
 		return err
 	}
 	if err := e.nothingThere(ctx, hosts, c); err != nil {
+		return err
+	}
+	if err := e.notForOthers(ctx, name); err != nil {
 		return err
 	}
 	if err := e.withoutApt(ctx, hosts[0], c); err != nil {
@@ -278,6 +284,54 @@ func (e *Env) nothingThere(ctx context.Context, hosts []string, c *carriedList) 
 		}
 	}
 	return nil
+}
+
+// forgetImages removes the images of releases that ran before: what a host has is left out.
+func (e *Env) forgetImages(ctx context.Context, hosts []string) error {
+	for _, host := range hosts {
+		if _, err := e.Lab.Output(ctx, host, "docker", "image", "prune", "--all", "--force"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notForOthers wants a server that the bundle was not made for to be refused, with what it
+// lacks, before anything is changed there: the bare one of the maker in a media server's place.
+func (e *Env) notForOthers(ctx context.Context, name string) error {
+	media, err := e.mediaHosts()
+	if err != nil {
+		return err
+	}
+	bare, err := e.Lab.Host(makerName)
+	if err != nil {
+		return err
+	}
+	other, err := e.deriveSite("other", func(s map[string]any) {
+		withHost(s, media[0].Name, map[string]any{"address": bare.Address.String()})
+	})
+	if err != nil {
+		return err
+	}
+	before, err := e.fingerprints(ctx, makerName)
+	if err != nil {
+		return err
+	}
+	said, err := e.Expect(ctx, 3, "install", "--site", other, "--yes", "--bundle", name, "--host", media[0].Name)
+	if err != nil {
+		return err
+	}
+	for _, part := range []string{media[0].Name + ": it lacks package ", "image docker.ipivs.com/valt/engine", "--have facts.json"} {
+		if !strings.Contains(said.Stderr, part) {
+			return fmt.Errorf("a server that the bundle was not made for is refused without %q: %s", part, said.Stderr)
+		}
+	}
+	e.Measure("another server", "refused for what the bundle lacks of it")
+	after, err := e.fingerprints(ctx, makerName)
+	if err != nil {
+		return err
+	}
+	return same(before, after)
 }
 
 // sentOnce updates the site from the bundle and wants every layer and package to be sent

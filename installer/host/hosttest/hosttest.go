@@ -39,6 +39,10 @@ type Host struct {
 	Looks map[string]func(params string) string
 	// Engine is what the media engine does; nil: it is asked for real.
 	Engine func() (wowza.State, error)
+	// Takes is what the host's apt would take from a bundle; nil: nothing.
+	Takes func(agent.ProveRequest) ([]agent.PackageFile, error)
+	// Fetches is how many bytes a step would fetch, by kind.
+	Fetches map[string]int64
 	// Reaches answers what the host asks the network; nil: it cannot ask.
 	Reaches func(probe.Spec) probe.Verdict
 
@@ -220,6 +224,7 @@ func (h *Host) handlers() agent.Handlers {
 		},
 		Lease:      real.Lease,
 		Solve:      real.Solve,
+		Prove:      h.prove,
 		TxnConfirm: real.TxnConfirm,
 		Engine:     real.Engine,
 		Support:    real.Support,
@@ -244,6 +249,15 @@ func (h *Host) handlers() agent.Handlers {
 			return err
 		},
 	}
+}
+
+func (h *Host) prove(_ context.Context, r agent.ProveRequest) (agent.ProveReply, error) {
+	h.called("prove")
+	if h.Takes == nil {
+		return agent.ProveReply{}, nil
+	}
+	files, err := h.Takes(r)
+	return agent.ProveReply{Files: files}, err
 }
 
 func (h *Host) probe() func(context.Context, probe.Request, func(probe.Outcome) error) error {
@@ -352,7 +366,7 @@ func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) 
 	if disrupts == "" {
 		disrupts = step.Nothing
 	}
-	return step.Finding{Change: true, Diff: "+ " + s.kind + "\n", Disrupts: disrupts}, nil
+	return step.Finding{Change: true, Diff: "+ " + s.kind + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
 }
 
 func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {

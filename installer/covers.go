@@ -1,0 +1,139 @@
+package installer
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// suits asks, in a run with a bundle and before anything is changed, whether the bundle has all
+// that a host will take, and whether the host has the space for it.
+func (r *run) suits(ctx context.Context, i int, steps []step.Spec, findings []agent.StepFinding) error {
+	if r.Carrier == nil {
+		return nil
+	}
+	host := r.hosts[i].Name
+	s := r.session(i)
+	if s == nil {
+		return fmt.Errorf("host %s: %w", host, errNoSession)
+	}
+	full := sync.OnceValues(func() (facts.Facts, error) {
+		reply, err := s.client.Facts(ctx, agent.FactsRequest{Full: true})
+		if err != nil {
+			return facts.Facts{}, fmt.Errorf("host %s: %w", host, err)
+		}
+		return reply.Facts, nil
+	})
+	debs, err := r.lacksDebs(ctx, s, host, steps, findings)
+	if err != nil {
+		return err
+	}
+	layers, err := r.Carrier.lacksImages(full, steps, findings)
+	if err != nil {
+		return err
+	}
+	if missing := append(debs, layers...); len(missing) > 0 {
+		return &problem.Error{Kind: problem.Check, Doing: "checking that the bundle has what is needed by host", Object: host,
+			Err: fmt.Errorf("it lacks %s", strings.Join(missing, ", ")),
+			Fix: "make one for this server too: valtctl facts --full -o json >facts.json, then valtctl bundle create --have facts.json; or one without --have. Nothing was changed"}
+	}
+	return r.Carrier.room(host, &r.facts[i].Facts, full, steps, findings)
+}
+
+// fetches says whether a step will take something in this run: what an installation defers,
+// since it would interrupt something, and what an update has fetched before, takes nothing.
+func fetches(s step.Spec, f agent.StepFinding) bool {
+	return f.Finding.Change && s.Half == step.Fetch && !interrupts(f.Finding.Disrupts)
+}
+
+// lacksDebs has the host's own apt plan its packages from the bundle alone, and names those
+// that the bundle has not.
+func (r *run) lacksDebs(ctx context.Context, s *session, host string, steps []step.Spec, findings []agent.StepFinding) ([]string, error) {
+	var ask []step.Spec
+	packages := false
+	for n, spec := range steps {
+		switch spec.Kind {
+		case step.AptSourceKind().Name:
+			ask = append(ask, spec)
+		case step.PackagesKind().Name, step.DownloadKind().Name:
+			if fetches(spec, findings[n]) {
+				ask, packages = append(ask, spec), true
+			}
+		}
+	}
+	if !packages {
+		return nil, nil
+	}
+	reply, err := s.client.Prove(ctx, agent.ProveRequest{Steps: ask, Secrets: r.secrets(host)})
+	if err != nil {
+		return nil, fmt.Errorf("host %s: %w", host, err)
+	}
+	var missing []string
+	for _, f := range reply.Files {
+		if _, here, _ := r.Carrier.Bundle.Contents.Blob("sha256:" + f.SHA256); !here {
+			missing = append(missing, "package "+f.Package)
+		}
+	}
+	return missing, nil
+}
+
+// lacksImages names the images that are neither in the bundle nor, in parts, on the host.
+func (c *Carrier) lacksImages(full func() (facts.Facts, error), steps []step.Spec, findings []agent.StepFinding) ([]string, error) {
+	var missing []string
+	for n, spec := range steps {
+		if spec.Kind != step.ImageKind().Name || !fetches(spec, findings[n]) || findings[n].Finding.Fetch == 0 {
+			continue
+		}
+		var p step.ImageParams
+		if err := json.Unmarshal(spec.Params, &p); err != nil {
+			return nil, fmt.Errorf("reading what step %s takes: %w", spec.ID, err)
+		}
+		n, err := c.lacksLayers(full, p.Digests)
+		if err != nil {
+			return nil, err
+		}
+		if n > 0 {
+			missing = append(missing, fmt.Sprintf("image %s (%d of its blobs)", p.Repository, n))
+		}
+	}
+	return missing, nil
+}
+
+// lacksLayers counts the blobs of an image that neither bundle nor host have. What the host
+// has is asked only where the bundle is not enough.
+func (c *Carrier) lacksLayers(full func() (facts.Facts, error), image step.ImageDigests) (int, error) {
+	if _, here, _ := c.Bundle.Contents.Blob(image.Manifest); !here {
+		return 1, nil
+	}
+	m, err := c.manifest(image.Manifest)
+	if err != nil {
+		return 0, err
+	}
+	if _, here, _ := c.Bundle.Contents.Blob(m.Config.Digest); !here {
+		return 1, nil
+	}
+	lack := func(layers []blobName) (n int) {
+		for _, l := range layers {
+			if _, here, _ := c.Bundle.Contents.Blob(l.Digest); !here {
+				n++
+			}
+		}
+		return n
+	}
+	if lack(m.Layers) == 0 {
+		return 0, nil
+	}
+	known, err := full()
+	if err != nil {
+		return 0, err
+	}
+	there, err := c.there(&known, m)
+	return lack(m.Layers[min(there, len(m.Layers)):]), err
+}
