@@ -139,6 +139,16 @@ func (c *Carrier) begin(ctx context.Context, host string, client *agent.Client) 
 	return nil
 }
 
+// port is where a host's programs reach the bundle; 0 where there is none.
+func (c *Carrier) port(host string) int {
+	if c == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.ports[host]
+}
+
 // secret is what a host's steps are told.
 func (c *Carrier) secret(host string) []byte {
 	c.mu.Lock()

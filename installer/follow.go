@@ -113,6 +113,7 @@ type following struct {
 	next   int64 // the journal record to go on from
 	titles map[string]titled
 	lost   bool
+	port   int    // where the transaction was told that the bundle answers; 0: as it was begun
 	proved string // the last confirmation that was asked for
 	// judge is asked whether a host that has switched serves; nil: nobody says.
 	judge    Judge
@@ -212,10 +213,19 @@ func (f *following) redial(ctx context.Context) error {
 		return ctx.Err()
 	case <-time.After(redialEvery):
 	}
-	if s, err := f.Connect.carrying(ctx, f.hosts[f.host], Silent{}, f.Carrier); err == nil {
-		f.setSession(f.host, s)
-		f.lost = false
-		f.tell(Event{Kind: EventNote, Text: "connected again"})
+	s, err := f.Connect.carrying(ctx, f.hosts[f.host], Silent{}, f.Carrier)
+	if err != nil {
+		return nil
+	}
+	f.setSession(f.host, s)
+	f.lost = false
+	f.tell(Event{Kind: EventNote, Text: "connected again"})
+	if port := f.Carrier.port(f.hosts[f.host].Name); port != f.port { // the bundle answers at another place now
+		if err := f.restart(ctx, f.host, f.id); saidByHost(err) {
+			return err
+		} else if err == nil {
+			f.port = port
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package installer_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,46 @@ func TestWhoLeavesIsToldThatTheHostGoesOnAndResumeFollowsIt(t *testing.T) {
 		if all := h.Transactions(); len(all) != 1 || all[0].State != txn.StateDone {
 			t.Errorf("%s: %+v", name, all)
 		}
+	}
+}
+
+// TestResumeTellsARunningHostWhereItsBundleIs: the controller that it began with is gone, and
+// what it has not fetched yet comes from the one that resumes.
+func TestResumeTellsARunningHostWhereItsBundleIs(t *testing.T) {
+	p := newPractice(t)
+	c := p.bundled()
+	first, second := c.open(t), c.open(t)
+	release := p.held("media1")
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	p.onEach = func(e installer.Event) {
+		if e.Host == "media1" && e.Kind == installer.EventStep {
+			leave()
+		}
+	}
+	o := p.options()
+	o.Carrier = first
+	if _, err := installer.Install(ctx, o); problem.KindOf(err) != problem.Interrupted {
+		t.Fatal(err)
+	}
+	began := string(p.hosts["media1"].Secrets()["bundle"])
+	_ = first.Close()
+	p.onEach = func(e installer.Event) {
+		if e.Kind == installer.EventProgress || e.Kind == installer.EventStep {
+			release()
+		}
+	}
+	p.resume(from(second))
+	for name, h := range p.hosts {
+		if all := h.Transactions(); len(all) != 1 || all[0].State != txn.StateDone {
+			t.Errorf("%s: %+v", name, all)
+		}
+	}
+	if now := string(p.hosts["media1"].Secrets()["bundle"]); began == "" || now == began {
+		t.Errorf("it was told %q, then %q", began, now)
+	}
+	if calls := p.hosts["media1"].Calls(); !slices.Contains(calls, "restart") {
+		t.Errorf("media1 was called for %q", calls)
 	}
 }
 

@@ -137,7 +137,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if r.DryRun {
 		return newest.Release, nil
 	}
-	if newest.State != txn.StateRunning {
+	if newest.State != txn.StateRunning || r.Carrier != nil { // a bundle answers at another place now
 		if err := r.restart(ctx, i, newest.ID); err != nil {
 			return newest.Release, err
 		}

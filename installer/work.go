@@ -304,7 +304,8 @@ func (w *Work) Adopt(ctx context.Context, u Unfinished, judge Judge) (Done, erro
 	if err != nil {
 		return Done{}, err
 	}
-	if u.State == txn.StateWaiting || u.State == txn.StateInterrupted {
+	brings := u.State == txn.StateRunning && w.Carrier != nil // the bundle answers at another place now
+	if brings || u.State == txn.StateWaiting || u.State == txn.StateInterrupted {
 		if err := w.restart(ctx, i, u.ID); err != nil {
 			return Done{}, err
 		}

@@ -38,11 +38,14 @@ func ImageKind() Kind {
 		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
 			return nil, fmt.Errorf("checking image %q: a repository, a manifest and a config digest are needed", p.Name)
 		}
-		return &imageStep{p}, nil
+		return &imageStep{p, patience}, nil
 	})
 }
 
-type imageStep struct{ ImageParams }
+type imageStep struct {
+	ImageParams
+	patience time.Duration // with a bundle that does not answer
+}
 
 // reference is what is pulled: the manifest of one platform, which no registry can answer
 // with another platform's image.
@@ -103,12 +106,9 @@ func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client
 	if err := i.checkSpace(ctx, h, engine); err != nil {
 		return err
 	}
-	from, auth, err := i.source(h)
-	if err != nil {
-		return err
-	}
+	var err error
 	for attempt := 1; ; attempt++ {
-		err = i.pull(ctx, h, engine, from, auth)
+		err = i.pull(ctx, h, engine)
 		if err == nil || attempt == pullAttempts || !worthRetrying(err) {
 			break
 		}
@@ -141,23 +141,29 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// source is what is pulled, and the login for it: from the repository, or from the bundle
-// that the agent carries, which Docker reaches without TLS since it is on loopback.
-func (i *imageStep) source(h *Machine) (reference, auth string, err error) {
+// pull has the engine pull once: from the repository, or from the bundle that the agent
+// carries, which Docker reaches without TLS since it is on loopback.
+func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client) error {
 	if i.Bundle == "" {
-		auth, err = i.auth(h)
-		return i.reference(), auth, err
+		auth, err := i.auth(h)
+		if err != nil {
+			return err
+		}
+		return i.pullFrom(ctx, h, engine, i.reference(), auth)
 	}
-	c, err := carried(h, i.Bundle)
+	from, err := serveSteady(func() (Carried, error) { return carried(h, i.Bundle) }, func() {
+		h.Report(Progress{Text: i.Name + " waits for the bundle; if the controller is gone: valtctl resume --bundle FILE", Total: i.Size})
+	}, i.patience)
 	if err != nil {
-		return "", "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+		return err
+	}
+	defer from.Close()
+	auth, err := registry.EncodeAuthConfig(registry.AuthConfig{Username: steadyUser, Password: from.Password, ServerAddress: from.Address})
+	if err != nil {
+		return fmt.Errorf("writing the login of the bundle: %w", err)
 	}
 	_, name, _ := strings.Cut(i.Repository, "/")
-	auth, err = registry.EncodeAuthConfig(registry.AuthConfig{Username: c.User, Password: c.Password, ServerAddress: c.Address})
-	if err != nil {
-		return "", "", fmt.Errorf("pulling %s: %w", i.reference(), err)
-	}
-	return c.Address + "/" + name + "@" + i.Digests.Manifest, auth, nil
+	return i.pullFrom(ctx, h, engine, from.Address+"/"+name+"@"+i.Digests.Manifest, auth)
 }
 
 // auth is the login as the engine's API wants it: base64 of JSON in a header.
@@ -167,13 +173,13 @@ func (i *imageStep) auth(h *Machine) (string, error) {
 	}
 	password, err := h.Secret(i.PasswordSecret)
 	if err != nil {
-		return "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+		return "", err
 	}
 	auth, err := registry.EncodeAuthConfig(registry.AuthConfig{
 		Username: i.Username, Password: strings.TrimRight(string(password), "\r\n"), ServerAddress: registryHost(i.Repository),
 	})
 	if err != nil {
-		return "", fmt.Errorf("pulling %s: %w", i.reference(), err)
+		return "", fmt.Errorf("writing the login of the registry: %w", err)
 	}
 	return auth, nil
 }
@@ -184,8 +190,8 @@ func registryHost(repository string) string {
 	return host
 }
 
-// pull asks the engine for the image and follows it to the end.
-func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client, from, auth string) error {
+// pullFrom asks the engine for the image and follows it to the end.
+func (i *imageStep) pullFrom(ctx context.Context, h *Machine, engine *client.Client, from, auth string) error {
 	stream, err := engine.ImagePull(ctx, from, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
 		return fmt.Errorf("asking the engine: %w", err)

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"errors"
 	"strings"
 
 	"ipivs.com/valtctl/repos/problem"
@@ -20,7 +21,7 @@ func pullHints() []pullHint {
 			"the registry does not have this image; a mirror must be synchronised first, otherwise tell the vendor"},
 		{[]string{"no such host", "server misbehaving", "name resolution"},
 			"the name does not resolve on this host; check network.dns and `valtctl check network`"},
-		{[]string{"no space left on device"},
+		{[]string{noSpace},
 			"free space on the engine's file system (docker info: Docker Root Dir), then run the command again"},
 		{[]string{"proxyconnect"},
 			"the proxy does not answer; check network.proxy in the site file"},
@@ -29,6 +30,8 @@ func pullHints() []pullHint {
 	}
 }
 
+const noSpace = "no space left on device"
+
 type pullHint struct {
 	words []string
 	fix   string
@@ -36,7 +39,15 @@ type pullHint struct {
 
 // explain makes the engine's refusal a problem with a way out.
 func (i *imageStep) explain(err error) error {
+	var known *problem.Error
+	if errors.As(err, &known) {
+		return err
+	}
 	made := &problem.Error{Kind: problem.Failed, Doing: "pulling", Object: i.reference(), Err: err}
+	if i.Bundle != "" && !strings.Contains(err.Error(), noSpace) {
+		made.Fix = "the controller carries the bundle here; run: valtctl resume --bundle FILE"
+		return made
+	}
 	for _, hint := range pullHints() {
 		if containsAny(err.Error(), hint.words) {
 			made.Fix = hint.fix

@@ -208,7 +208,7 @@ func anotherConfig(p *ImageParams) { p.Digests.Config = "sha256:" + strings.Repe
 
 // Some words of the engine need an outside name or a full disk to come by.
 func TestImageErrorsOfTheEngineAreUnderstood(t *testing.T) {
-	s := &imageStep{ImageParams{Repository: "docker.ipivs.com/valt/web", Digests: ImageDigests{Manifest: "sha256:m"}}}
+	s := &imageStep{ImageParams: ImageParams{Repository: "docker.ipivs.com/valt/web", Digests: ImageDigests{Manifest: "sha256:m"}}}
 	for text, want := range map[string]string{
 		"dial tcp: lookup docker.ipivs.com on 10.0.0.53:53: no such host":                 "network.dns",
 		"write /var/lib/docker/tmp/x: no space left on device":                            "free space",
@@ -246,7 +246,7 @@ func TestPullProgressAddsUpTheLayers(t *testing.T) {
 {"id":"c","status":"Already exists"}
 `
 	var done []int64
-	s := &imageStep{ImageParams{Name: "web", Size: 150}}
+	s := &imageStep{ImageParams: ImageParams{Name: "web", Size: 150}}
 	if err := s.follow(strings.NewReader(stream), func(p Progress) { done = append(done, p.Done) }); err != nil {
 		t.Fatal(err)
 	}

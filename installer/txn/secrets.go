@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +37,26 @@ func (s *Store) keepSecrets(id string, secrets map[string][]byte) error {
 		}
 		if err := writeWhole(s.secretFile(id, name), content, 0o600); err != nil {
 			return fmt.Errorf("keeping the secret %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// renewSecrets replaces what a running transaction has of its secrets. It adds none: what
+// is not there any more is not needed any more.
+func (s *Store) renewSecrets(id string, r Request, secrets map[string][]byte) error {
+	for _, name := range r.Secrets {
+		content, given := secrets[name]
+		file := s.secretFile(id, name)
+		was, err := os.ReadFile(file)
+		if errors.Is(err, fs.ErrNotExist) || err == nil && (!given || bytes.Equal(was, content)) {
+			continue
+		}
+		if err == nil {
+			err = writeWhole(file, content, 0o600)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has just been forgotten
+			return fmt.Errorf("renewing the secret %s: %w", name, err)
 		}
 	}
 	return nil

@@ -130,7 +130,8 @@ var ErrOver = errors.New("it is over")
 
 // Restart gives an unfinished transaction what it needs to go on; Launcher.Start runs it
 // then. Its fetch half needs every secret again, its apply half none. A transaction that
-// runs already is left alone, which is no error: following it is all there is to do.
+// runs already goes on as it does, with the secrets of now in place of those that it has: a
+// bundle answers elsewhere when another controller brings it.
 func (s *Store) Restart(id string, secrets map[string][]byte) error {
 	r, err := s.request(id)
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *Store) Restart(id string, secrets map[string][]byte) error {
 	}
 	w, records, torn, err := journal.Open(s.journalFile(id), s.now)
 	if problem.KindOf(err) == problem.Locked {
-		return nil
+		return s.renewSecrets(id, r, secrets)
 	}
 	if err != nil {
 		return fmt.Errorf("resuming transaction %s: %w", id, err)

@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -132,6 +133,37 @@ func TestAWaitingTransactionTakesItsSecretsAgain(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 	h.same(installed())
+}
+
+// TestARunningTransactionGetsTheSecretsOfNow: of those that it still has, and no others.
+func TestARunningTransactionGetsTheSecretsOfNow(t *testing.T) {
+	h := newHost(t)
+	request, secrets := install(t)
+	id := h.create(request, secrets)
+	renew := func(key string) func() {
+		return func() {
+			if err := h.store().Restart(id, map[string][]byte{"licence": []byte(key), "other": []byte("x")}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	h.during["packages"], h.during["container"] = renew("KEY-5678"), func() {
+		renew("KEY-9999")()
+		for _, name := range []string{"licence", "other"} {
+			if _, err := h.store().secret(id, name); !errors.Is(err, step.ErrSecretGone) {
+				t.Errorf("%s is there after the fetch half: %v", name, err)
+			}
+		}
+	}
+	if result := h.finish(id); !result.Complete() {
+		t.Errorf("%+v", result)
+	}
+	if got := h.state["licence"]; got != "KEY-5678" {
+		t.Errorf("it used %q", got)
+	}
+	if n := len(h.records(id)); n != 2+1+2*4 { // begin and end, the halves' border, two a step
+		t.Errorf("%d records", n)
+	}
 }
 
 func TestRestartLeavesARunningTransactionAlone(t *testing.T) {

@@ -84,7 +84,7 @@ func assemble(roots debian, p programs, versions []string) (*Set, error) {
 		for _, r := range recipes(version) {
 			layers := []v1.Layer{engine}
 			if r.name != "engine" {
-				layers = []v1.Layer{roots[all], roots[r.name], entry}
+				layers = []v1.Layer{roots[all], entry, roots[r.name]} // what all have comes first, so that it comes once
 			}
 			image, err := r.image(layers)
 			if err != nil {
