@@ -42,7 +42,9 @@ func (s *scan) shapes() {
 		case 'B', 'b':
 			s.scheme(i)
 		case 'E':
-			s.whole(i, reEngineLicence, "licence-key")
+			if i+1 < len(s.text) && s.text[i+1] >= 'A' && s.text[i+1] <= 'Z' {
+				s.whole(i, reEngineLicence, "licence-key")
+			}
 		case 'I', 'i':
 			s.identified(i)
 		}
@@ -177,7 +179,7 @@ func (s *scan) escapedLogin(i int) {
 
 // scheme is a header's credentials without the header.
 func (s *scan) scheme(i int) {
-	if i > 0 && wordByte(s.text[i-1]) {
+	if i > 0 && wordByte(s.text[i-1]) || i+1 == len(s.text) || s.text[i+1]|0x20 != 'a' && s.text[i+1]|0x20 != 'e' {
 		return
 	}
 	lead := reScheme.Find(s.text[i:min(len(s.text), i+32)])
@@ -196,6 +198,9 @@ func (s *scan) scheme(i int) {
 
 // identified is a password in SQL.
 func (s *scan) identified(i int) {
+	if i+2 >= len(s.text) || s.text[i+1]|0x20 != 'd' || s.text[i+2]|0x20 != 'e' {
+		return
+	}
 	if lead := reIdentified.Find(s.text[i:min(len(s.text), i+128)]); lead != nil {
 		s.value(i, i+len(lead), plainField, "password")
 	}
