@@ -121,6 +121,7 @@ func from(c *installer.Carrier) func(*installer.Options) {
 }
 
 func TestABundleInstallsWithoutTheRepositoryLongAfter(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	carrier := p.bundled().open(t)
 	p.repo.Close()
@@ -144,6 +145,7 @@ func TestABundleInstallsWithoutTheRepositoryLongAfter(t *testing.T) {
 // TestABundleOlderThanAHostHasSeenIsRefused: a bundle is no way to have a host forget what
 // the vendor has published since, such as that a key was stolen.
 func TestABundleOlderThanAHostHasSeenIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	old := p.bundled().open(t)
 	p.repo.Pass(time.Hour)
@@ -160,6 +162,7 @@ func TestABundleOlderThanAHostHasSeenIsRefused(t *testing.T) {
 }
 
 func TestABundleOfAnotherVendorIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	_, err := p.try(from(newPractice(t).bundled().open(t)))
 	if problem.KindOf(err) != problem.Trust {
@@ -197,6 +200,7 @@ func measured(t *testing.T, p *practice, c *carried) {
 
 // TestAHostWithoutTheSpaceIsRefusedBeforeAnyChange, and only for what it really lacks.
 func TestAHostWithoutTheSpaceIsRefusedBeforeAnyChange(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	c := &carried{contents: &bundle.Contents{Release: "6.4.3", Made: p.repo.Now(), Maker: "pat@laptop"}, blobs: map[string][]byte{}}
 	measured(t, p, c)
@@ -222,6 +226,7 @@ func TestAHostWithoutTheSpaceIsRefusedBeforeAnyChange(t *testing.T) {
 }
 
 func TestWhatAHostHasNeedsNoSpace(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	c := &carried{contents: &bundle.Contents{Release: "6.4.3", Made: p.repo.Now(), Maker: "pat@laptop"}, blobs: map[string][]byte{}}
 	measured(t, p, c)
@@ -240,6 +245,7 @@ func TestWhatAHostHasNeedsNoSpace(t *testing.T) {
 }
 
 func TestWhereNothingTellsOfSpaceNothingIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	c := &carried{contents: &bundle.Contents{Release: "6.4.3", Made: p.repo.Now(), Maker: "pat@laptop"}, blobs: map[string][]byte{}}
 	measured(t, p, c)
@@ -249,6 +255,7 @@ func TestWhereNothingTellsOfSpaceNothingIsRefused(t *testing.T) {
 }
 
 func TestAHostsAptIsAskedOverItsConnection(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	h, _ := p.options().Site.Host("app1")
 	ask, end, err := p.options().Connect.Asking(t.Context(), h, p)
@@ -268,6 +275,7 @@ func TestAHostsAptIsAskedOverItsConnection(t *testing.T) {
 // TestNoMoreHostsFetchAtATimeThanAllowed: with a limit of one, the second host is not begun
 // before the first has ended.
 func TestNoMoreHostsFetchAtATimeThanAllowed(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	var busy, begun atomic.Int32
 	p.onEach = func(e installer.Event) {

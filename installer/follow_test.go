@@ -23,6 +23,7 @@ func (p *practice) held(name string) (release func()) {
 }
 
 func TestALostConnectionIsDialledAgainAndReplaysNothing(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	release := p.held("media1")
 	cut := sync.OnceFunc(p.hosts["media1"].Cut)
@@ -63,6 +64,7 @@ func TestALostConnectionIsDialledAgainAndReplaysNothing(t *testing.T) {
 }
 
 func TestWhoLeavesIsToldThatTheHostGoesOnAndResumeFollowsIt(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	release := p.held("media1")
 	o := p.options()
@@ -172,8 +174,10 @@ func (p *practice) begun(name string) {
 }
 
 func TestResumeGoesOnWithWhatWasCutOff(t *testing.T) {
+	t.Parallel()
 	for name, reboot := range map[string]bool{"nothing runs it": false, "its secrets are gone": true} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newPractice(t)
 			p.begun("media1")
 			if reboot {
@@ -198,6 +202,7 @@ func TestResumeGoesOnWithWhatWasCutOff(t *testing.T) {
 }
 
 func TestResumeFinishesTheSameReleaseAlsoWhereNothingHadBegun(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.edit("version: 6.4.2", "version: 6.4.1")
 	p.install(func(o *installer.Options) { o.Hosts = []string{"app1"} })
@@ -209,6 +214,7 @@ func TestResumeFinishesTheSameReleaseAlsoWhereNothingHadBegun(t *testing.T) {
 }
 
 func TestResumeNeedsNoRepositoryForWhatWasVerifiedBefore(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.begun("media1")
 	p.repo.Close()
@@ -218,6 +224,7 @@ func TestResumeNeedsNoRepositoryForWhatWasVerifiedBefore(t *testing.T) {
 }
 
 func TestADryResumeOnlyTells(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.begun("media1")
 	p.resume(func(o *installer.Options) { o.DryRun = true })

@@ -16,6 +16,7 @@ import (
 )
 
 func TestInstallChangesEveryHostOnceAndThenNothing(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	first := p.install()
 	for _, h := range first.Hosts {
@@ -43,6 +44,7 @@ func TestInstallChangesEveryHostOnceAndThenNothing(t *testing.T) {
 }
 
 func TestAHostIsGivenOnlyItsOwnSecrets(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.install()
 	if got := p.hosts["app1"].Secrets(); len(got) != 1 || string(got["registry-password"]) != "registry-secret" {
@@ -54,6 +56,7 @@ func TestAHostIsGivenOnlyItsOwnSecrets(t *testing.T) {
 }
 
 func TestADryRunShowsDiffsAndBeginsNothing(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	result := p.install(func(o *installer.Options) { o.DryRun = true })
 	for _, h := range result.Hosts {
@@ -66,6 +69,7 @@ func TestADryRunShowsDiffsAndBeginsNothing(t *testing.T) {
 }
 
 func TestWhatOneHostRefusesStopsTheRunBeforeAnyChange(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(*practice)
 		want  string // in the error
@@ -82,6 +86,7 @@ func TestWhatOneHostRefusesStopsTheRunBeforeAnyChange(t *testing.T) {
 		}, `it belongs to the site "elsewhere"`, problem.Check, []string{"facts"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := newPractice(t)
 			c.spoil(p)
 			_, err := p.try()
@@ -95,6 +100,7 @@ func TestWhatOneHostRefusesStopsTheRunBeforeAnyChange(t *testing.T) {
 }
 
 func TestEveryHostThatCannotBeReachedIsNamed(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	for name := range p.hosts {
 		p.down[name] = &problem.Error{Doing: "connecting to host", Object: name, Err: errNo}
@@ -106,6 +112,7 @@ func TestEveryHostThatCannotBeReachedIsNamed(t *testing.T) {
 }
 
 func TestWhoSaysNoChangesNothing(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	asked := 0
 	_, err := p.try(func(o *installer.Options) {
@@ -124,6 +131,7 @@ func TestWhoSaysNoChangesNothing(t *testing.T) {
 }
 
 func TestOnlyTheHostsNamedAreTouched(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	result := p.install(func(o *installer.Options) { o.Hosts = []string{"media1"} })
 	if len(result.Hosts) != 1 || result.Hosts[0].Host != "media1" || p.hosts["app1"].Changes() != 0 {
@@ -138,6 +146,7 @@ func TestOnlyTheHostsNamedAreTouched(t *testing.T) {
 }
 
 func TestWhatWouldInterruptIsLeftAndNamed(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.hosts["media1"].Disrupts["container"] = step.Container
 	result := p.install()
@@ -151,6 +160,7 @@ func TestWhatWouldInterruptIsLeftAndNamed(t *testing.T) {
 }
 
 func TestAFailedStepNamesItsHostAndTheOtherHostIsFinished(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.hosts["media1"].Fails["licence"] = &problem.Error{Doing: "writing", Object: "the licence", Err: errNo, Fix: "look at the disk"}
 	result, err := p.try()
@@ -168,6 +178,7 @@ func TestAFailedStepNamesItsHostAndTheOtherHostIsFinished(t *testing.T) {
 }
 
 func TestARepositoryOlderThanAHostHasSeenIsRefused(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	old := map[string][]byte{}
 	for _, name := range []string{"metadata/timestamp.json"} {
@@ -188,6 +199,7 @@ func TestARepositoryOlderThanAHostHasSeenIsRefused(t *testing.T) {
 }
 
 func TestTheInstalledReleaseIsNotChangedByInstall(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.install()
 	p.edit("version: 6.4.2", "version: 6.4.1")

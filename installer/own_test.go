@@ -43,6 +43,7 @@ func ofMedia(release string) facts.Facts {
 }
 
 func TestAHostPlansFromItsCopyWhatItsControllerPlans(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.install()
 	folder, c := p.keep("media1")
@@ -84,6 +85,7 @@ func TestAHostPlansFromItsCopyWhatItsControllerPlans(t *testing.T) {
 }
 
 func TestAHostTakesOnlyWhatItHasVerified(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	folder, _ := p.keep("media1")
 	open := func(is facts.Facts) (*installer.Own, error) {
@@ -113,6 +115,7 @@ func TestAHostTakesOnlyWhatItHasVerified(t *testing.T) {
 }
 
 func TestTheCopyOfTheHostThatRunsItReachesTheOthers(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	folder, c := p.keep("")
 	for _, want := range []string{"identity: " + facts.ScheduleKey, "user: valt", "known_hosts: " + folder + "/known_hosts"} {

@@ -73,6 +73,7 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 }
 
 func TestAHostThatIsAwayDoesNotHideTheOthers(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.install()
 	p.down["media1"] = errNo
@@ -87,6 +88,7 @@ func TestAHostThatIsAwayDoesNotHideTheOthers(t *testing.T) {
 }
 
 func TestHistoryHasEveryHostsTransactionsNewestFirst(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.hosts["media1"].Fails["licence"] = errNo
 	if _, err := p.try(); err == nil {
@@ -109,6 +111,7 @@ func TestHistoryHasEveryHostsTransactionsNewestFirst(t *testing.T) {
 }
 
 func TestLogsOfEveryHostGoWhereTheyBelong(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	var mu sync.Mutex
 	logs := map[string]*bytes.Buffer{}

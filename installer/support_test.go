@@ -71,6 +71,7 @@ func untar(t *testing.T, file string) map[string]string {
 }
 
 func TestSupportHasTheJournalsOfWhatWasDoneAndNoSecret(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.write("id", []byte("-----BEGIN OPENSSH PRIVATE KEY-----\nthis-line-is-of-the-key-alone\n-----END OPENSSH PRIVATE KEY-----\n"))
 	p.edit("clients:", "ssh: { identity: id }\nclients:")
@@ -101,6 +102,7 @@ func TestSupportHasTheJournalsOfWhatWasDoneAndNoSecret(t *testing.T) {
 }
 
 func TestAHostOutOfReachIsNamedAndDoesNotFailTheRest(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.down["media1"] = &problem.Error{Doing: "connecting to", Object: "media1", Err: errors.New("dialling 10.0.4.21:22: no route to host"), Fix: "look at the cable"}
 	files, m, err := archived(t, p, true)

@@ -213,6 +213,7 @@ func (p *practice) nothingLeft() {
 }
 
 func TestAbortTakesBackWhatWaits(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.lost("media1", switching(), "waits to be confirmed", "media2")
 	if s := p.now("media1").State; s != txn.StateUnconfirmed {
@@ -253,6 +254,7 @@ func TestAbortTakesBackWhatWaits(t *testing.T) {
 }
 
 func TestAbortFollowsARunningChangeToItsEndFirst(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	hold := make(chan struct{})
 	p.hosts["media1"].Hold = hold
@@ -273,6 +275,7 @@ func TestAbortFollowsARunningChangeToItsEndFirst(t *testing.T) {
 }
 
 func TestAbortLeavesARunThatIsAtWorkAlone(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.lost("media1", switching(), "waits to be confirmed")
 	work, err := installer.Begin(t.Context(), p.options("other").Options)
@@ -302,6 +305,7 @@ func TestAbortLeavesARunThatIsAtWorkAlone(t *testing.T) {
 }
 
 func TestAbortNamesAHostThatIsAway(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	p.lost("media1", switching(), "waits to be confirmed")
 	p.down["media2"] = &problem.Error{Doing: "connecting to", Object: "media2", Err: errors.New("no route")}
@@ -315,6 +319,7 @@ func TestAbortNamesAHostThatIsAway(t *testing.T) {
 }
 
 func TestDriftIsCountedAgainstTheHostsOwnRelease(t *testing.T) {
+	t.Parallel()
 	p := newPractice(t)
 	st, err := updater.Status(t.Context(), p.options("drift"), true)
 	if err != nil || len(st.Drift) != 3 {

@@ -68,6 +68,7 @@ func (p *practice) releases() string {
 }
 
 func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	result, err := updater.Update(t.Context(), p.rolling("u1"))
 	if err != nil {
@@ -109,6 +110,7 @@ func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
 
 // A host that fails is taken back by itself, and no other is begun.
 func TestAFailingHostHaltsTheRollout(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	p.hosts["media1"].Fails["container"] = errors.New("no space left")
 	result, err := updater.Update(t.Context(), p.rolling("u1"))
@@ -134,6 +136,7 @@ func TestAFailingHostHaltsTheRollout(t *testing.T) {
 }
 
 func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		spoil func(p *practice, ill map[string]*atomic.Bool)
 		why   string
@@ -166,6 +169,7 @@ func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
 		}, "it had before, and has no more: stream lobby"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p, ill := rollingPractice(t)
 			c.spoil(p, ill)
 			if name == "it says so itself" { // from the switch on: its own steps pass
@@ -199,6 +203,7 @@ func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
 }
 
 func TestAHostWhoseRecordingsGoOnIsSkipped(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	p.hosts["media2"].Fails["drain"] = fmt.Errorf("%w: lobby", step.ErrNotDrained)
 	result, err := updater.Update(t.Context(), p.rolling("u1"))
@@ -220,6 +225,7 @@ func TestAHostWhoseRecordingsGoOnIsSkipped(t *testing.T) {
 // What fails only after a host was confirmed is taken back by a rollout of its own, with a
 // drain of its own.
 func TestAFailedSoakTakesTheHostBack(t *testing.T) {
+	t.Parallel()
 	p, ill := rollingPractice(t)
 	p.seen = func(e installer.Event) {
 		switch {
@@ -248,6 +254,7 @@ func TestAFailedSoakTakesTheHostBack(t *testing.T) {
 }
 
 func TestStagingFetchesAndChangesNothing(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	o := p.rolling("s1")
 	o.StageOnly = true
@@ -285,6 +292,7 @@ func TestStagingFetchesAndChangesNothing(t *testing.T) {
 }
 
 func TestResumeFinishesWhatALostControllerBegan(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		ill  bool
 		want string
@@ -293,6 +301,7 @@ func TestResumeFinishesWhatALostControllerBegan(t *testing.T) {
 		"it does not serve": {true, "app1=not-started media1=rolled-back media2=updated"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p, ill := rollingPractice(t)
 			p.lost("media1", switching(), "waits to be confirmed", "media2")
 			ill["media1"].Store(c.ill)
@@ -321,6 +330,7 @@ func TestResumeFinishesWhatALostControllerBegan(t *testing.T) {
 }
 
 func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	if err := updater.Drain(t.Context(), p.rolling("d1"), "media1"); err != nil {
 		t.Fatal(err)
@@ -348,6 +358,7 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 }
 
 func TestADrainThatFailsSaysWhy(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	p.hosts["media1"].Fails["drain"] = fmt.Errorf("%w: lobby", step.ErrNotDrained)
 	if err := updater.Drain(t.Context(), p.rolling("d1"), "media1"); err == nil || !strings.Contains(err.Error(), "lobby") || !strings.Contains(err.Error(), "media1") {
@@ -362,6 +373,7 @@ func TestADrainThatFailsSaysWhy(t *testing.T) {
 }
 
 func TestWhatAnUpdateRefusesBeforeAnythingIsChanged(t *testing.T) {
+	t.Parallel()
 	p, _ := rollingPractice(t)
 	for name, c := range map[string]struct {
 		edit      func(*updater.Options)

@@ -57,6 +57,7 @@ func unfinishedRollout(t *testing.T) (*practice, updater.Intent) {
 }
 
 func TestResumeOutlivesTheLeaseOfAKilledController(t *testing.T) {
+	t.Parallel()
 	p, _ := unfinishedRollout(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -81,6 +82,7 @@ func TestResumeOutlivesTheLeaseOfAKilledController(t *testing.T) {
 }
 
 func TestResumeLeavesAControllerThatLivesAlone(t *testing.T) {
+	t.Parallel()
 	p, intent := unfinishedRollout(t)
 	var heard atomic.Bool
 	p.seen = func(e installer.Event) {

@@ -35,6 +35,7 @@ func hidesOwn(line string) string {
 
 // A single server, with wrong answers on the way, and questions explained.
 func TestGuidedSingle(t *testing.T) {
+	t.Parallel()
 	s := startScreen(t, room(t, nil), "init", "--no-look")
 	s.hide = hidesOwn
 	s.see("media servers for VALT Cloud")
@@ -91,6 +92,7 @@ updates:
 // Several servers with BEAM: the certificate is looked at, cameras are pasted, and the way
 // leads back and on again.
 func TestGuidedSeveral(t *testing.T) {
+	t.Parallel()
 	pair := certificateFor(t, "valt.st-marys.example")
 	other := certificateFor(t, "valt.other.example")
 	s := startScreen(t, room(t, map[string]string{"valt.pem": pair.cert, "valt.key": pair.key, "other.pem": other.cert, "other.key": other.key,
@@ -151,6 +153,7 @@ func TestGuidedSeveral(t *testing.T) {
 // Media servers for VALT Cloud, stopped in the middle, and gone on with: nothing is asked
 // twice, and a bare install without a site file begins with the same questions.
 func TestGuidedCloudStoppedAndGoneOnWith(t *testing.T) {
+	t.Parallel()
 	dir := room(t, nil)
 	s := startScreen(t, dir, "init", "--no-look")
 	s.see("media servers for VALT Cloud")
@@ -221,6 +224,7 @@ clients: [10.0.0.0/16]
 
 // An existing file is edited: a server is added, and later every answer is gone through.
 func TestGuidedExistingFile(t *testing.T) {
+	t.Parallel()
 	dir := room(t, map[string]string{"site.yaml": existing, "registry": "x"})
 	s := startScreen(t, dir, "init", "--no-look")
 	s.see("add a media server")
@@ -267,6 +271,7 @@ func TestGuidedExistingFile(t *testing.T) {
 
 // A server's key is shown and compared; one that lets nobody in is told, and left for later.
 func TestGuidedFingerprint(t *testing.T) {
+	t.Parallel()
 	server := hostKeyServer(t)
 	dir := room(t, map[string]string{"site.yaml": "# half a site\nsite: st-marys\nname: v.example\nssl: false\nssh: { port: " + server.port + ", user: valt }\nupdates: { source: bundle }\nclients: [10.0.0.0/8]\n"})
 	s := startScreen(t, dir, "init", "--yes=false")

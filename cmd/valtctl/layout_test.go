@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -27,9 +28,18 @@ type goFile struct {
 	set  *token.FileSet
 }
 
-// goFiles lists every Go file of the module. Folders named testdata hold none of it.
+// goFiles lists every Go file of the module.
 func goFiles(t *testing.T) []goFile {
 	t.Helper()
+	all, err := parsed()
+	if err != nil {
+		t.Fatalf("reading the module: %v", err)
+	}
+	return all
+}
+
+// parsed reads the module once for all tests. Folders named testdata hold none of it.
+var parsed = sync.OnceValues(func() ([]goFile, error) {
 	var all []goFile
 	root := filepath.Join("..", "..")
 	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
@@ -52,11 +62,8 @@ func goFiles(t *testing.T) []goFile {
 		all = append(all, goFile{path: rel, dir: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"), tree: tree, set: set})
 		return err
 	})
-	if err != nil {
-		t.Fatalf("reading the module: %v", err)
-	}
-	return all
-}
+	return all, err
+})
 
 // imports lists what a file imports; our own packages without the module's name.
 func (f goFile) imports(t *testing.T) (ours, others []string) {

@@ -53,7 +53,7 @@ func startScreen(t *testing.T, dir string, args ...string) *screen {
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), "HOME="+dir+"/home", "XDG_STATE_HOME="+dir+"/state", "TZ=America/Chicago", "TERM=xterm", "SSH_AUTH_SOCK=", "USER=kim",
 		// promptui and readline share a line between goroutines; their races are told in a file.
-		"GORACE=exitcode=0 log_path="+dir+"/race")
+		"GORACE=exitcode=0 log_path="+dir+"/race "+endsAtOnce)
 	tty, err := pty.StartWithSize(s.cmd, &pty.Winsize{Cols: screenColumns, Rows: screenRows})
 	if err != nil {
 		t.Fatalf("starting valtctl at a terminal: %v", err)

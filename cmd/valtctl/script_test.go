@@ -26,6 +26,7 @@ func TestScript(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir+"/home")
 			env.Setenv("XDG_STATE_HOME", env.WorkDir+"/state")
+			env.Setenv("GORACE", endsAtOnce)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -35,6 +36,10 @@ func TestScript(t *testing.T) {
 		},
 	})
 }
+
+// endsAtOnce is for GORACE. The race detector has a program sleep for a second before it
+// ends, for races with the exit handlers of C, of which Go has none.
+const endsAtOnce = "atexit_sleep_ms=0"
 
 // exitCodeCommand runs a program and wants its exit code to be the number given:
 // exitcode 2 valtctl site validate.

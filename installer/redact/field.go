@@ -251,8 +251,8 @@ func (s *scan) wrap(i int) int {
 		if i-max(0, bytes.LastIndexByte(s.text[:i], '\n')) < wrapsAt {
 			return 0
 		}
-		next := s.text[i+1 : min(len(s.text), i+1+longestLead)]
-		return 1 + max(len(reLeadJournal.Find(next)), len(reLeadTime.Find(next)))
+		next := s.text[i+1:]
+		return 1 + max(journalLead(next), timeLead(next))
 	case ' ':
 		if line := i - bytes.LastIndexByte(s.text[:i], '\n'); line >= wrapsAt && engineTime(s.text[:i]) {
 			return 1

@@ -96,7 +96,7 @@ var (
 	reMAC         = regexp.MustCompile(`^[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){5}$`)
 	reHexPairs    = regexp.MustCompile(`^[0-9A-Fa-f]{2}(?::[0-9A-Fa-f]{2}){15,31}$`)
 	reFingerprint = regexp.MustCompile(`^(?:SHA256:[A-Za-z0-9+/]{43}=?|MD5:[0-9a-f]{2}(?::[0-9a-f]{2}){15})`)
-	rePublicKey   = regexp.MustCompile(`^AAAA(?:[BCE][A-Za-z0-9+/]{40,999}[A-Za-z0-9+/]{0,999}={0,2})`)
+	rePublicKey   = lazily(`^AAAA(?:[BCE][A-Za-z0-9+/]{40,999}[A-Za-z0-9+/]{0,999}={0,2})`)
 	reCertificate = regexp.MustCompile(`^-----BEGIN (?:TRUSTED )?CERTIFICATE(?: REQUEST)?-----`)
 )
 
@@ -147,12 +147,15 @@ func (h *Hider) at(text []byte) (n int, kind string) {
 			}
 		}
 	}
-	for _, shape := range []*regexp.Regexp{reFingerprint, rePublicKey} {
-		if text[0] == 'S' || text[0] == 'M' || text[0] == 'A' {
-			if found := shape.Find(text[:min(len(text), 4<<10)]); found != nil {
-				return len(found), kindFingerprint
-			}
-		}
+	var found []byte
+	switch start := text[:min(len(text), 4<<10)]; {
+	case text[0] == 'S' || text[0] == 'M':
+		found = reFingerprint.Find(start)
+	case bytes.HasPrefix(start, []byte("AAAA")):
+		found = rePublicKey().Find(start)
+	}
+	if found != nil {
+		return len(found), kindFingerprint
 	}
 	return 0, ""
 }

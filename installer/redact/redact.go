@@ -117,50 +117,87 @@ func (r *Redactor) known(window []byte) []hit {
 		return nil
 	}
 	var hits []hit
-	r.each(window, func(at int, n needle) {
-		hits = append(hits, hit{from: at, start: at, end: at + len(n.text), name: n.name, sure: true})
-	})
-	for _, unwrap := range unwrappings() {
-		text, was := unwrap(window)
-		if len(text) == len(window) {
-			continue
-		}
-		r.each(text, func(at int, n needle) {
-			hits = append(hits, pieces(was[at:at+len(n.text)], n.name)...)
+	begin := r.begins(window)
+	for _, at := range begin {
+		r.at(window, at, func(n needle) {
+			hits = append(hits, hit{from: at, start: at, end: at + len(n.text), name: n.name, sure: true})
 		})
+	}
+	for _, lead := range leads() {
+		if joined := unwrap(window, lead); len(joined.text) < len(window) {
+			hits = append(hits, r.across(joined, begin)...)
+		}
 	}
 	return hits
 }
 
-// each finds the needles, those that overlap included.
-func (r *Redactor) each(text []byte, found func(at int, n needle)) {
+// begins is where a needle may begin.
+func (r *Redactor) begins(text []byte) []int {
+	var all []int
 	for i := 0; i+shortest <= len(text); i++ {
-		pair := pairOf(text[i:])
-		if r.pairs[pair/64]&(1<<(pair%64)) == 0 {
-			continue
+		if r.may(text[i:]) != nil {
+			all = append(all, i)
 		}
-		for _, n := range r.byPrefix[[shortest]byte(text[i:])] {
-			if bytes.HasPrefix(text[i:], r.needles[n].text) {
-				found(i, r.needles[n])
-			}
+	}
+	return all
+}
+
+// may lists the needles that begin with the text's first bytes.
+func (r *Redactor) may(text []byte) []int {
+	pair := pairOf(text)
+	if r.pairs[pair/64]&(1<<(pair%64)) == 0 {
+		return nil
+	}
+	return r.byPrefix[[shortest]byte(text)]
+}
+
+// at finds the needles that begin there.
+func (r *Redactor) at(text []byte, i int, found func(n needle)) {
+	if i+shortest > len(text) {
+		return
+	}
+	for _, n := range r.may(text[i:]) {
+		if bytes.HasPrefix(text[i:], r.needles[n].text) {
+			found(r.needles[n])
 		}
 	}
 }
 
-// pieces are where the bytes of one secret were before lines were joined.
-func pieces(was []int32, name string) []hit {
+// across finds the needles that lie across a join. They begin where one may have begun in
+// the text as it was, or so close before a join that their own beginning lies across it.
+func (r *Redactor) across(joined joined, begin []int) []hit {
 	var hits []hit
-	from := int(was[0])
-	for i := 0; i < len(was); {
-		j := i + 1
-		for j < len(was) && was[j] == was[j-1]+1 {
-			j++
+	for i, p := range joined.parts {
+		try := func(at int) {
+			r.at(joined.text, at, func(n needle) {
+				if at+len(n.text) > p.at+p.n { // else it is found without joining, too
+					hits = append(hits, pieces(joined.parts[i:], at, n)...)
+				}
+			})
 		}
-		hits = append(hits, hit{from: from, start: int(was[i]), end: int(was[j-1]) + 1, name: name, sure: true, more: i > 0})
-		i = j
+		last := max(0, p.n-shortest+1)
+		for len(begin) > 0 && begin[0] < p.was+last {
+			if begin[0] >= p.was {
+				try(p.at + begin[0] - p.was)
+			}
+			begin = begin[1:]
+		}
+		for ; last < p.n; last++ {
+			try(p.at + last)
+		}
 	}
-	if len(hits) == 1 {
-		return nil // not across a wrap: it is found without joining, too
+	return hits
+}
+
+// pieces are where the bytes of one secret were that begins in the first of the parts.
+func pieces(parts []part, at int, n needle) []hit {
+	var hits []hit
+	from, end := parts[0].was+at-parts[0].at, at+len(n.text)
+	for i, p := range parts {
+		if p.at >= end {
+			break
+		}
+		hits = append(hits, hit{from: from, start: max(from, p.was), end: p.was + min(p.n, end-p.at), name: n.name, sure: true, more: i > 0})
 	}
 	return hits
 }

@@ -3,6 +3,7 @@ package redact
 import (
 	"bytes"
 	"regexp"
+	"sync"
 )
 
 // scan looks for what has the shape of a secret in one window.
@@ -36,31 +37,39 @@ func (s *scan) shapes() {
 				s.whole(i, reWebToken, "token")
 			}
 		case 'A', 'a':
-			if i+3 < len(s.text) && bytes.EqualFold(s.text[i:i+3], []byte("age")) {
+			if i+4 < len(s.text) && bytes.EqualFold(s.text[i:i+4], []byte("age-")) {
 				s.whole(i, reAgeKey, "age-key")
 			}
 		case 'B', 'b':
 			s.scheme(i)
 		case 'E':
-			s.whole(i, reEngineLicence, "licence-key")
+			if i+1 < len(s.text) && s.text[i+1] >= 'A' && s.text[i+1] <= 'Z' {
+				s.whole(i, reEngineLicence, "licence-key")
+			}
 		case 'I', 'i':
 			s.identified(i)
 		}
 	}
 }
 
-// The shapes that are one word.
+// The shapes that are one word. Those of many letters take milliseconds and megabytes to
+// compile, which most runs, and most texts, need not spend.
 var (
-	reCryptHash     = regexp.MustCompile(`^\$(?:1|5|6|7|y|gy|2[abxy]|argon2(?:id?|d))\$[./A-Za-z0-9$=,+]{20,400}`)
-	reWebToken      = regexp.MustCompile(`^eyJ[\w-]{8,1000}\.[\w-]{8,1000}[\w-]{0,1000}[\w-]{0,1000}(?:\.[\w-]{0,1000})?`)
-	reAgeKey        = regexp.MustCompile(`^(?i)AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{8,1000}[0-9A-Z]{0,1000}[0-9A-Z]{0,1000}`)
-	reEngineLicence = regexp.MustCompile(`^E[A-Z]{3}\d-(?:[0-9A-Za-z]{5}-){3,8}[0-9A-Za-z]{5,20}`)
+	reCryptHash     = lazily(`^\$(?:1|5|6|7|y|gy|2[abxy]|argon2(?:id?|d))\$[./A-Za-z0-9$=,+]{20,400}`)
+	reWebToken      = lazily(`^eyJ[\w-]{8,1000}\.[\w-]{8,1000}[\w-]{0,1000}[\w-]{0,1000}(?:\.[\w-]{0,1000})?`)
+	reAgeKey        = lazily(`^(?i)AGE-SECRET-KEY-(?:PQ-)?1[0-9A-Z]{8,1000}[0-9A-Z]{0,1000}[0-9A-Z]{0,1000}`)
+	reEngineLicence = lazily(`^E[A-Z]{3}\d-(?:[0-9A-Za-z]{5}-){3,8}[0-9A-Za-z]{5,20}`)
 	reScheme        = regexp.MustCompile(`^(?i)(?:basic|bearer) +`)
 	reIdentified    = regexp.MustCompile(`^(?i)identified +(?:with +\S{1,64} +)?(?:by|as) +(?:password +)?`)
 	reKeyBegin      = regexp.MustCompile(`^-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----`)
 	reKeyEnd        = regexp.MustCompile(`^-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----`)
 	reFlag          = regexp.MustCompile(`^--?([A-Za-z][\w-]{1,40})["']?[ \t]{1,8}`)
 )
+
+// lazily is an expression that is compiled when it is first needed.
+func lazily(expression string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expression) })
+}
 
 func (s *scan) add(from, start, end int, name string) {
 	if end > start {
@@ -69,11 +78,11 @@ func (s *scan) add(from, start, end int, name string) {
 }
 
 // whole takes out what begins here and has that shape.
-func (s *scan) whole(i int, shape *regexp.Regexp, name string) {
+func (s *scan) whole(i int, shape func() *regexp.Regexp, name string) {
 	if i > 0 && wordByte(s.text[i-1]) {
 		return
 	}
-	if found := shape.Find(s.text[i:min(len(s.text), i+8<<10)]); found != nil {
+	if found := shape().Find(s.text[i:min(len(s.text), i+8<<10)]); found != nil {
 		s.add(i, i, i+len(found), name)
 	}
 }
@@ -177,7 +186,7 @@ func (s *scan) escapedLogin(i int) {
 
 // scheme is a header's credentials without the header.
 func (s *scan) scheme(i int) {
-	if i > 0 && wordByte(s.text[i-1]) {
+	if i > 0 && wordByte(s.text[i-1]) || i+1 == len(s.text) || s.text[i+1]|0x20 != 'a' && s.text[i+1]|0x20 != 'e' {
 		return
 	}
 	lead := reScheme.Find(s.text[i:min(len(s.text), i+32)])
@@ -196,6 +205,9 @@ func (s *scan) scheme(i int) {
 
 // identified is a password in SQL.
 func (s *scan) identified(i int) {
+	if i+2 >= len(s.text) || s.text[i+1]|0x20 != 'd' || s.text[i+2]|0x20 != 'e' {
+		return
+	}
 	if lead := reIdentified.Find(s.text[i:min(len(s.text), i+128)]); lead != nil {
 		s.value(i, i+len(lead), plainField, "password")
 	}

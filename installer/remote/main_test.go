@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -82,6 +83,10 @@ func onceMain(nonce string) int {
 	return agentMain(nonce)
 }
 
+// endsAtOnce is for the agents' environment. The race detector has a program sleep for a
+// second before it ends, for races with the exit handlers of C, of which Go has none.
+const endsAtOnce = "GORACE=atexit_sleep_ms=0"
+
 // reexec runs the tests again in a mount namespace of their own.
 func reexec() int {
 	dir, err := os.MkdirTemp("", "valtctl-remote-")
@@ -124,7 +129,7 @@ var logins = [][2]string{
 
 // furnish mounts what the tests need over the machine's own.
 func furnish(dir string) error {
-	sudoers := "Defaults secure_path=/usr/sbin:/usr/bin:/sbin:/bin\nDefaults:asked use_pty\nDefaults:asked timestamp_timeout=0\n" +
+	sudoers := "Defaults secure_path=/usr/sbin:/usr/bin:/sbin:/bin\nDefaults env_keep += GORACE\nDefaults:asked use_pty\nDefaults:asked timestamp_timeout=0\n" +
 		"root ALL=(ALL) ALL\nfree,noisy,plain,flooded ALL=(ALL) NOPASSWD: ALL\nasked ALL=(ALL) ALL\n"
 	files := map[string]string{"/etc/sudoers": sudoers}
 	for path, line := range map[string]string{
@@ -186,22 +191,28 @@ func settle(home string, id int) error {
 // theAgent is the test binary as the agent to upload.
 func theAgent(t testing.TB) remote.Agent {
 	t.Helper()
-	exe, err := os.Executable()
+	a, err := hashed()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return a
+}
+
+// hashed reads the test binary once for all tests.
+var hashed = sync.OnceValues(func() (remote.Agent, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return remote.Agent{}, err
+	}
 	file, err := os.Open(exe)
 	if err != nil {
-		t.Fatal(err)
+		return remote.Agent{}, err
 	}
 	defer file.Close()
 	sum := sha256.New()
 	size, err := io.Copy(sum, file)
-	if err != nil {
-		t.Fatal(err)
-	}
 	return remote.Agent{
 		Hash: hex.EncodeToString(sum.Sum(nil)), Size: size, Path: exe,
 		Open: func() (io.ReadSeekCloser, error) { return os.Open(exe) },
-	}
-}
+	}, err
+})

@@ -57,7 +57,7 @@ func startSSHD(t testing.TB, lines ...string) *server {
 	if !strings.Contains(strings.Join(lines, "\n"), "Subsystem") {
 		lines = append(lines, "Subsystem sftp /usr/lib/openssh/sftp-server")
 	}
-	config := append(lines, "Port "+strconv.Itoa(s.port), "ListenAddress 127.0.0.1", "HostKey "+filepath.Join(dir, "host"),
+	config := append(lines, "SetEnv "+endsAtOnce, "Port "+strconv.Itoa(s.port), "ListenAddress 127.0.0.1", "HostKey "+filepath.Join(dir, "host"),
 		"PidFile none", "UsePAM yes", "PermitRootLogin yes", "StrictModes no", "AuthorizedKeysFile "+filepath.Join(dir, "keys"))
 	path := filepath.Join(dir, "sshd_config")
 	write(t, path, strings.Join(config, "\n")+"\n")

@@ -160,7 +160,7 @@ func (r *aptRoot) Run(ctx context.Context, c Command) (Output, error) {
 		cmd.Env = []string{"PATH=" + searchPath}
 	}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	cmd.WaitDelay = 100 * time.Millisecond // what a killed program leaves running keeps its output open
+	cmd.WaitDelay = 3 * time.Second // what a killed program leaves running keeps its output open; a busy machine is slow to read it
 	var out, errs bytes.Buffer
 	lines := &lineWriter{each: c.Line}
 	cmd.Stdout, cmd.Stderr = io.MultiWriter(&out, lines), &errs

@@ -31,6 +31,7 @@ func runsAlone(t *testing.T, p ContainerParams, id string, point int) {
 }
 
 func TestReplacedContainerComesBackFromAnyPoint(t *testing.T) {
+	t.Parallel()
 	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two"))
 	p := containerFor(t, one)
 	p.Spec.Restart = "always"
@@ -61,6 +62,7 @@ func TestReplacedContainerComesBackFromAnyPoint(t *testing.T) {
 }
 
 func TestWayBackSurvivesAKillAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two"))
 	p := containerFor(t, one)
 	p.Spec.Restart = "always"
@@ -89,6 +91,7 @@ func TestWayBackSurvivesAKillAtEveryPoint(t *testing.T) {
 }
 
 func TestTheFormerContainerIsKeptUntilItIsSettled(t *testing.T) {
+	t.Parallel()
 	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two"))
 	p := containerFor(t, one)
 	p.Spec.Restart = "always"
@@ -156,6 +159,7 @@ func writtenPassword(t *testing.T) string {
 }
 
 func TestNothingThatRecordsIsStopped(t *testing.T) {
+	t.Parallel()
 	h, engine, s, p, old := recording(t)
 	engine.Record("lobby", "Recording in Progress")
 	err := s.Apply(t.Context(), h)
@@ -166,6 +170,7 @@ func TestNothingThatRecordsIsStopped(t *testing.T) {
 }
 
 func TestWhereItIsNotKnownNothingIsStopped(t *testing.T) {
+	t.Parallel()
 	h, engine, s, p, old := recording(t)
 	engine.Answer("<html>")
 	if err := s.Apply(t.Context(), h); err == nil || errors.Is(err, ErrNotDrained) || !strings.Contains(err.Error(), "not known") && !strings.Contains(err.Error(), "looking for recordings") {
@@ -175,6 +180,7 @@ func TestWhereItIsNotKnownNothingIsStopped(t *testing.T) {
 }
 
 func TestGoingBackWaitsForTheEndOfRecordings(t *testing.T) {
+	t.Parallel()
 	h, engine, s, p, old := recording(t)
 	if err := s.Apply(t.Context(), h); err != nil {
 		t.Fatal(err)

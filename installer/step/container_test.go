@@ -68,6 +68,7 @@ func freePort(t *testing.T) int {
 }
 
 func TestContainerIsReplacedWhenItsSpecChanges(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	p := containerFor(t, load(t, probeImage(t, "")))
 	settles(t, makeStep(t, ContainerKind(), p), h)
@@ -91,6 +92,7 @@ func TestContainerIsReplacedWhenItsSpecChanges(t *testing.T) {
 }
 
 func TestContainerIsReplacedWhenItsImageChanges(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two"))
 	p := containerFor(t, one)
@@ -103,6 +105,7 @@ func TestContainerIsReplacedWhenItsImageChanges(t *testing.T) {
 }
 
 func TestContainerIsReplacedWhenAWatchedFileChanges(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	p := containerFor(t, load(t, probeImage(t, "")))
 	dir := t.TempDir()
@@ -128,6 +131,7 @@ func TestContainerIsReplacedWhenAWatchedFileChanges(t *testing.T) {
 // Whatever was done last, the next run ends with the one wanted container, and in between
 // an engine restart never brings two up.
 func TestContainerReplacementSurvivesAKillAtEveryPoint(t *testing.T) {
+	t.Parallel()
 	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two"))
 	p := containerFor(t, one)
 	for point := 0; ; point++ {
@@ -173,6 +177,7 @@ func mayComeUp(t *testing.T, p ContainerParams, point int) {
 }
 
 func TestContainerThatDoesNotGetHealthyKeepsTheOldAside(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	p := containerFor(t, load(t, probeImage(t, "")))
 	settles(t, makeStep(t, ContainerKind(), p), h)
@@ -209,6 +214,7 @@ func TestContainerThatDoesNotGetHealthyKeepsTheOldAside(t *testing.T) {
 }
 
 func TestContainerThatTheEngineCallsUnhealthyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	p := containerFor(t, load(t, probeImage(t, "")))
 	p.Within = "1h" // longer than any test may take
 	p.Spec.Health = &ContainerHealth{Test: []string{"CMD", "/probe", "fail", "no database"}, Interval: "100ms", Retries: 2}
@@ -218,6 +224,7 @@ func TestContainerThatTheEngineCallsUnhealthyIsNotWaitedFor(t *testing.T) {
 }
 
 func TestContainerThatEndsIsToldWithItsExitCode(t *testing.T) {
+	t.Parallel()
 	p := containerFor(t, load(t, probeImage(t, "")))
 	p.Spec.Restart, p.Spec.Command = "no", []string{"fail", "x"}
 	p.Spec.Health = &ContainerHealth{Test: []string{"CMD", "/probe", "ok"}, Interval: "1m"}
@@ -265,6 +272,7 @@ func TestContainerNameTakenByOthers(t *testing.T) {
 
 // Nothing that serves is stopped for what cannot start.
 func TestContainerIsNotStoppedForAnImageThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	p := containerFor(t, load(t, probeImage(t, "")))
 	settles(t, makeStep(t, ContainerKind(), p), h)
@@ -288,6 +296,7 @@ func TestContainerIsNotStoppedForAnImageThatCannotBeUsed(t *testing.T) {
 }
 
 func TestContainerDriftIsRepairedWithoutReplacing(t *testing.T) {
+	t.Parallel()
 	h := engineMachine(nil)
 	p := containerFor(t, load(t, probeImage(t, "")))
 	settles(t, makeStep(t, ContainerKind(), p), h)

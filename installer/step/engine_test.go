@@ -83,7 +83,8 @@ var probeLayer = sync.OnceValues(func() (v1.Layer, error) {
 	if err := w.Close(); err != nil {
 		return nil, err
 	}
-	return tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	opener := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil }
+	return tarball.LayerFromOpener(opener, tarball.WithCompressedCaching) // every image has it
 })
 
 // probeImage is an image of this test alone; variant makes several of one test differ.

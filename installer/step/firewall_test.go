@@ -197,6 +197,7 @@ func TestUnconfirmedFirewallIsPutBack(t *testing.T) {
 	for name, way := range ways {
 		for _, before := range []string{"", "10.0.0.1, 10.0.0.2"} {
 			t.Run(fmt.Sprintf("%s, before %q", name, before), func(t *testing.T) {
+				t.Parallel()
 				h, n := newNamespace(t)
 				if before != "" {
 					h, n = switchedOn(t, before)
@@ -294,6 +295,7 @@ func TestChangedFirewallIsSeenAndMended(t *testing.T) {
 		"another rule": "insert rule inet valtctl inward accept",
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			h, n := switchedOn(t, "10.0.0.1, 10.0.0.2")
 			n.nft(t, script)
 			settles(t, makeStep(t, FirewallKind(), FirewallParams{Rules: rulesFor("10.0.0.1, 10.0.0.2")}), h)

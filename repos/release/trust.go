@@ -44,7 +44,7 @@ func startRoot(c chain, given []byte, dir string) (root, error) {
 	if len(c.roots) == 0 {
 		return root{version: version, data: given}, nil
 	}
-	return c.newest(), sameRoot(c, given, dir)
+	return c.newest(), sameRoot(c, root{version: version, data: given}, dir)
 }
 
 // givenVersion is the version of a given root that is signed by its own keys.
@@ -67,18 +67,14 @@ func givenVersion(given []byte) (int64, error) {
 // sameRoot refuses a chain that belongs to another repository than the given root: the
 // same version, signed over something else. A version that the chain does not hold (yet)
 // says nothing; reached checks it again after a refresh.
-func sameRoot(c chain, given []byte, dir string) error {
-	version, err := givenVersion(given)
-	if err != nil {
-		return err
-	}
-	kept, ok := c.version(version)
-	if !ok || bytes.Equal(signedPart(kept.data), signedPart(given)) {
+func sameRoot(c chain, given root, dir string) error {
+	kept, ok := c.version(given.version)
+	if !ok || bytes.Equal(signedPart(kept.data), signedPart(given.data)) {
 		return nil
 	}
 	return &problem.Error{
 		Kind: problem.Trust, Doing: "comparing the root of trust with the one followed so far in", Object: dir,
-		Err: fmt.Errorf("version %d of the root is another one", version),
+		Err: fmt.Errorf("version %d of the root is another one", given.version),
 		Fix: "set release.root to the repository that this site has followed; only if the repository was replaced on purpose, remove " + dir,
 	}
 }
@@ -100,7 +96,7 @@ func reached(c chain, given []byte, address, dir string) error {
 			Fix: "somebody may be hiding a newer root: compare release.url with the vendor's, and ask the vendor before going on",
 		}
 	}
-	return sameRoot(c, given, dir)
+	return sameRoot(c, root{version: version, data: given}, dir)
 }
 
 // signedPart is the compacted "signed" of metadata, without the signatures: a root may
