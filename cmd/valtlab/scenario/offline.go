@@ -67,10 +67,10 @@ func offline(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.sealed(ctx, hosts, "update from a bundle", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
+	if err := e.sealed(ctx, hosts, "update from a bundle", e.quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
-	if err := e.sealed(ctx, hosts, "the same bundle again", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
+	if err := e.sealed(ctx, hosts, "the same bundle again", e.quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
 	if err := e.serves(ctx); err != nil {

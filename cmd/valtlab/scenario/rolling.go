@@ -49,7 +49,7 @@ func rolling(ctx context.Context, e *Env) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.recordFor(ctx, media[len(media)-1], 15*time.Second) }()
 	err = e.Timed("update of the site", func() error {
-		_, err := e.Expect(ctx, 0, quick("update", "--to", releases.Canary)...)
+		_, err := e.Expect(ctx, 0, e.quick("update", "--to", releases.Canary)...)
 		return err
 	})
 	w.end()

@@ -26,10 +26,10 @@ func updatesItself(ctx context.Context, e *Env, host lab.Host) error {
 		return err
 	}
 	err := e.parts(ctx, show{"there and back", func(ctx context.Context) error {
-		if err := e.singleGoes(ctx, releases.Canary, quick("update", "--to", releases.Canary)...); err != nil {
+		if err := e.singleGoes(ctx, releases.Canary, e.quick("update", "--to", releases.Canary)...); err != nil {
 			return err
 		}
-		return e.singleGoes(ctx, releases.Stable, quick("rollback")...)
+		return e.singleGoes(ctx, releases.Stable, e.quick("rollback")...)
 	}}, show{"rebooted in the middle", func(ctx context.Context) error { return singleRebooted(ctx, e) }})
 	if err != nil {
 		return err
@@ -53,7 +53,7 @@ func singleRebooted(ctx context.Context, e *Env) error {
 	going, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- onSingle(going, e, quick("update", "--to", releases.Canary)...) }()
+	go func() { ended <- onSingle(going, e, e.quick("update", "--to", releases.Canary)...) }()
 	if err := e.comebackUnit(ctx, true); err != nil {
 		return errors.Join(err, stopped(stop, ended))
 	}
