@@ -141,11 +141,9 @@ func writeOddSite(e *Env, entries []string) error {
 }
 
 func removeOddHosts(ctx context.Context, e *Env, hosts []oddHost) error {
-	var there []string
+	var names []string
 	for _, h := range hosts {
-		if _, err := e.Lab.Host(h.host.Name); err == nil {
-			there = append(there, h.host.Name)
-		}
+		names = append(names, h.host.Name)
 	}
-	return e.Lab.RemoveHosts(ctx, there...)
+	return e.removeAny(ctx, names...)
 }
