@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -45,7 +46,7 @@ func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options
 	if err != nil {
 		return false, err
 	}
-	o.Shared = &Shared{}
+	o.Shared = &Shared{goesOn: true}
 	fmt.Fprintf(o.Out, "seed %d\n", o.Seed)
 	var left []Scenario
 	for _, s := range all {
@@ -64,6 +65,9 @@ func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options
 		now.Passed = append(now.Passed, s.Name)
 		return c.keep(now)
 	})
+	if o.Shared.single != nil { // to nobody
+		err = errors.Join(err, NewEnv(l, o).removeSingle(context.WithoutCancel(ctx)))
+	}
 	if err != nil {
 		return false, err
 	}
