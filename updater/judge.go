@@ -216,7 +216,7 @@ func (f *fleet) soak(ctx context.Context, host string, r *HostResult) error {
 			f.gate(r, "soak", err, "")
 			return err
 		}
-		if pause(ctx, soakEvery) != nil {
+		if pause(ctx, min(soakEvery, max(0, f.Soak-f.Now().Sub(began)))) != nil {
 			return nil
 		}
 	}

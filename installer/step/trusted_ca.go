@@ -204,8 +204,28 @@ func (t *trustedCA) Apply(ctx context.Context, h *Machine) error {
 	if _, err := os.Stat(h.Path(trustUpdater)); errors.Is(err, fs.ErrNotExist) {
 		return t.writeBundle(h)
 	}
+	if err := t.unlink(h, stray); err != nil {
+		return err
+	}
 	if _, err := h.Run.Run(ctx, Command{Argv: []string{trustUpdater}}); err != nil {
 		return fmt.Errorf("making %s: %w", trustBundle, err)
+	}
+	return nil
+}
+
+// unlink removes our links, for the updater to make anew those that are wanted: it hashes
+// the folder, and takes away links without a file, only where it has linked something. A
+// run that was cut off between the two would otherwise leave links by name alone for good,
+// and programs that look for them by hash find none.
+func (t *trustedCA) unlink(h *Machine, stray []string) error {
+	links := slices.DeleteFunc(slices.Clone(stray), func(file string) bool { return path.Dir(file) != trustFolder })
+	for _, f := range t.files {
+		links = append(links, path.Join(trustFolder, strings.TrimSuffix(path.Base(f.path), ".crt")+".pem"))
+	}
+	for _, link := range links {
+		if err := os.Remove(h.Path(link)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("removing %s: %w", link, err)
+		}
 	}
 	return nil
 }

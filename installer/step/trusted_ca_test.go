@@ -3,6 +3,8 @@ package step
 import (
 	"encoding/pem"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,7 +26,7 @@ func TestTrustedCAIsTakenUpByTheSystemsOwnTool(t *testing.T) {
 	t.Parallel()
 	r := newAptRoot(t)
 	place(t, r.Machine, "/usr/sbin/update-ca-certificates", "") // the machine's own is mounted over it
-	place(t, r.Machine, "/etc/ca-certificates.conf", "")
+	place(t, r.Machine, "/etc/ca-certificates.conf", "# an empty one has the tool link all anew\n")
 	place(t, r.Machine, "/etc/ca-certificates/update.d/.keep", "")
 	place(t, r.Machine, "/etc/ssl/certs/.keep", "")
 	first, second := authority(t, "first.example"), authority(t, "second.example")
@@ -49,6 +51,26 @@ func TestTrustedCAIsTakenUpByTheSystemsOwnTool(t *testing.T) {
 	settles(t, trusting(t, Authority{"site", first + second}), r.Machine)
 	if bundle = content(t, r.Machine, trustBundle); strings.Count(bundle, first) != 1 {
 		t.Errorf("an authority is in the bundle %d times:\n%s", strings.Count(bundle, first), bundle)
+	}
+
+	// One was cut off after it had linked them and before it hashed the folder.
+	hashes := func() []string {
+		found, err := filepath.Glob(r.Machine.Path(trustFolder + "/*.0"))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("links by hash: %v, %v", found, err)
+		}
+		return found
+	}
+	before := hashes()
+	for _, link := range before {
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	place(t, r.Machine, trustBundle, "")
+	settles(t, trusting(t, Authority{"site", first + second}), r.Machine)
+	if after := hashes(); !slices.Equal(before, after) {
+		t.Errorf("links by hash: %v, and %v after one that was cut off", before, after)
 	}
 
 	// No longer wanted; what somebody else added stays.

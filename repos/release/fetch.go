@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"path"
@@ -26,11 +27,16 @@ const (
 	slowestRate = 128 << 10 // bytes a second
 )
 
+// connectWithin is how long a repository may take to take a connection: a firewall that
+// drops packets says nothing, and more of them do not change that.
+const connectWithin = 10 * time.Second
+
 // NewClient makes the HTTP client for a repository. roots replaces the system's
 // certificate authorities where it is not nil; proxy is the URL of an HTTP proxy, empty
 // for none. An unreadable proxy URL is a problem of kind Input.
 func NewClient(roots *x509.CertPool, proxy string) (*http.Client, error) {
 	t := &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: connectWithin}).DialContext,
 		TLSClientConfig:       &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		TLSHandshakeTimeout:   10 * time.Second,
 		ResponseHeaderTimeout: 15 * time.Second,

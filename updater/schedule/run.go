@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
@@ -169,26 +170,26 @@ func (r *running) lookAhead(ctx context.Context, d Decision) error {
 }
 
 // tries is what a check of an update finds that will not work. Nobody waits for it, so what
-// is slow is given time, and what fails is tried once more: a person is not to be woken for
-// one lost packet.
+// fails is tried once more and then, where it is slow, given time: a person is not to be
+// woken for one lost packet.
 func (r *running) tries(ctx context.Context) (found []string, report *check.Report, err error) {
-	for try := 0; try < 2; try++ {
-		if found, report, err = r.tryOnce(ctx); err != nil || len(found) == 0 || ctx.Err() != nil {
+	for _, deadline := range []time.Duration{probe.DefaultDeadline, patience} {
+		if found, report, err = r.tryOnce(ctx, deadline); err != nil || len(found) == 0 || ctx.Err() != nil {
 			break
 		}
 	}
 	return found, report, err
 }
 
-// patience is how long each flow may take when nobody waits.
+// patience is how long each flow may take in the end, since nobody waits.
 const patience = 10 * time.Second
 
-func (r *running) tryOnce(ctx context.Context) (found []string, report *check.Report, err error) {
+func (r *running) tryOnce(ctx context.Context, deadline time.Duration) (found []string, report *check.Report, err error) {
 	o, err := r.Check()
 	if err != nil {
 		return nil, nil, err
 	}
-	o.Topics, o.NoListen, o.Deadline = []check.Topic{check.Update}, true, patience
+	o.Topics, o.NoListen, o.Deadline = []check.Topic{check.Update}, true, deadline
 	if report, err = installer.Check(ctx, o); err != nil {
 		return problemLines(err), nil, nil
 	}

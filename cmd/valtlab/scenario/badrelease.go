@@ -38,7 +38,7 @@ func (e *Env) illOn(ctx context.Context, media []lab.Host, ill int) error {
 	if _, err := e.Lab.Output(ctx, media[ill].Name, "touch", mark); err != nil {
 		return err
 	}
-	result, err := e.Expect(ctx, 4, quick("update", "--to", releases.Unwell)...)
+	result, err := e.Expect(ctx, 4, e.quick("update", "--to", releases.Unwell)...)
 	if err != nil {
 		return err
 	}

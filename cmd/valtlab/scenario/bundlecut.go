@@ -5,13 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/fault"
+	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 )
 
@@ -23,25 +26,29 @@ const (
 	makingRate    = "200mbit"
 )
 
+// The server that is installed is one more, in the application server's place in the lab's
+// site, so that the site's own hosts have nothing to do with it.
+const (
+	cutName = "cut"
+	cutSite = "cut.yaml"
+)
+
 // bundleCut cuts and kills the making of a bundle and the installation from it, and counts
 // the bytes that the next run fetches.
 func bundleCut(ctx context.Context, e *Env) (err error) {
-	hosts, err := e.siteHosts()
+	e, err = e.elsewhere()
 	if err != nil {
 		return err
 	}
-	app := hosts[:1]
-	if err := e.Lab.Reset(ctx, app...); err != nil {
-		return err
-	}
-	if err := e.maker(ctx); err != nil {
-		return err
-	}
+	defer os.RemoveAll(e.State)
 	defer func() {
 		clean := context.WithoutCancel(ctx)
-		err = errors.Join(err, fault.Clear(clean, e.Lab, "world", app[0]), e.Lab.RemoveHosts(clean, makerName))
+		err = errors.Join(err, fault.Clear(clean, e.Lab, "world"), e.removeAny(clean, makerName, cutName))
 	}()
-	facts, err := e.onMaker(ctx, "facts", "--full", "-o", "json", "--host", app[0])
+	if err := e.cutStage(ctx); err != nil {
+		return err
+	}
+	facts, err := e.onMaker(ctx, "facts", "--full", "-o", "json", "--host", cutName)
 	if err != nil {
 		return err
 	}
@@ -56,15 +63,56 @@ func bundleCut(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	for _, how := range e.strikes("cut", "killed") {
-		if err := e.cutInstall(ctx, app[0], how, name, c); err != nil {
-			return err
+	for i, how := range e.strikes("cut", "killed") {
+		if i > 0 {
+			if err := e.Lab.Reset(ctx, cutName); err != nil {
+				return err
+			}
 		}
-		if err := e.Lab.Reset(ctx, app...); err != nil { // alone it is no site
+		if err := e.cutInstall(ctx, cutName, how, name, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// cutStage adds the server and the maker, and writes the site file.
+func (e *Env) cutStage(ctx context.Context) error {
+	if err := e.removeAny(ctx, cutName); err != nil { // left by a run that was killed
+		return err
+	}
+	host, err := e.Lab.AddHost(ctx, lab.Host{Name: cutName, Roles: []string{lab.RoleApp}})
+	if err != nil {
+		return err
+	}
+	if err := e.maker(ctx); err != nil {
+		return err
+	}
+	text, err := readFile(e.Lab.Path("site.yaml"))
+	if err != nil {
+		return err
+	}
+	was := "- name: app1\n  address: " + e.Lab.App().String() + "\n"
+	site := strings.Replace(string(text), was, "- name: "+cutName+"\n  address: "+host.Address.String()+"\n", 1)
+	if site == string(text) {
+		return fmt.Errorf("the lab's site file has no %q", was)
+	}
+	if err := os.WriteFile(e.Lab.Path(cutSite), []byte(site), 0o600); err != nil {
+		return fmt.Errorf("writing a site file: %w", err)
+	}
+	return e.Lab.Put(ctx, makerName, makerFolder+"/site.yaml", []byte(site))
+}
+
+// removeAny removes those of the hosts that are there.
+func (e *Env) removeAny(ctx context.Context, names ...string) error {
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		_, err := e.Lab.Host(name)
+		return err != nil
+	})
+	if len(names) == 0 {
+		return nil
+	}
+	return e.Lab.RemoveHosts(ctx, names...)
 }
 
 // received is how many bytes have come to a host.
@@ -230,7 +278,7 @@ func (e *Env) cutInstall(ctx context.Context, host, how, name string, c *carried
 	if err != nil {
 		return err
 	}
-	u, err := e.launch(ctx, moment{host: host}, "install", "--yes", "--bundle", name, "--host", host)
+	u, err := e.launch(ctx, moment{host: host}, "install", "--yes", "--site", cutSite, "--bundle", name, "--host", host)
 	if err != nil {
 		return err
 	}
@@ -266,7 +314,7 @@ func (e *Env) cutInstall(ctx context.Context, host, how, name string, c *carried
 	if after-before > most {
 		return fmt.Errorf("%d bytes came to %s in all, and it takes about %d", after-before, host, takes)
 	}
-	_, err = e.Expect(ctx, 0, "install", "--yes", "--bundle", name, "--host", host)
+	_, err = e.Expect(ctx, 0, "install", "--yes", "--site", cutSite, "--bundle", name, "--host", host)
 	return err
 }
 
@@ -293,7 +341,7 @@ func (e *Env) resumeFrom(ctx context.Context, host, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	for {
-		result, err := e.Run(ctx, "resume", "--yes", "--bundle", name, "--host", host)
+		result, err := e.Run(ctx, "resume", "--yes", "--site", cutSite, "--bundle", name, "--host", host)
 		switch {
 		case err != nil:
 			return err

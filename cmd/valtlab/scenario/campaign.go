@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -38,31 +39,37 @@ func (p progress) same(o progress) bool {
 	return p.Seed == o.Seed && p.Sample == o.Sample && p.Count == o.Count && p.Build == o.Build
 }
 
-// Run runs the scenarios in order, prints a summary as the last line and tells whether all passed.
+// Run runs the scenarios in order, prints a summary as the last line and tells whether all
+// passed. In a sample those that may run beside others do.
 func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options) (bool, error) {
 	now, err := c.begin(&o)
 	if err != nil {
 		return false, err
 	}
-	o.Shared = &Shared{}
+	o.Shared = &Shared{goesOn: true}
 	fmt.Fprintf(o.Out, "seed %d\n", o.Seed)
-	failed := 0
+	var left []Scenario
 	for _, s := range all {
 		if slices.Contains(now.Passed, s.Name) {
 			fmt.Fprintf(o.Out, "PASS %s (before, with this seed and build)\n", s.Name)
 			continue
 		}
-		if ctx.Err() != nil {
-			return false, fmt.Errorf("running the scenarios: %w; with --resume they go on", ctx.Err())
-		}
-		if !Run(ctx, s, l, o) {
+		left = append(left, s)
+	}
+	failed := 0
+	err = inCompany(ctx, left, l, o, func(s Scenario, passed bool) error {
+		if !passed {
 			failed++
-			continue
+			return nil
 		}
 		now.Passed = append(now.Passed, s.Name)
-		if err := c.keep(now); err != nil {
-			return false, err
-		}
+		return c.keep(now)
+	})
+	if o.Shared.single != nil { // to nobody
+		err = errors.Join(err, NewEnv(l, o).removeSingle(context.WithoutCancel(ctx)))
+	}
+	if err != nil {
+		return false, err
 	}
 	summarize(o.Out, len(all)-failed, failed, o.Seed)
 	return failed == 0, nil

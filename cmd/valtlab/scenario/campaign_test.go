@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -96,5 +98,45 @@ func TestDamagedCampaignFileIsNamed(t *testing.T) {
 	_, err := Campaign{File: file, Resume: true}.Run(t.Context(), nil, nil, Options{Valtctl: product(t, "a"), Out: &bytes.Buffer{}})
 	if err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// The sample of a campaign runs what is apart beside what shares, and nothing beside what
+// is alone; a whole one runs all in its order.
+func TestCampaignKeepsCompany(t *testing.T) {
+	for _, sample := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var log []string
+			note := func(text string) {
+				mu.Lock()
+				defer mu.Unlock()
+				log = append(log, text)
+			}
+			scenario := func(name string, c company) Scenario {
+				return Scenario{Name: name, Company: c, Run: func(context.Context, *Env) error {
+					note(name + " begins")
+					time.Sleep(time.Minute)
+					note(name + " ends")
+					return nil
+				}}
+			}
+			all := []Scenario{scenario("guest", apart), scenario("first", alone), scenario("second", shares), scenario("third", alone)}
+			var out bytes.Buffer
+			passed, err := Campaign{}.Run(t.Context(), all, nil, Options{Seed: 7, Sample: sample, Valtctl: product(t, "a"), Now: time.Now, Out: &out})
+			if err != nil || !passed || strings.Count(out.String(), "\nPASS ") != 4 || !strings.HasSuffix(out.String(), "seed 7: 4 passed, 0 failed\n") {
+				t.Fatalf("%v, %v:\n%s", passed, err, out.String())
+			}
+			where := func(text string) int { return slices.Index(log, text) }
+			if !sample {
+				if where("guest ends") > where("first begins") {
+					t.Errorf("out of order: %q", log)
+				}
+				return
+			}
+			if where("guest begins") < where("first ends") || where("guest ends") > where("third begins") || where("guest begins") > where("second ends") {
+				t.Errorf("in the wrong company: %q", log)
+			}
+		})
 	}
 }

@@ -187,7 +187,7 @@ func (d *damaging) spoilt(ctx context.Context, n int, how func([]byte) ([]byte, 
 // update is the run that would take everything from files.
 func (d *damaging) update(names []string) []string {
 	d.updates++
-	args := quick("update", "--to", releases.Small)
+	args := d.quick("update", "--to", releases.Small)
 	for _, name := range names {
 		args = append(args, "--bundle", name)
 	}

@@ -59,7 +59,7 @@ func delta(ctx context.Context, e *Env) (err error) {
 	if e.Sample {
 		return nil
 	}
-	update := quick("update", "--to", releases.Small, "--bundle", name)
+	update := e.quick("update", "--to", releases.Small, "--bundle", name)
 	if err := e.sentOnce(ctx, hosts, c, update); err != nil {
 		return err
 	}

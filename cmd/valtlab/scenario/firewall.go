@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )
 
@@ -140,32 +142,45 @@ func (e *Env) firewallOff(ctx context.Context, hosts []string) error {
 }
 
 // scanned wants nmap to get an answer, open or closed, from exactly the ports that the
-// site's flows name.
+// site's flows name, from inside and from outside at the same time.
 func (e *Env) scanned(ctx context.Context, host string, outside netip.Addr) error {
 	target, err := e.Lab.Host(host)
 	if err != nil {
 		return err
 	}
-	for from, address := range map[string]netip.Addr{"client": e.Lab.Client(), stranger: outside} {
+	from := []string{"client", stranger}
+	got := make([][]int, len(from))
+	group, groupCtx := errgroup.WithContext(ctx)
+	for i, name := range from {
+		group.Go(func() (err error) {
+			got[i], err = e.answersTo(groupCtx, name, target.Address)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	for i, address := range []netip.Addr{e.Lab.Client(), outside} {
 		want, err := e.allowed(ctx, address, target.Address)
 		if err != nil {
 			return err
 		}
-		ports := "1-65535"
-		if e.Sample {
-			ports = "1-9999"
-		}
-		out, err := e.Lab.Output(ctx, from, "nmap", "-n", "-Pn", "-sS", "--max-retries", "2", "--min-rate", "4000", "-p", ports, "-oG", "-", target.Address.String())
-		if err != nil {
-			return err
-		}
-		got := answering(out)
-		e.Measure("from the "+from+", "+host+" answers on", "%v", got)
-		if !slices.Equal(got, want) {
-			return fmt.Errorf("from %s nmap sees %v on %s, and the site allows %v", from, got, host, want)
+		e.Measure("from the "+from[i]+", "+host+" answers on", "%v", got[i])
+		if !slices.Equal(got[i], want) {
+			return fmt.Errorf("from %s nmap sees %v on %s, and the site allows %v", from[i], got[i], host, want)
 		}
 	}
 	return nil
+}
+
+// answersTo lists the ports of an address from which nmap gets an answer.
+func (e *Env) answersTo(ctx context.Context, from string, address netip.Addr) ([]int, error) {
+	ports := "1-65535"
+	if e.Sample {
+		ports = "1-9999"
+	}
+	out, err := e.Lab.Output(ctx, from, "nmap", "-n", "-Pn", "-sS", "--max-retries", "2", "--min-rate", "4000", "-p", ports, "-oG", "-", address.String())
+	return answering(out), err
 }
 
 var portState = regexp.MustCompile(`(\d+)/(?:open|closed)/tcp`)

@@ -5,12 +5,17 @@ import (
 	"fmt"
 	"strings"
 
+	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/visit"
 )
 
 // Shared is what scenarios of one run need not find out twice.
 type Shared struct {
 	baseline map[string]fingerprint // the site's hosts after an undisturbed installation
+	// single is the one server, with the release before installed by itself, where it was
+	// left to another scenario; goesOn says that there may be one.
+	single *lab.Host
+	goesOn bool
 }
 
 // siteHosts are the names of the hosts in the lab's own site file.

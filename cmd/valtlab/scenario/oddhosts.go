@@ -49,15 +49,9 @@ func oddHosts(ctx context.Context, e *Env) error {
 // one and all at once, and removes them.
 func reachOddHosts(ctx context.Context, e *Env, hosts []oddHost) (err error) {
 	defer func() { err = errors.Join(err, removeOddHosts(context.WithoutCancel(ctx), e, hosts)) }()
-	entries := make([]string, len(hosts))
-	for i, h := range hosts {
-		h.host.Roles = []string{lab.RoleMedia}
-		if i == 0 {
-			h.host.Roles = []string{lab.RoleApp} // a site file needs one
-		}
-		if entries[i], err = addOddHost(ctx, e, h.host); err != nil {
-			return err
-		}
+	entries, err := addOddHosts(ctx, e, hosts)
+	if err != nil {
+		return err
 	}
 	if err := writeOddSite(e, entries); err != nil {
 		return err
@@ -73,12 +67,26 @@ func reachOddHosts(ctx context.Context, e *Env, hosts []oddHost) (err error) {
 	})
 }
 
-func addOddHost(ctx context.Context, e *Env, h lab.Host) (entry string, err error) {
-	added, err := e.Lab.AddHost(ctx, h)
-	if err != nil {
-		return "", err
+// addOddHosts adds hosts side by side, and returns their entries of a site file.
+func addOddHosts(ctx context.Context, e *Env, hosts []oddHost) (entries []string, err error) {
+	wanted := make([]lab.Host, len(hosts))
+	for i, h := range hosts {
+		wanted[i] = h.host
+		wanted[i].Roles = []string{lab.RoleMedia}
 	}
-	return e.Lab.Fragment(added)
+	wanted[0].Roles = []string{lab.RoleApp} // a site file needs one
+	added, err := e.Lab.AddHosts(ctx, wanted...)
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range added {
+		entry, err := e.Lab.Fragment(h)
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, entry)
+	}
+	return entries, nil
 }
 
 // reachOddHost wants an agent on a host that has none, owned by root and for root to
@@ -133,11 +141,9 @@ func writeOddSite(e *Env, entries []string) error {
 }
 
 func removeOddHosts(ctx context.Context, e *Env, hosts []oddHost) error {
-	var errs []error
+	var names []string
 	for _, h := range hosts {
-		if _, err := e.Lab.Host(h.host.Name); err == nil {
-			errs = append(errs, e.Lab.RemoveHosts(ctx, h.host.Name))
-		}
+		names = append(names, h.host.Name)
 	}
-	return errors.Join(errs...)
+	return e.removeAny(ctx, names...)
 }

@@ -67,10 +67,10 @@ func offline(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.sealed(ctx, hosts, "update from a bundle", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
+	if err := e.sealed(ctx, hosts, "update from a bundle", e.quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
-	if err := e.sealed(ctx, hosts, "the same bundle again", quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
+	if err := e.sealed(ctx, hosts, "the same bundle again", e.quick("update", "--to", releases.Canary, "--site", site, "--bundle", second)); err != nil {
 		return err
 	}
 	if err := e.serves(ctx); err != nil {
@@ -81,10 +81,8 @@ func offline(ctx context.Context, e *Env) (err error) {
 
 // maker adds the host that bundles are made on, with the product and the site's files.
 func (e *Env) maker(ctx context.Context) error {
-	if _, err := e.Lab.Host(makerName); err == nil { // left by a run that was killed
-		if err := e.Lab.RemoveHosts(ctx, makerName); err != nil {
-			return err
-		}
+	if err := e.removeAny(ctx, makerName); err != nil { // left by a run that was killed
+		return err
 	}
 	if _, err := e.Lab.AddHost(ctx, lab.Host{Name: makerName}); err != nil {
 		return err

@@ -48,7 +48,7 @@ func (e *Env) carriedLate(ctx context.Context, hosts []string) (err error) {
 		args    []string
 	}{
 		{releases.Stable, []string{"install", "--yes"}},
-		{releases.Canary, quick("update", "--to", releases.Canary)},
+		{releases.Canary, e.quick("update", "--to", releases.Canary)},
 	} {
 		name, err := late.oldBundle(ctx, step.release)
 		if err != nil {

@@ -45,7 +45,7 @@ func closedOff(ctx context.Context, e *Env, host lab.Host) (err error) {
 			err = e.Timed("install", func() error { return installSelf(ctx, e, "changed ", carried...) })
 		} else {
 			err = e.Timed("update", func() error {
-				_, err := askSingle(ctx, e, append(quick("update", "--to", release), carried...)...)
+				_, err := askSingle(ctx, e, append(e.quick("update", "--to", release), carried...)...)
 				return err
 			})
 		}

@@ -56,11 +56,11 @@ func recordingRace(ctx context.Context, e *Env) error {
 // tidy brings the site back to its own file's settings and release.
 func (r *race) tidy(ctx context.Context) error {
 	if r.newer {
-		if _, err := r.env.Expect(ctx, 0, quick("rollback", "--to", releases.Stable)...); err != nil {
+		if _, err := r.env.Expect(ctx, 0, r.env.quick("rollback", "--to", releases.Stable)...); err != nil {
 			return err
 		}
 	}
-	if _, err := r.env.Expect(ctx, 0, quick("update")...); err != nil {
+	if _, err := r.env.Expect(ctx, 0, r.env.quick("update")...); err != nil {
 		return err
 	}
 	return r.env.noneLost(ctx, r.media)

@@ -49,7 +49,7 @@ func rolling(ctx context.Context, e *Env) error {
 	ended := make(chan error, 1)
 	go func() { ended <- e.recordFor(ctx, media[len(media)-1], 15*time.Second) }()
 	err = e.Timed("update of the site", func() error {
-		_, err := e.Expect(ctx, 0, quick("update", "--to", releases.Canary)...)
+		_, err := e.Expect(ctx, 0, e.quick("update", "--to", releases.Canary)...)
 		return err
 	})
 	w.end()
@@ -97,7 +97,7 @@ func (e *Env) byHand(ctx context.Context, media []lab.Host) (map[string]time.Dur
 		w := e.watchSite(ctx, media)
 		err := e.stopAndStart(ctx, map[string]string{"app1": "valt-web", media[0].Name: "valt-engine"})
 		if err == nil {
-			err = pause(ctx, 2*time.Second)
+			err = w.allServe(ctx)
 		}
 		w.end()
 		if err != nil {
@@ -113,6 +113,18 @@ func (e *Env) byHand(ctx context.Context, media []lab.Host) (map[string]time.Dur
 	}
 	e.Measure("away, stopped and started by hand", "application %.2f s, media engine %.2f s (median of %d)", away["app"].Seconds(), away["media"].Seconds(), byHandRounds)
 	return away, nil
+}
+
+// allServe waits until every neighbour gets an answer. One that was asked before the last
+// stop has its answer, or none, after a second.
+func (w *watching) allServe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, hostWithin)
+	defer cancel()
+	err := pause(ctx, time.Second)
+	for err == nil && slices.ContainsFunc(w.hosts, func(h *watched) bool { return !h.answers() }) {
+		err = pause(ctx, pollEvery)
+	}
+	return err
 }
 
 // stopAndStart does that with one container a host.
@@ -253,6 +265,13 @@ func (w *watching) end() {
 
 func (w *watching) of(host string) *watched {
 	return w.hosts[slices.IndexFunc(w.hosts, func(h *watched) bool { return h.host == host })]
+}
+
+// answers says whether a neighbour got an answer last.
+func (h *watched) answers() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.serves
 }
 
 func (h *watched) longest() time.Duration {

@@ -20,7 +20,8 @@ type Scenario struct {
 	Summary string // one line
 	// Run returns nil when the case holds. The lab is up when it is called; it leaves
 	// the lab usable, not necessarily bare.
-	Run func(context.Context, *Env) error
+	Run     func(context.Context, *Env) error
+	Company company
 }
 
 // Env is what a scenario works with.

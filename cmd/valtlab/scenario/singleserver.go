@@ -20,26 +20,42 @@ const (
 )
 
 // singleServer gives one bare server the binary and a site file and lets it install itself.
+// A sample leaves it to the scenario that wants one which has done so.
 func singleServer(ctx context.Context, e *Env) error {
-	return e.onOneServer(ctx, func(host lab.Host) error { return installsItself(ctx, e, host) })
+	return e.onOneServer(ctx, func(host lab.Host) error {
+		err := installsItself(ctx, e, host)
+		if err == nil && e.Sample && e.shared.goesOn {
+			e.shared.single = &host
+		}
+		return err
+	})
 }
 
-// onOneServer adds a bare server with what a person would carry there, and takes it away again.
+// onOneServer adds a bare server with what a person would carry there, and takes it away
+// again unless it is left to another scenario.
 func (e *Env) onOneServer(ctx context.Context, do func(host lab.Host) error) (err error) {
-	if _, err := e.Lab.Host(singleName); err == nil { // left by a run that was killed
-		if err := e.Lab.RemoveHosts(ctx, singleName); err != nil {
-			return err
-		}
+	if err := e.removeSingle(ctx); err != nil { // left by a run that was killed, or to nobody
+		return err
 	}
 	host, err := e.Lab.AddHost(ctx, lab.Host{Name: singleName, Roles: []string{lab.RoleApp, lab.RoleMedia}})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, e.Lab.RemoveHosts(context.WithoutCancel(ctx), singleName)) }()
+	defer func() {
+		if e.shared.single == nil {
+			err = errors.Join(err, e.removeSingle(context.WithoutCancel(ctx)))
+		}
+	}()
 	if err := carryToSingle(ctx, e, host); err != nil {
 		return err
 	}
 	return do(host)
+}
+
+// removeSingle removes the one server, if it is there.
+func (e *Env) removeSingle(ctx context.Context) error {
+	e.shared.single = nil
+	return e.removeAny(ctx, singleName)
 }
 
 func installsItself(ctx context.Context, e *Env, host lab.Host) error {

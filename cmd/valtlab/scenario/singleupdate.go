@@ -13,23 +13,33 @@ import (
 )
 
 // singleServerUpdate has the one server, application and media, update itself and roll
-// back, without SSH.
-func singleServerUpdate(ctx context.Context, e *Env) error {
-	return e.onOneServer(ctx, func(host lab.Host) error { return updatesItself(ctx, e, host) })
+// back, without SSH. One that an earlier scenario of this run left, installed by itself, is
+// taken as it is.
+func singleServerUpdate(ctx context.Context, e *Env) (err error) {
+	if left := e.shared.single; left != nil {
+		defer func() { err = errors.Join(err, e.removeSingle(context.WithoutCancel(ctx))) }()
+		if err := e.singleHas(ctx, releases.Stable); err != nil {
+			return err
+		}
+		return updatesItself(ctx, e, *left)
+	}
+	return e.onOneServer(ctx, func(host lab.Host) error {
+		if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
+			return fmt.Errorf("doing without SSH: %w", err)
+		}
+		if err := e.singleGoes(ctx, releases.Stable, "install", "--yes"); err != nil {
+			return err
+		}
+		return updatesItself(ctx, e, host)
+	})
 }
 
 func updatesItself(ctx context.Context, e *Env, host lab.Host) error {
-	if _, err := e.Lab.Output(ctx, singleName, "systemctl", "stop", "ssh.service"); err != nil {
-		return fmt.Errorf("doing without SSH: %w", err)
-	}
-	if err := e.singleGoes(ctx, releases.Stable, "install", "--yes"); err != nil {
-		return err
-	}
 	err := e.parts(ctx, show{"there and back", func(ctx context.Context) error {
-		if err := e.singleGoes(ctx, releases.Canary, quick("update", "--to", releases.Canary)...); err != nil {
+		if err := e.singleGoes(ctx, releases.Canary, e.quick("update", "--to", releases.Canary)...); err != nil {
 			return err
 		}
-		return e.singleGoes(ctx, releases.Stable, quick("rollback")...)
+		return e.singleGoes(ctx, releases.Stable, e.quick("rollback")...)
 	}}, show{"rebooted in the middle", func(ctx context.Context) error { return singleRebooted(ctx, e) }})
 	if err != nil {
 		return err
@@ -42,6 +52,11 @@ func (e *Env) singleGoes(ctx context.Context, release string, args ...string) er
 	if err := e.Timed(args[0], func() error { return onSingle(ctx, e, args...) }); err != nil {
 		return err
 	}
+	return e.singleHas(ctx, release)
+}
+
+// singleHas wants the server to have a release, and to let people in.
+func (e *Env) singleHas(ctx context.Context, release string) error {
 	if err := e.haveReleases(ctx, map[string]string{singleName: release}); err != nil {
 		return err
 	}
@@ -53,7 +68,7 @@ func singleRebooted(ctx context.Context, e *Env) error {
 	going, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan error, 1)
-	go func() { ended <- onSingle(going, e, quick("update", "--to", releases.Canary)...) }()
+	go func() { ended <- onSingle(going, e, e.quick("update", "--to", releases.Canary)...) }()
 	if err := e.comebackUnit(ctx, true); err != nil {
 		return errors.Join(err, stopped(stop, ended))
 	}

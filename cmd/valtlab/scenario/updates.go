@@ -23,7 +23,16 @@ import (
 // What the scenarios of updates share: a site of a release, and recordings on it.
 
 // quick are the flags of a rollout that need not watch for long.
-func quick(args ...string) []string { return append(args, "--yes", "--soak", "3s") }
+func (e *Env) quick(args ...string) []string { return append(args, "--yes", "--soak", e.soak()) }
+
+// soak is how long a rollout watches each host where that is not what is looked at. In a
+// sample it looks once.
+func (e *Env) soak() string {
+	if e.Sample {
+		return "1s"
+	}
+	return "3s"
+}
 
 // at brings the whole site to a release from wherever an earlier scenario left it.
 func (e *Env) at(ctx context.Context, release string) error {
@@ -45,7 +54,7 @@ func (e *Env) at(ctx context.Context, release string) error {
 	}
 	if !slices.Contains(have, "") && release == releases.Stable {
 		return e.Timed("rollback to "+release, func() error {
-			_, err := e.Expect(ctx, 0, quick("rollback", "--to", release)...)
+			_, err := e.Expect(ctx, 0, e.quick("rollback", "--to", release)...)
 			return err
 		})
 	}
@@ -59,7 +68,7 @@ func (e *Env) at(ctx context.Context, release string) error {
 		if release == releases.Stable {
 			return nil
 		}
-		_, err := e.Expect(ctx, 0, quick("update", "--to", release)...)
+		_, err := e.Expect(ctx, 0, e.quick("update", "--to", release)...)
 		return err
 	})
 }

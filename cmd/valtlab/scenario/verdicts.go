@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sync/errgroup"
+
 	"ipivs.com/valtctl/cmd/valtlab/fault"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/peers"
@@ -133,17 +135,19 @@ func setStage(ctx context.Context, e *Env) (s stage, err error) {
 		}
 	}
 	s.camera = e.Lab.Camera(1)
-	if err := e.Timed("bare hosts", func() error { return e.Lab.Reset(ctx, s.app.Name, s.media.Name) }); err != nil {
+	err = e.Timed("bare hosts and peers", func() error {
+		group, groupCtx := errgroup.WithContext(ctx)
+		group.Go(func() error { return e.Lab.Reset(groupCtx, s.app.Name, s.media.Name) })
+		group.Go(func() (err error) {
+			s.tunnels, err = peers.Start(groupCtx, e.Lab)
+			return err
+		})
+		return group.Wait()
+	})
+	if err != nil {
 		return s, err
 	}
 	if err := e.listenOn(ctx, s.media.Name, listener{s.media.Address, silentPort, silent}); err != nil {
-		return s, err
-	}
-	err = e.Timed("peers", func() (err error) {
-		s.tunnels, err = peers.Start(ctx, e.Lab)
-		return err
-	})
-	if err != nil {
 		return s, err
 	}
 	image, err := e.Lab.CameraImage(ctx)
