@@ -267,11 +267,14 @@ func (m *cutMaking) strike(ctx context.Context, how string, at int64) (int64, er
 }
 
 // cutInstall installs a bare host from the bundle, strikes while bytes come, and wants no
-// more to come in all than it takes. What a layer had that was under way is lost with the
-// engine's pull, where nobody is there to go on with it.
+// more to come in all than it takes, with whoever goes on.
 func (e *Env) cutInstall(ctx context.Context, host, how, name string, c *carriedList) error {
-	takes, largest, err := c.takes([]string{"db", "messaging", "web"})
+	takes, err := c.takes([]string{"db", "messaging", "web"})
 	if err != nil {
+		return err
+	}
+	// The bundle is for a host that has this program.
+	if _, err := e.Expect(ctx, 0, "facts", "--site", cutSite, "--host", host); err != nil {
 		return err
 	}
 	before, err := e.received(ctx, host)
@@ -292,7 +295,6 @@ func (e *Env) cutInstall(ctx context.Context, host, how, name string, c *carried
 	most := int64(float64(takes)*(1+carryingShare)) + carryingMore
 	code := -1
 	if how == "killed" {
-		most += largest
 		err = u.kill(ctx)
 	} else if err = fault.Hold(ctx, e.Lab, fault.Packets{Host: host, Verdict: fault.Drop}, cutForSample); err == nil {
 		code, err = u.end(ctx)
@@ -357,8 +359,9 @@ func (e *Env) resumeFrom(ctx context.Context, host, name string) error {
 }
 
 // takes is how many bytes a bare host takes: this program, the lists and packages, and the
-// layers of its images, and how many the largest of those has.
-func (c *carriedList) takes(images []string) (sum, largest int64, err error) {
+// layers of its images.
+func (c *carriedList) takes(images []string) (int64, error) {
+	var sum int64
 	counted := map[string]bool{}
 	put := func(digest string) {
 		if size, ok := c.size(digest); ok && !counted[digest] {
@@ -372,11 +375,9 @@ func (c *carriedList) takes(images []string) (sum, largest int64, err error) {
 			}
 			layers, err := c.layers(i.Manifest, i.Config)
 			if err != nil {
-				return 0, 0, err
+				return 0, err
 			}
 			for digest := range layers {
-				size, _ := c.size(digest)
-				largest = max(largest, size)
 				put(digest)
 			}
 		}
@@ -386,5 +387,5 @@ func (c *carriedList) takes(images []string) (sum, largest int64, err error) {
 			put(f.Digest)
 		}
 	}
-	return sum, largest, nil
+	return sum, nil
 }
