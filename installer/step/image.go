@@ -38,13 +38,13 @@ func ImageKind() Kind {
 		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
 			return nil, fmt.Errorf("checking image %q: a repository, a manifest and a config digest are needed", p.Name)
 		}
-		return &imageStep{p, patience}, nil
+		return &imageStep{p, &absence{patience: patience}}, nil
 	})
 }
 
 type imageStep struct {
 	ImageParams
-	patience time.Duration // with a bundle that does not answer
+	absent *absence // of the bundle
 }
 
 // reference is what is pulled: the manifest of one platform, which no registry can answer
@@ -109,7 +109,7 @@ func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client
 	var err error
 	for attempt := 1; ; attempt++ {
 		err = i.pull(ctx, h, engine)
-		if err == nil || attempt == pullAttempts || !worthRetrying(err) {
+		if err == nil || attempt == pullAttempts || !worthRetrying(err) || i.absent.tooLong() {
 			break
 		}
 		h.Report(Progress{Text: fmt.Sprintf("trying again: %v", err), Total: i.Size})
@@ -153,7 +153,7 @@ func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client)
 	}
 	from, err := serveSteady(func() (Carried, error) { return carried(h, i.Bundle) }, func() {
 		h.Report(Progress{Text: i.Name + " waits for the bundle; if the controller is gone: valtctl resume --bundle FILE", Total: i.Size})
-	}, i.patience)
+	}, i.absent)
 	if err != nil {
 		return err
 	}

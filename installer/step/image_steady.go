@@ -1,7 +1,6 @@
 package step
 
 import (
-	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/hex"
@@ -13,6 +12,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,11 +24,42 @@ type steady struct {
 	Address  string // host:port, for the engine
 	Password string // of this pull, with user steadyUser
 
-	from     func() (Carried, error) // where the bundle answers now
-	waiting  func()                  // told when the bundle does not answer
-	patience time.Duration           // without an answer, before the engine is told
-	server   *http.Server
-	bundle   *http.Client
+	from    func() (Carried, error) // where the bundle answers now
+	waiting func()                  // told when the bundle does not answer
+	absent  *absence
+	server  *http.Server
+	bundle  *http.Client
+}
+
+// absence is how long nobody has brought the bundle, over all tries of one image.
+type absence struct {
+	patience time.Duration // what lasts longer is not waited for
+
+	mu    sync.Mutex
+	since time.Time // zero: it answers
+}
+
+// ended notes that the bundle answers.
+func (a *absence) ended() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.since = time.Time{}
+}
+
+// lasts notes that the bundle does not answer.
+func (a *absence) lasts() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.since.IsZero() {
+		a.since = time.Now()
+	}
+}
+
+// tooLong says that the bundle is not waited for any more.
+func (a *absence) tooLong() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return !a.since.IsZero() && time.Since(a.since) >= a.patience
 }
 
 const steadyUser = "engine"
@@ -41,14 +72,14 @@ const patience = 5 * time.Minute
 const askEvery = time.Second
 
 // serveSteady begins to answer on loopback; Close ends it.
-func serveSteady(from func() (Carried, error), waiting func(), patience time.Duration) (*steady, error) {
+func serveSteady(from func() (Carried, error), waiting func(), absent *absence) (*steady, error) {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("listening for the engine: %w", err)
 	}
 	var secret [24]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
-	s := &steady{Address: l.Addr().String(), Password: hex.EncodeToString(secret[:]), from: from, waiting: waiting, patience: patience,
+	s := &steady{Address: l.Addr().String(), Password: hex.EncodeToString(secret[:]), from: from, waiting: waiting, absent: absent,
 		bundle: &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}} // no proxy of the host's
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = s.server.Serve(l) }() // it ends with Close
@@ -111,19 +142,22 @@ func firstByte(header string) int64 {
 	return n
 }
 
-// ask asks the bundle until it answers.
+// ask asks the bundle until it answers, or was away for too long.
 func (s *steady) ask(r *http.Request, part string) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), s.patience)
-	defer cancel()
 	for told := false; ; told = true {
 		reply, err := s.askOnce(r, part)
-		if err == nil || errors.Is(err, ErrSecretGone) {
-			return reply, err
+		if err == nil {
+			s.absent.ended()
+			return reply, nil
+		}
+		s.absent.lasts()
+		if errors.Is(err, ErrSecretGone) || s.absent.tooLong() {
+			return nil, err
 		}
 		if !told {
 			s.waiting()
 		}
-		if sleep(ctx, askEvery) != nil {
+		if sleep(r.Context(), askEvery) != nil {
 			return nil, err
 		}
 	}

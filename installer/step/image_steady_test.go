@@ -259,7 +259,7 @@ func TestAnImageWhoseBundleStaysAwayFails(t *testing.T) {
 	} {
 		b := bring(t, layered(t, 1000))
 		spoil(b)
-		err := (&imageStep{b.ImageParams, 10 * time.Millisecond}).pull(t.Context(), b.machine(), dockerOf(t, b.machine()))
+		err := (&imageStep{b.ImageParams, &absence{}}).pull(t.Context(), b.machine(), dockerOf(t, b.machine()))
 		var told *problem.Error
 		if err == nil {
 			t.Fatalf("%s: it was pulled", what)
@@ -273,7 +273,7 @@ func TestAnImageWhoseBundleStaysAwayFails(t *testing.T) {
 // TestOnlyTheEngineIsHandedABundle: other users of the host have no password.
 func TestOnlyTheEngineIsHandedABundle(t *testing.T) {
 	asked := false
-	s, err := serveSteady(func() (Carried, error) { asked = true; return Carried{}, ErrSecretGone }, func() {}, time.Second)
+	s, err := serveSteady(func() (Carried, error) { asked = true; return Carried{}, ErrSecretGone }, func() {}, &absence{patience: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,6 +303,31 @@ func TestOnlyTheEngineIsHandedABundle(t *testing.T) {
 	}
 }
 
+// TestABundleIsWaitedForOnceInAll: an engine asks again and again, and each time would be long.
+func TestABundleIsWaitedForOnceInAll(t *testing.T) {
+	gone := httptest.NewServer(http.NotFoundHandler())
+	gone.Close()
+	waits := 0
+	absent := &absence{patience: 20 * time.Millisecond}
+	s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(gone.URL, "http://")}, nil }, func() { waits++ }, absent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for range 3 {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
+		if _, err := s.ask(r, ""); err == nil {
+			t.Fatal("somebody answered")
+		}
+	}
+	if waits != 1 || !absent.tooLong() {
+		t.Errorf("it was waited for %d times", waits)
+	}
+	if absent.ended(); absent.tooLong() {
+		t.Error("a bundle that is back is away too long")
+	}
+}
+
 // TestAnotherAnswerIsNotGoneOnWith: a bundle that answers differently the second time.
 func TestAnotherAnswerIsNotGoneOnWith(t *testing.T) {
 	whole := strings.Repeat("layer", 1000)
@@ -327,7 +352,7 @@ func TestAnotherAnswerIsNotGoneOnWith(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(server.URL, "http://")}, nil }, func() {}, time.Second)
+		s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(server.URL, "http://")}, nil }, func() {}, &absence{patience: time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
