@@ -71,6 +71,8 @@ func (r *run) lacksDebs(ctx context.Context, s *session, host string, steps []st
 	if !packages {
 		return nil, nil
 	}
+	// It reads the lists first, which takes a while where they are large and the line is slow.
+	r.Observer.Observe(Event{Kind: EventNote, Host: host, Text: "planning its packages from the bundle"})
 	reply, err := s.client.Prove(ctx, agent.ProveRequest{Steps: ask, Secrets: r.secrets(host)})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", host, err)

@@ -64,6 +64,9 @@ func TestABundleThatHasWhatIsLackedInstalls(t *testing.T) {
 		h.Facts.Engine = &facts.EngineFacts{Images: []facts.Image{{ID: "sha256:other", Layers: []string{"unpacked " + base}}}}
 	}
 	p.install(from(carrier))
+	if !p.saw(installer.EventNote, "planning its packages from the bundle") {
+		t.Error("nobody was told what is waited for")
+	}
 	// Asked once, of all sources and packages together, and not again when nothing differs.
 	for name, h := range p.hosts {
 		if calls := h.Calls(); !slices.Equal(calls, []string{"facts", "inspect", "prove", "facts", "start", "follow"}) {
