@@ -109,7 +109,7 @@ func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client
 	var err error
 	for attempt := 1; ; attempt++ {
 		err = i.pull(ctx, h, engine)
-		if err == nil || attempt == pullAttempts || !worthRetrying(err) || i.absent.tooLong() {
+		if err == nil || attempt == pullAttempts || !worthRetrying(err) || i.absent.isTooLong() {
 			break
 		}
 		h.Report(Progress{Text: fmt.Sprintf("trying again: %v", err), Total: i.Size})

@@ -31,35 +31,50 @@ type steady struct {
 	bundle  *http.Client
 }
 
-// absence is how long nobody has brought the bundle, over all tries of one image.
+// absence is the time in which nobody brings the bundle, over all tries of one image.
 type absence struct {
 	patience time.Duration // what lasts longer is not waited for
 
-	mu    sync.Mutex
-	since time.Time // zero: it answers
+	mu   sync.Mutex
+	wait *time.Timer   // runs while nobody brings it
+	over chan struct{} // closed by wait
 }
 
 // ended notes that the bundle answers.
 func (a *absence) ended() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.since = time.Time{}
+	if a.wait != nil {
+		a.wait.Stop()
+		a.wait, a.over = nil, nil
+	}
 }
 
 // lasts notes that the bundle does not answer.
 func (a *absence) lasts() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.since.IsZero() {
-		a.since = time.Now()
+	if a.wait == nil {
+		over := make(chan struct{})
+		a.wait, a.over = time.AfterFunc(a.patience, func() { close(over) }), over
 	}
 }
 
-// tooLong says that the bundle is not waited for any more.
-func (a *absence) tooLong() bool {
+// tooLong is closed when the bundle is not waited for any more; nil while it answers.
+func (a *absence) tooLong() <-chan struct{} {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return !a.since.IsZero() && time.Since(a.since) >= a.patience
+	return a.over
+}
+
+// isTooLong says that the bundle is not waited for any more.
+func (a *absence) isTooLong() bool {
+	select {
+	case <-a.tooLong():
+		return true
+	default:
+		return false
+	}
 }
 
 const steadyUser = "engine"
@@ -151,13 +166,17 @@ func (s *steady) ask(r *http.Request, part string) (*http.Response, error) {
 			return reply, nil
 		}
 		s.absent.lasts()
-		if errors.Is(err, ErrSecretGone) || s.absent.tooLong() {
+		if errors.Is(err, ErrSecretGone) || s.absent.isTooLong() {
 			return nil, err
 		}
 		if !told {
 			s.waiting()
 		}
-		if sleep(r.Context(), askEvery) != nil {
+		select {
+		case <-time.After(askEvery):
+		case <-s.absent.tooLong():
+			return nil, err
+		case <-r.Context().Done():
 			return nil, err
 		}
 	}

@@ -320,10 +320,10 @@ func TestABundleIsWaitedForOnceInAll(t *testing.T) {
 			t.Fatal("somebody answered")
 		}
 	}
-	if waits != 1 || !absent.tooLong() {
+	if waits != 1 || !absent.isTooLong() {
 		t.Errorf("it was waited for %d times", waits)
 	}
-	if absent.ended(); absent.tooLong() {
+	if absent.ended(); absent.isTooLong() {
 		t.Error("a bundle that is back is away too long")
 	}
 }
