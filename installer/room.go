@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/bundler"
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/pack"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -132,7 +132,7 @@ func (c *Carrier) there(known *facts.Facts, m imageManifest) (int, error) {
 			return 0, err
 		}
 	}
-	return pack.Shared(known.Engine.Images, m.Config.Digest, config.RootFS.DiffIDs), nil
+	return bundler.Shared(known.Engine.Images, m.Config.Digest, config.RootFS.DiffIDs), nil
 }
 
 // describe reads a manifest or config of the bundle.

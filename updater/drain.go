@@ -9,7 +9,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
-	"ipivs.com/valtctl/updater/gate"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // Drain keeps new sessions out of a host and waits for its recordings, until Undrain.
@@ -17,7 +17,7 @@ import (
 func Drain(ctx context.Context, o Options, host string) error {
 	return o.gate(ctx, host, func(u *update, t *installer.Target) ([]step.Spec, error) {
 		h, _ := u.Site.Host(host)
-		params, err := gate.Params(u.Site, h, t.Manifest, u.DrainWithin, u.Interrupt)
+		params, err := drain.For(u.Site, h, t.Manifest, u.DrainWithin, u.Interrupt)
 		if err != nil {
 			return nil, err
 		}
@@ -28,7 +28,7 @@ func Drain(ctx context.Context, o Options, host string) error {
 // Undrain lets new sessions into a host again.
 func Undrain(ctx context.Context, o Options, host string) error {
 	return o.gate(ctx, host, func(*update, *installer.Target) ([]step.Spec, error) {
-		return []step.Spec{{ID: "open", Kind: gate.OpenKind().Name, Title: "new sessions again", Half: step.Apply,
+		return []step.Spec{{ID: "open", Kind: drain.OpenKind().Name, Title: "new sessions again", Half: step.Apply,
 			Disrupts: step.Nothing, Params: []byte("{}")}}, nil
 	})
 }

@@ -15,7 +15,7 @@ import (
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
-	"ipivs.com/valtctl/updater/gate"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // fleet is the Driver of real hosts.
@@ -127,7 +127,7 @@ func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *
 			return nil, err
 		}
 	}
-	params, err := gate.Params(f.Site, h, f.target.Manifest, f.drainWithin(host, f.Now()), f.Interrupt && slices.Contains(f.Hosts, host))
+	params, err := drain.For(f.Site, h, f.target.Manifest, f.drainWithin(host, f.Now()), f.Interrupt && slices.Contains(f.Hosts, host))
 	if err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *
 }
 
 // withDrain puts the drain first in the apply half.
-func withDrain(steps []step.Spec, params gate.DrainParams) ([]step.Spec, error) {
+func withDrain(steps []step.Spec, params drain.Params) ([]step.Spec, error) {
 	drain, err := DrainSpec(params)
 	if err != nil {
 		return nil, err
@@ -148,9 +148,9 @@ func withDrain(steps []step.Spec, params gate.DrainParams) ([]step.Spec, error) 
 }
 
 // DrainSpec is the step that keeps sessions out and waits for recordings.
-func DrainSpec(params gate.DrainParams) (step.Spec, error) {
+func DrainSpec(params drain.Params) (step.Spec, error) {
 	raw, err := mustJSON(params)
-	return step.Spec{ID: DrainStep, Kind: gate.DrainKind().Name, Title: "no new sessions, and the end of the running recordings",
+	return step.Spec{ID: DrainStep, Kind: drain.DrainKind().Name, Title: "no new sessions, and the end of the running recordings",
 		Half: step.Apply, Disrupts: step.Nothing, Params: raw}, err
 }
 
@@ -303,7 +303,7 @@ func (f *fleet) recording(ctx context.Context, but string) ([]string, error) {
 
 // engine asks what a media host's engine does.
 func (f *fleet) engine(ctx context.Context, t *installer.Target, host string) (wowza.State, error) {
-	access, err := gate.Engine(t.Manifest)
+	access, err := drain.Engine(t.Manifest)
 	if err != nil {
 		return wowza.State{}, err
 	}

@@ -18,7 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
-	"ipivs.com/valtctl/updater/gate"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // rollingPractice is the practice site with hosts that can be rolled over: they say whether
@@ -29,7 +29,7 @@ func rollingPractice(t *testing.T) (p *practice, ill map[string]*atomic.Bool) {
 	for name, h := range p.hosts {
 		sick := &atomic.Bool{}
 		ill[name] = sick
-		h.Imitate(gate.DrainKind().Name, gate.OpenKind().Name)
+		h.Imitate(drain.DrainKind().Name, drain.OpenKind().Name)
 		h.Looks = map[string]func(string) string{"health": func(string) string {
 			if sick.Load() {
 				return "the page says 503"
@@ -344,7 +344,7 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 	if err := updater.Undrain(t.Context(), p.rolling("d2"), "media1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "["+gate.OpenKind().Name+"]" {
+	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "["+drain.OpenKind().Name+"]" {
 		t.Error(got)
 	}
 	for _, other := range []string{"app1", "media2"} {

@@ -1,6 +1,6 @@
 // Package updater rolls a release over a site: which hosts go together and in what order,
 // when to stop, and what to tell. It decides; installer does the work on the hosts, and
-// package gate's steps keep sessions out meanwhile. Its arithmetic is pure, so that a
+// package drain's steps keep sessions out meanwhile. Its arithmetic is pure, so that a
 // simulated fleet can be put through it.
 package updater
 

@@ -16,16 +16,16 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/guide"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // looker looks at what an answer names: files here, servers in the network.
 type looker struct {
 	a     *app
-	g     *guide.Guide
+	g     *wizard.Guide
 	facts map[int]facts.Facts // by server
 }
 
@@ -37,8 +37,8 @@ var errAbsent = fs.ErrNotExist
 
 // file looks at a file that is an answer. What it returns besides an error is what is
 // worth knowing of it.
-func (l *looker) file(q guide.Question, text string) (string, error) {
-	if text == "" || q.Kind != guide.File {
+func (l *looker) file(q wizard.Question, text string) (string, error) {
+	if text == "" || q.Kind != wizard.File {
 		return "", nil
 	}
 	content, err := l.content(text)
@@ -46,28 +46,28 @@ func (l *looker) file(q guide.Question, text string) (string, error) {
 		return "", err
 	}
 	switch q.Aspect {
-	case guide.AsCertificate:
+	case wizard.AsCertificate:
 		leaf, err := step.CheckChain(content, l.g.Value("name"), l.a.now())
 		if err != nil {
-			return "", &guide.Wrong{What: err.Error(), Fix: "give the certificate chain (leaf first) for the name that clients type"}
+			return "", &wizard.Wrong{What: err.Error(), Fix: "give the certificate chain (leaf first) for the name that clients type"}
 		}
 		return fmt.Sprintf("for %s, from %s, until %s", strings.Join(leaf.DNSNames, ", "), leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly)), nil
-	case guide.AsKey:
+	case wizard.AsKey:
 		chain, err := l.content(l.g.Value("tls.certificate"))
 		if err != nil {
 			return "", nil // it was said at the certificate
 		}
 		if _, err := step.CheckCertificate(chain, content, l.g.Value("name"), l.a.now()); err != nil {
-			return "", &guide.Wrong{What: err.Error(), Fix: "give the key that belongs to the certificate"}
+			return "", &wizard.Wrong{What: err.Error(), Fix: "give the key that belongs to the certificate"}
 		}
 		return "it belongs to the certificate", nil
-	case guide.AsLicence:
+	case wizard.AsLicence:
 		if err := step.CheckLicence(content); err != nil {
-			return "", &guide.Wrong{What: err.Error(), Fix: "put the licence key, one line, into the file"}
+			return "", &wizard.Wrong{What: err.Error(), Fix: "put the licence key, one line, into the file"}
 		}
-	case guide.AsFile:
+	case wizard.AsFile:
 		if len(bytes.TrimSpace(content)) == 0 {
-			return "", &guide.Wrong{What: "the file is empty", Fix: "put its content there, or write where it is"}
+			return "", &wizard.Wrong{What: "the file is empty", Fix: "put its content there, or write where it is"}
 		}
 	}
 	return "", nil
@@ -76,15 +76,15 @@ func (l *looker) file(q guide.Question, text string) (string, error) {
 func (l *looker) content(text string) ([]byte, error) {
 	f, err := os.Open(l.g.Path(text))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", &guide.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "put the file there, or write where it is"}, err)
+		return nil, fmt.Errorf("%w: %w", &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "put the file there, or write where it is"}, err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, maxAnswerFile+1))
 	switch {
 	case err != nil:
-		return nil, &guide.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "write where the file is"}
+		return nil, &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "write where the file is"}
 	case len(content) > maxAnswerFile:
-		return nil, &guide.Wrong{What: fmt.Sprintf("it has more than %d bytes", maxAnswerFile), Fix: "write where the right file is"}
+		return nil, &wizard.Wrong{What: fmt.Sprintf("it has more than %d bytes", maxAnswerFile), Fix: "write where the right file is"}
 	}
 	return content, nil
 }
@@ -190,16 +190,16 @@ func (l *looker) disk(i int, path string) error {
 	if len(has) > 0 {
 		fix += ": " + strings.Join(has, ", ")
 	}
-	return &guide.Wrong{What: "no file system is mounted at " + path + " there", Fix: fix}
+	return &wizard.Wrong{What: "no file system is mounted at " + path + " there", Fix: fix}
 }
 
 // unasked looks at an answer that a flag gave: nobody can be asked back.
-func (l *looker) unasked(ctx context.Context) func(guide.Question, string) error {
-	return func(q guide.Question, text string) error {
+func (l *looker) unasked(ctx context.Context) func(wizard.Question, string) error {
+	return func(q wizard.Question, text string) error {
 		switch q.Aspect {
-		case guide.AsHost:
+		case wizard.AsHost:
 			return l.hostUnasked(ctx, q, text)
-		case guide.AsDisk:
+		case wizard.AsDisk:
 			return l.disk(q.Server, text)
 		}
 		_, err := l.file(q, text)
@@ -208,7 +208,7 @@ func (l *looker) unasked(ctx context.Context) func(guide.Question, string) error
 }
 
 // hostUnasked trusts the host key with the fingerprint that was given, or one known before.
-func (l *looker) hostUnasked(ctx context.Context, q guide.Question, fingerprint string) error {
+func (l *looker) hostUnasked(ctx context.Context, q wizard.Question, fingerprint string) error {
 	name := l.g.Value(fmt.Sprintf("hosts[%d].name", q.Server))
 	found, file, err := l.hostKeys(ctx, q.Server)
 	if err != nil {

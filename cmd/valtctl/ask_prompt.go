@@ -10,7 +10,7 @@ import (
 
 	"github.com/manifoldco/promptui"
 
-	"ipivs.com/valtctl/installer/guide"
+	"ipivs.com/valtctl/installer/wizard"
 )
 
 // errStopped says that the person pressed Ctrl-C, or that the terminal is gone.
@@ -137,7 +137,7 @@ func excerpt(text string) string {
 }
 
 // choose asks for one of a few.
-func (t *prompter) choose(label string, options []guide.Option, at string) (string, gesture, error) {
+func (t *prompter) choose(label string, options []wizard.Option, at string) (string, gesture, error) {
 	pos := 0
 	for i, o := range options {
 		if o.Value == at {

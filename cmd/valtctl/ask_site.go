@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"ipivs.com/valtctl/installer/guide"
+	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -15,10 +15,10 @@ import (
 type interview struct {
 	*prompter
 	a    *app
-	g    *guide.Guide
+	g    *wizard.Guide
 	look *looker
 	// given are answers that flags gave; they are checked when their question comes.
-	given guide.Given
+	given wizard.Given
 	used  map[string]bool
 	form  bool // look at nothing
 	keep  func() error
@@ -41,8 +41,8 @@ func (v *interview) run(ctx context.Context) error {
 }
 
 // question gets one question answered, or goes back from it.
-func (v *interview) question(ctx context.Context, q guide.Question) error {
-	if q.Aspect == guide.AsHost {
+func (v *interview) question(ctx context.Context, q wizard.Question) error {
+	if q.Aspect == wizard.AsHost {
 		return v.server(ctx, q)
 	}
 	text, was := v.fromFlag(q), gesture(answers)
@@ -73,7 +73,7 @@ func (v *interview) question(ctx context.Context, q guide.Question) error {
 }
 
 // fromFlag is the answer that a flag gave, once.
-func (v *interview) fromFlag(q guide.Question) string {
+func (v *interview) fromFlag(q wizard.Question) string {
 	from, ok := v.given[q.Field]
 	if !ok || v.used[q.Field] {
 		return ""
@@ -85,7 +85,7 @@ func (v *interview) fromFlag(q guide.Question) string {
 	return from.Text
 }
 
-func (v *interview) explain(q guide.Question) {
+func (v *interview) explain(q wizard.Question) {
 	v.sayf("  %s\n", strings.ReplaceAll(q.Explain, "\n", "\n  "))
 	if !strings.Contains(q.Flag, "…") {
 		v.sayf("  Without a terminal: %s\n", q.Flag)
@@ -93,12 +93,12 @@ func (v *interview) explain(q guide.Question) {
 }
 
 // ask puts one question, in the form that suits it.
-func (v *interview) ask(ctx context.Context, q guide.Question) (string, gesture, error) {
+func (v *interview) ask(ctx context.Context, q wizard.Question) (string, gesture, error) {
 	fallback := v.g.Default(q)
-	if q.Kind == guide.Choice {
+	if q.Kind == wizard.Choice {
 		return v.choose(q.Ask, q.Choices, fallback)
 	}
-	if q.Aspect == guide.AsDisk {
+	if q.Aspect == wizard.AsDisk {
 		if text, was, err := v.askDisk(ctx, q, fallback); err != nil || text != "" || was != answers {
 			return text, was, err
 		}
@@ -110,9 +110,9 @@ func (v *interview) ask(ctx context.Context, q guide.Question) (string, gesture,
 }
 
 // askDisk offers what the server has. Empty: the person wants to type, or nothing is known.
-func (v *interview) askDisk(ctx context.Context, q guide.Question, fallback string) (string, gesture, error) {
+func (v *interview) askDisk(ctx context.Context, q wizard.Question, fallback string) (string, gesture, error) {
 	f, known := v.look.facts[q.Server]
-	if !known && !v.form && v.g.Value(fmt.Sprintf("hosts[%d].%s", q.Server, guide.Look)) == "seen" { // before Ctrl-C
+	if !known && !v.form && v.g.Value(fmt.Sprintf("hosts[%d].%s", q.Server, wizard.Look)) == "seen" { // before Ctrl-C
 		again, err := v.look.gather(ctx, q.Server)
 		f, known = again, err == nil
 	}
@@ -124,31 +124,31 @@ func (v *interview) askDisk(ctx context.Context, q guide.Question, fallback stri
 		v.sayf("  No disk of its own is mounted there yet; one must be before the installation.\n")
 		return "", answers, nil
 	}
-	var options []guide.Option
+	var options []wizard.Option
 	for _, d := range found {
-		options = append(options, guide.Option{Value: d.Mount, Text: diskText(d)})
+		options = append(options, wizard.Option{Value: d.Mount, Text: diskText(d)})
 	}
-	options = append(options, guide.Option{Text: "another folder"})
+	options = append(options, wizard.Option{Text: "another folder"})
 	return v.choose(q.Ask, options, fallback)
 }
 
 // accept keeps an answer that will do, and says why another does not. An answer that is
 // odd is kept, and told.
-func (v *interview) accept(q guide.Question, text string) (bool, error) {
+func (v *interview) accept(q wizard.Question, text string) (bool, error) {
 	err := v.g.Check(q, text)
 	text = q.Normal(text)
 	seen := ""
 	if err == nil && !v.form {
-		if seen, err = v.look.file(q, text); err == nil && q.Aspect == guide.AsDisk {
+		if seen, err = v.look.file(q, text); err == nil && q.Aspect == wizard.AsDisk {
 			err = v.look.disk(q.Server, text)
 		}
 	}
 	if err != nil {
 		v.wrong(err)
-		if !errors.Is(err, errAbsent) && q.Aspect != guide.AsDisk || v.g.Check(q, text) != nil {
+		if !errors.Is(err, errAbsent) && q.Aspect != wizard.AsDisk || v.g.Check(q, text) != nil {
 			return false, nil
 		}
-		keep, _, err := v.choose("It is not there yet", []guide.Option{{Value: "no", Text: "answer again"}, {Value: "yes", Text: "keep the answer; it will be there for the installation"}}, "no")
+		keep, _, err := v.choose("It is not there yet", []wizard.Option{{Value: "no", Text: "answer again"}, {Value: "yes", Text: "keep the answer; it will be there for the installation"}}, "no")
 		if err != nil || keep != "yes" {
 			return false, err
 		}
@@ -157,7 +157,7 @@ func (v *interview) accept(q guide.Question, text string) (bool, error) {
 		v.sayf("  %s\n", seen)
 	}
 	v.g.Answer(q, text)
-	if items := q.Items(text); q.Kind == guide.List && len(items) > 1 {
+	if items := q.Items(text); q.Kind == wizard.List && len(items) > 1 {
 		v.sayf("  %d entries: %s\n", len(items), excerpt(strings.Join(items, " ")))
 	}
 	for _, odd := range v.g.Odd(q.Field) {
@@ -168,7 +168,7 @@ func (v *interview) accept(q guide.Question, text string) (bool, error) {
 
 // wrong says why an answer will not do.
 func (v *interview) wrong(err error) {
-	var w *guide.Wrong
+	var w *wizard.Wrong
 	if errors.As(err, &w) {
 		v.sayf("  ✗ %s\n", w.What)
 		if w.Fix != "" {
@@ -185,7 +185,7 @@ func (v *interview) wrong(err error) {
 }
 
 // server looks at a server: does it answer, is it the right one, what does it have.
-func (v *interview) server(ctx context.Context, q guide.Question) error {
+func (v *interview) server(ctx context.Context, q wizard.Question) error {
 	if v.form {
 		v.g.Answer(q, "later")
 		return nil
@@ -204,7 +204,7 @@ func (v *interview) server(ctx context.Context, q guide.Question) error {
 		return err
 	}
 	v.wrong(err)
-	next, was, err := v.choose("What now", []guide.Option{{Value: "again", Text: "look once more"}, {Value: "other", Text: "another address"}, {Value: "later", Text: "go on; the check before the installation looks again"}}, "again")
+	next, was, err := v.choose("What now", []wizard.Option{{Value: "again", Text: "look once more"}, {Value: "other", Text: "another address"}, {Value: "later", Text: "go on; the check before the installation looks again"}}, "again")
 	switch {
 	case err != nil:
 		return err
@@ -223,7 +223,7 @@ func (v *interview) server(ctx context.Context, q guide.Question) error {
 // errForeign says that the fingerprint was not the server's own.
 var errForeign = errors.New("the fingerprint was not confirmed")
 
-func (v *interview) meet(ctx context.Context, q guide.Question, name string) error {
+func (v *interview) meet(ctx context.Context, q wizard.Question, name string) error {
 	found, file, err := v.look.hostKeys(ctx, q.Server)
 	if err != nil {
 		return err
@@ -239,13 +239,13 @@ func (v *interview) meet(ctx context.Context, q guide.Question, name string) err
 	}
 	v.sayf("  %s: %s\n", name, machineText(f))
 	if why := unfit(f, v.g.Value("site")); why != "" {
-		return &guide.Wrong{What: why, Fix: "name another server"}
+		return &wizard.Wrong{What: why, Fix: "name another server"}
 	}
 	return nil
 }
 
 // recognise has the person compare a host key's fingerprint, unless a flag gave it.
-func (v *interview) recognise(q guide.Question, name, file, addr string, remember func() error, shown []trustedKey) error {
+func (v *interview) recognise(q wizard.Question, name, file, addr string, remember func() error, shown []trustedKey) error {
 	if from, ok := v.given[q.Field]; ok && slices.ContainsFunc(shown, func(k trustedKey) bool { return k.Fingerprint == from.Text }) {
 		return remember()
 	}
@@ -254,7 +254,7 @@ func (v *interview) recognise(q guide.Question, name, file, addr string, remembe
 		v.sayf("    %-20s %s\n", k.Type, k.Fingerprint)
 	}
 	for {
-		yes, was, err := v.choose("Is one of these the server's own fingerprint", []guide.Option{{Value: "no", Text: "no, or not sure"}, {Value: "yes", Text: "yes, remember it"}}, "no")
+		yes, was, err := v.choose("Is one of these the server's own fingerprint", []wizard.Option{{Value: "no", Text: "no, or not sure"}, {Value: "yes", Text: "yes, remember it"}}, "no")
 		switch {
 		case err != nil:
 			return err

@@ -15,8 +15,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/bundler"
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/pack"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
@@ -89,7 +89,7 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 		o.Ask = ask
 	}
 	o.Note = func(text string) { obs.Observe(installer.Event{Kind: installer.EventNote, Text: text}) }
-	packed, err := pack.Pack(ctx, o)
+	packed, err := bundler.Pack(ctx, o)
 	if err != nil {
 		return report{}, err
 	}
@@ -151,8 +151,8 @@ func transferred(obs installer.Observer, what string) func(done, total int64) {
 	}
 }
 
-func (a *app) packOptions(s *site.Site, f bundling) (pack.Options, error) {
-	o := pack.Options{Site: s, Version: f.release, Ubuntu: f.ubuntu, Agent: f.agent, Maker: who(), Now: a.now}
+func (a *app) packOptions(s *site.Site, f bundling) (bundler.Options, error) {
+	o := bundler.Options{Site: s, Version: f.release, Ubuntu: f.ubuntu, Agent: f.agent, Maker: who(), Now: a.now}
 	var err error
 	if o.Agent == "" {
 		if o.Agent, err = os.Executable(); err != nil {

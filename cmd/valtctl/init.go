@@ -15,9 +15,9 @@ import (
 	"golang.org/x/term"
 
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/guide"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -87,11 +87,11 @@ func (f *initFlags) register(cmd *cobra.Command) {
 }
 
 // given are the flags that were set.
-func (f *initFlags) given(g *guide.Guide) (guide.Given, error) {
-	given := guide.Given{}
+func (f *initFlags) given(g *wizard.Guide) (wizard.Given, error) {
+	given := wizard.Given{}
 	for field, text := range f.answers {
 		if *text != "" {
-			given[field] = guide.FromFlag{Flag: f.names[field], Text: *text}
+			given[field] = wizard.FromFlag{Flag: f.names[field], Text: *text}
 		}
 	}
 	return given, g.Servers(f.servers, given)
@@ -123,7 +123,7 @@ func (a *app) init(ctx context.Context, f *initFlags) (report, error) {
 	given, wrong := f.given(g)
 	look := (&looker{a: a, g: g, facts: map[int]facts.Facts{}}).unasked(ctx)
 	if f.noLook {
-		look = func(guide.Question, string) error { return nil }
+		look = func(wizard.Question, string) error { return nil }
 	}
 	if err := errors.Join(wrong, g.Fill(given, look)); err != nil {
 		return report{}, err
@@ -147,12 +147,12 @@ func (a *app) canAsk() bool {
 }
 
 // newGuide starts from the site file, which need not be there.
-func (a *app) newGuide() (*guide.Guide, []byte, error) {
+func (a *app) newGuide() (*wizard.Guide, []byte, error) {
 	base, err := os.ReadFile(a.flags.site)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: a.flags.site, Err: err, Fix: "name the site file with --site"}
 	}
-	g, err := guide.New(base, guide.Surroundings{File: a.flags.site, Home: a.home, Addresses: ownAddresses(), Root: os.Geteuid() == 0, Timezone: a.timezone()})
+	g, err := wizard.New(base, wizard.Surroundings{File: a.flags.site, Home: a.home, Addresses: ownAddresses(), Root: os.Geteuid() == 0, Timezone: a.timezone()})
 	if err != nil {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: a.flags.site, Err: err, Fix: "valtctl site validate names each mistake with its line"}
 	}
@@ -172,7 +172,7 @@ func (a *app) timezone() string {
 }
 
 // finished is the site that the answers make.
-func (a *app) finished(g *guide.Guide, base []byte) (*guided, *site.Site, error) {
+func (a *app) finished(g *wizard.Guide, base []byte) (*guided, *site.Site, error) {
 	made, err := g.Text()
 	if err != nil {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "changing the site file", Object: a.flags.site, Err: err, Fix: "change it by hand; valtctl site schema lists its keys"}
@@ -211,7 +211,7 @@ func (a *app) writeGuided(w io.Writer, done *guided, s *site.Site) error {
 	if a.flags.dryRun {
 		p.printf("\nThe site file would be:\n\n%s", done.text)
 	}
-	p.printf("\nThe site %s:\n\n%s\n%s\nThe commands:\n\n", s.ID, guide.Table(s), guide.Picture(s))
+	p.printf("\nThe site %s:\n\n%s\n%s\nThe commands:\n\n", s.ID, wizard.Table(s), wizard.Picture(s))
 	for _, c := range done.Commands {
 		p.printf("  %s\n", c)
 	}

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/term"
 
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/guide"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -65,7 +65,7 @@ func (a *app) checkNow(ctx context.Context) error {
 
 func (t *prompter) yes(label, yes, no string) (bool, error) {
 	for {
-		text, was, err := t.choose(label, []guide.Option{{Value: "yes", Text: yes}, {Value: "no", Text: no}}, "yes")
+		text, was, err := t.choose(label, []wizard.Option{{Value: "yes", Text: yes}, {Value: "no", Text: no}}, "yes")
 		if err != nil || was == answers {
 			return text == "yes", err
 		}
@@ -109,7 +109,7 @@ func (a *app) columns() int {
 }
 
 // stoppedWith says what becomes of the answers of somebody who stopped.
-func (a *app) stoppedWith(g *guide.Guide) error {
+func (a *app) stoppedWith(g *wizard.Guide) error {
 	kept := "nothing was answered yet"
 	if n := g.Answered(); n > 0 {
 		kept = count(n, "answer") + " kept"
@@ -129,7 +129,7 @@ func (v *interview) converse(ctx context.Context, base []byte) (*guided, error) 
 		done, s, err := v.a.finished(v.g, base)
 		if err != nil {
 			v.wrong(err)
-			if !v.g.Back(guide.Question{}) {
+			if !v.g.Back(wizard.Question{}) {
 				return nil, err
 			}
 			continue
@@ -152,7 +152,7 @@ func (v *interview) begin() error {
 		}
 		return nil
 	}
-	what, _, err := v.choose(v.a.flags.site+" is there. What is to be changed", []guide.Option{
+	what, _, err := v.choose(v.a.flags.site+" is there. What is to be changed", []wizard.Option{
 		{Value: "server", Text: "add a media server"}, {Value: "all", Text: "go through every answer"}, {Value: "show", Text: "nothing: show the site"},
 	}, "server")
 	if err != nil {
@@ -180,7 +180,7 @@ func (v *interview) goOn() (bool, error) {
 		v.sayf("Answers from before are not used: %v.\n", err)
 		return false, v.a.dropDraft()
 	}
-	what, _, err := v.choose(fmt.Sprintf("There are %s from before", count(v.g.Answered(), "answer")), []guide.Option{
+	what, _, err := v.choose(fmt.Sprintf("There are %s from before", count(v.g.Answered(), "answer")), []wizard.Option{
 		{Value: "on", Text: "go on with them"}, {Value: "new", Text: "begin anew"},
 	}, "on")
 	if err != nil || what == "on" {
@@ -200,7 +200,7 @@ func (v *interview) decide(done *guided, s *site.Site, base []byte) (bool, error
 		return false, err
 	}
 	v.a.printWarnings(s.Warnings)
-	options := []guide.Option{{Value: "write", Text: "write " + done.File}, {Value: "back", Text: "go back to the last question"}, {Value: "leave", Text: "leave; the answers are kept"}}
+	options := []wizard.Option{{Value: "write", Text: "write " + done.File}, {Value: "back", Text: "go back to the last question"}, {Value: "leave", Text: "leave; the answers are kept"}}
 	if !done.Changed {
 		options[0].Text = "go on with " + done.File + " as it is"
 	}
@@ -212,7 +212,7 @@ func (v *interview) decide(done *guided, s *site.Site, base []byte) (bool, error
 	case was == explain:
 		return true, nil
 	case was == back || what == "back":
-		v.g.Back(guide.Question{})
+		v.g.Back(wizard.Question{})
 		return true, nil
 	case what == "leave":
 		return false, errStopped
@@ -241,7 +241,7 @@ func (a *app) draftFile() string {
 	return filepath.Join(filepath.Dir(a.stateDir("x")), "init."+hex.EncodeToString(sum[:6])+".json")
 }
 
-func (a *app) keepDraft(g *guide.Guide) error {
+func (a *app) keepDraft(g *wizard.Guide) error {
 	text, err := g.Draft()
 	if err != nil {
 		return err

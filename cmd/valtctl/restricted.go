@@ -18,7 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
-	"ipivs.com/valtctl/updater/gate"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // restricted are the calls that the key of unattended runs may make on this host, once its
@@ -63,7 +63,7 @@ func (o ownPlan) Plan(ctx context.Context, version string) (*restrict.Plan, erro
 					Err: fmt.Errorf("sessions are kept out unattended for %s at most", updater.DefaultDrain)}
 			}
 		}
-		params, err := gate.Params(o.Site(), o.Host(), t.Manifest, d, false)
+		params, err := drain.For(o.Site(), o.Host(), t.Manifest, d, false)
 		if err != nil {
 			return step.Spec{}, err
 		}

@@ -5,7 +5,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/updater/gate"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // stepKinds lists every kind of step that a transaction may hold. A new one is one file
@@ -19,7 +19,7 @@ func stepKinds() []step.Kind {
 		step.ClockKind(),
 		step.ContainerKind(),
 		step.DirectoryKind(),
-		gate.DrainKind(),
+		drain.DrainKind(),
 		step.DongleKind(),
 		step.DownloadKind(),
 		step.EngineConfigKind(),
@@ -30,7 +30,7 @@ func stepKinds() []step.Kind {
 		step.ImageKind(),
 		step.LicenceKind(),
 		step.NetworkKind(),
-		gate.OpenKind(),
+		drain.OpenKind(),
 		step.PackagesKind(),
 		step.PasswordKind(),
 		step.PruneKind(),

@@ -12,8 +12,8 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/installer/bundler"
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/pack"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/bundle"
 )
@@ -106,7 +106,7 @@ func (e *Env) oldBundle(ctx context.Context, release string) (string, error) {
 		return "", err
 	}
 	then := func() time.Time { return e.Now().Add(-releases.Age) }
-	packed, err := pack.Pack(ctx, pack.Options{Site: s, Version: release, Have: have.Result, Password: []byte(password), HTTP: through,
+	packed, err := bundler.Pack(ctx, bundler.Options{Site: s, Version: release, Have: have.Result, Password: []byte(password), HTTP: through,
 		Agent: e.Valtctl, Maker: "pat@laptop", Now: then, Note: func(string) {}})
 	if err != nil {
 		return "", err

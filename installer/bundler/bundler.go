@@ -1,8 +1,8 @@
-// Package pack decides what a bundle for a site holds and brings it together: the release
+// Package bundler decides what a bundle for a site holds and brings it together: the release
 // repository's files as they are, the lists and packages of apt as apt itself solves them,
 // the images by digest, and this program for the hosts. What a bundle is on the disk is for
 // repos/bundle, and how hosts read it for installer.
-package pack
+package bundler
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package gate
+package drain
 
 import (
 	"fmt"
@@ -17,13 +17,13 @@ const table = "inet valtctl_drain"
 // that was not at work before, a running session would look new to it. A reset tells whoever holds a control connection
 // at once that it is over (reject in prerouting: Linux 5.9). Loopback stays open: this
 // host asks its own engine there.
-func (p DrainParams) rules() string { return p.ruleset(true) }
+func (p Params) rules() string { return p.ruleset(true) }
 
 // waiting is the gate while recordings are waited for: no new sessions, but whoever drives
 // the recordings must still be able to end them.
-func (p DrainParams) waiting() string { return p.ruleset(false) }
+func (p Params) waiting() string { return p.ruleset(false) }
 
-func (p DrainParams) ruleset(control bool) string {
+func (p Params) ruleset(control bool) string {
 	var b strings.Builder
 	// Adding and deleting first makes loading it again the same as loading it.
 	fmt.Fprintf(&b, "# Written by valtctl while this host is drained: it takes no new sessions.\n")
@@ -51,7 +51,7 @@ func ports(all []int) string {
 }
 
 // check refuses parameters that make no rules: what is in them comes over the wire.
-func (p DrainParams) check() error {
+func (p Params) check() error {
 	for _, port := range slices.Concat(p.ControlPorts, p.SessionPorts) {
 		if port < 1 || port > 65535 {
 			return fmt.Errorf("reading the drain's parameters: %d is no port", port)

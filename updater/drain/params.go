@@ -1,12 +1,12 @@
-// Package gate keeps new sessions out of a host while it is changed, waits for the running
+// Package drain keeps new sessions out of a host while it is changed, waits for the running
 // ones, and tells from outside whether a host serves. Its steps run on the host; which
 // hosts are drained when is for package updater.
-package gate
+package drain
 
 import "ipivs.com/valtctl/installer/wowza"
 
-// DrainParams are the parameters of the step kind "drain".
-type DrainParams struct {
+// Params are the parameters of the step kind "drain".
+type Params struct {
 	// ControlPorts can start a recording: they are closed for everybody but this host,
 	// established connections included.
 	ControlPorts []int `json:"control_ports,omitempty"`

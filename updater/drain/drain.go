@@ -1,4 +1,4 @@
-package gate
+package drain
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ const (
 // that is neither (valtctl drain), until it is opened.
 func DrainKind() step.Kind {
 	return step.Kind{Name: "drain", New: func(raw json.RawMessage) (step.Step, error) {
-		var p DrainParams
+		var p Params
 		if err := strictly(raw, &p); err != nil {
 			return nil, fmt.Errorf("reading the parameters of a drain step: %w", err)
 		}
@@ -44,14 +44,14 @@ func strictly(raw json.RawMessage, into any) error {
 }
 
 type drain struct {
-	DrainParams
+	Params
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
 }
 
-func newDrain(p DrainParams) (*drain, error) {
-	d := &drain{DrainParams: p, quiet: defaultQuiet, within: defaultWithin}
+func newDrain(p Params) (*drain, error) {
+	d := &drain{Params: p, quiet: defaultQuiet, within: defaultWithin}
 	if err := p.check(); err != nil {
 		return nil, err
 	}

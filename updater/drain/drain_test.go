@@ -1,4 +1,4 @@
-package gate
+package drain
 
 import (
 	"context"
@@ -70,7 +70,7 @@ type practice struct {
 	*step.Machine
 	net    *namespace
 	engine *wowzatest.Engine
-	params DrainParams
+	params Params
 	clock  time.Time
 }
 
@@ -88,7 +88,7 @@ func newPractice(t *testing.T) *practice {
 		t.Fatal(err)
 	}
 	p.engine = wowzatest.New(t, p.Root)
-	p.params = DrainParams{ControlPorts: []int{8087, 8086}, SessionPorts: []int{444, 8000}, From: []string{"10.0.4.10"},
+	p.params = Params{ControlPorts: []int{8087, 8086}, SessionPorts: []int{444, 8000}, From: []string{"10.0.4.10"},
 		Engine: &p.engine.Access, Quiet: "1ms", Within: "30s"}
 	return p
 }

@@ -1,4 +1,4 @@
-package gate
+package drain
 
 import (
 	"errors"
@@ -18,10 +18,10 @@ import (
 // engine's REST interface.
 const method = "wowza-rest"
 
-// Params is the drain of one host of a site, as a release wants it. within is how long to
+// For is the drain of one host of a site, as a release wants it. within is how long to
 // wait for recordings, 0: the step's own time; interrupt does not wait.
-func Params(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, interrupt bool) (DrainParams, error) {
-	p := DrainParams{Interrupt: interrupt, SessionPorts: sessionPorts(s, h, m)}
+func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, interrupt bool) (Params, error) {
+	p := Params{Interrupt: interrupt, SessionPorts: sessionPorts(s, h, m)}
 	if within > 0 {
 		p.Within = within.String()
 	}

@@ -1,10 +1,10 @@
-// Package guide leads a person from nothing to a site file, question by question: which
+// Package wizard leads a person from nothing to a site file, question by question: which
 // question comes next, what it means, whether an answer will do, and what the site file says
 // then. It exists apart from the terminal that asks, so that the same questions can be
 // answered by flags and tried without anybody. It asks nobody, contacts no host and writes no
 // file. Whether a value is right is installer/site's to say; an existing file is edited so
 // that nothing else in it changes.
-package guide
+package wizard
 
 import (
 	"errors"
