@@ -10,20 +10,6 @@ import (
 	"strings"
 )
 
-// Kind groups problems by what the caller of the program should conclude.
-type Kind int
-
-// The kinds, each with the exit code of the command line (contracts.md).
-const (
-	Failed      Kind = iota // exit 1: the work itself failed
-	Input                   // exit 2: bad usage or input
-	Check                   // exit 3: a check or pre-check failed, or drift
-	Halted                  // exit 4: a rollout halted or a host was skipped
-	Locked                  // exit 5: another run holds the site or the host
-	Trust                   // exit 6: a signature, host key or digest is not what it must be
-	Interrupted             // exit 130: a person stopped the run
-)
-
 // Error is one problem. Doing is a gerund ("pulling"), Object what it was done
 // to, Err the cause, Fix a sentence that says what to do. Fix may be empty.
 type Error struct {
@@ -48,36 +34,6 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
-
-// ExitCode is the code the command line ends with for a problem of this kind.
-func (k Kind) ExitCode() int {
-	switch k {
-	case Input:
-		return 2
-	case Check:
-		return 3
-	case Halted:
-		return 4
-	case Locked:
-		return 5
-	case Trust:
-		return 6
-	case Interrupted:
-		return 130
-	}
-	return 1
-}
-
-// rank orders kinds where several apply: 6, 2, 5, 4, 3, 1 (contracts.md). A
-// person's interrupt outranks all, since it is why the rest ended.
-func (k Kind) rank() int {
-	for i, o := range []Kind{Failed, Check, Halted, Locked, Input, Trust, Interrupted} {
-		if o == k {
-			return i
-		}
-	}
-	return 0
-}
 
 // All lists every problem in err, joined ones included, in order. A plain error
 // becomes a problem of kind Failed; text wrapped around one problem is kept as its cause.
@@ -115,7 +71,7 @@ func All(err error) []*Error {
 func KindOf(err error) Kind {
 	strongest := Failed
 	for _, e := range All(err) {
-		if e.Kind.rank() > strongest.rank() {
+		if e.Kind.row().rank > strongest.row().rank {
 			strongest = e.Kind
 		}
 	}

@@ -3,8 +3,7 @@ package problem
 import "errors"
 
 // Record is a problem as it crosses a wire or stays in a file: the cause is text, and
-// errors.Is no longer finds anything in it. Both sides are the same program, so Kind is
-// a number.
+// errors.Is no longer finds anything in it.
 type Record struct {
 	Kind   Kind   `json:"kind"`
 	Doing  string `json:"doing,omitempty"`

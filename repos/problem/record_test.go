@@ -21,7 +21,7 @@ func TestProblemsSurviveTheWire(t *testing.T) {
 	}
 	got := FromRecords(records)
 	if got.Error() != sent.Error() || KindOf(got) != Trust {
-		t.Errorf("%q arrives as %q, of kind %d", sent, got, KindOf(got))
+		t.Errorf("%q arrives as %q, of kind %s", sent, got, KindOf(got))
 	}
 	if first := All(got)[0]; first.Fix != "give one" {
 		t.Errorf("the fix is lost: %+v", first)
