@@ -2,7 +2,6 @@ package installer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"sync"
@@ -53,19 +52,11 @@ func (r *run) send(ctx context.Context, i int, c *chosen, t txn.Request) (string
 		return "", err
 	}
 	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who = txn.Schema, r.Site.ID, h.Name, plan.RoleNames(h), r.Run, r.Who
-	request, err := json.Marshal(t)
-	if err != nil {
-		return "", fmt.Errorf("writing the request: %w", err)
-	}
-	state, err := json.Marshal(c.state)
-	if err != nil {
-		return "", fmt.Errorf("writing the trusted state: %w", err)
-	}
 	s := r.session(i)
 	if s == nil {
 		return "", errNoSession
 	}
-	reply, err := s.client.TxnStart(ctx, agent.TxnStartRequest{Request: request, Secrets: r.secrets(h.Name), TrustedState: state})
+	reply, err := s.client.TxnStart(ctx, agent.TxnStartRequest{Request: t, Secrets: r.secrets(h.Name), TrustedState: &c.state})
 	if err != nil {
 		return "", err
 	}
@@ -174,8 +165,8 @@ func (f *following) once(ctx context.Context) (txn.Result, error) {
 	if f.switched { // seen over a connection that is lost; whether it was answered is not known
 		judging()
 	}
-	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, func(raw json.RawMessage) error {
-		nonce, err := f.event(raw)
+	reply, err := s.client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.id, From: f.next}, func(e txn.Event) error {
+		nonce := f.event(e)
 		if nonce != "" && nonce != f.proved {
 			f.proved = nonce
 			proving.Go(func() { f.prove(ctx, s, nonce) })
@@ -183,16 +174,12 @@ func (f *following) once(ctx context.Context) (txn.Result, error) {
 		if f.switched {
 			judging()
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return txn.Result{}, err
 	}
-	var result txn.Result
-	if err := json.Unmarshal(reply.Result, &result); err != nil {
-		return result, fmt.Errorf("reading how it ended: %w", err)
-	}
-	return result, nil
+	return reply.Result, nil
 }
 
 var errNoSession = errors.New("the host is not connected")
@@ -237,11 +224,7 @@ func (f *following) tell(e Event) {
 
 // event passes on one line of what the host says, and returns the confirmation that it
 // asks for, if any.
-func (f *following) event(raw json.RawMessage) (confirm string, err error) {
-	var e txn.Event
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return "", fmt.Errorf("reading an event: %w", err)
-	}
+func (f *following) event(e txn.Event) (confirm string) {
 	if p := e.Progress; p != nil {
 		confirm = p.Confirm
 		at := f.titles[p.Step]
@@ -252,7 +235,7 @@ func (f *following) event(raw json.RawMessage) (confirm string, err error) {
 		f.records = append(f.records, *rec)
 		f.record(rec)
 	}
-	return confirm, nil
+	return confirm
 }
 
 // record tells of what a person watching wants to know of the journal.

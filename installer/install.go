@@ -191,8 +191,8 @@ func (r *run) check(installed refuseRelease) error {
 	for i, h := range r.hosts {
 		f := &r.facts[i].Facts
 		errs = append(errs, refuse(r.Site, r.chosen.manifest, h.Name, f, installed), unfinished(h.Name, r.facts[i].Transactions))
-		if seen := r.facts[i].TrustedState; len(seen) > 0 {
-			errs = append(errs, seenBy(h.Name, seen, r.chosen.state))
+		if seen := r.facts[i].TrustedState; seen != nil {
+			errs = append(errs, release.NotOlder(r.chosen.state, *seen, h.Name))
 		}
 	}
 	return errors.Join(errs...)
@@ -286,13 +286,4 @@ func (r *run) anyChange() bool {
 		}
 	}
 	return false
-}
-
-// seenBy refuses a repository that is older than what a host has seen.
-func seenBy(host string, raw []byte, now release.State) error {
-	seen, err := decodeState(raw)
-	if err != nil {
-		return fmt.Errorf("host %s: %w", host, err)
-	}
-	return release.NotOlder(now, seen, host)
 }

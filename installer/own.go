@@ -30,7 +30,7 @@ type Own struct {
 
 // OpenOwn reads the copy that is in a folder of this host. is and seen are what the host
 // says of itself. Of the options only the clock counts.
-func OpenOwn(o Options, folder string, is facts.Facts, seen []byte) (*Own, error) {
+func OpenOwn(o Options, folder string, is facts.Facts, seen *release.State) (*Own, error) {
 	s, err := site.Load(filepath.Join(folder, "site.yaml"), "")
 	if err != nil {
 		return nil, err
@@ -47,10 +47,8 @@ func OpenOwn(o Options, folder string, is facts.Facts, seen []byte) (*Own, error
 		return no("it has no host %s, which this one is", is.Installed.Host)
 	}
 	own := &Own{host: h, is: *is.Installed, targets: map[string]*Target{}}
-	if len(seen) > 0 {
-		if own.seen, err = decodeState(seen); err != nil {
-			return nil, err
-		}
+	if seen != nil {
+		own.seen = *seen
 	}
 	own.run = run{Options: Options{Site: s, StateDir: folder, Observer: Silent{}, Now: o.Now}, hosts: s.Hosts}
 	if own.run.material, err = readMaterial(s, o.Now()); err != nil {

@@ -2,12 +2,10 @@ package installer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 
-	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -15,9 +13,9 @@ import (
 )
 
 // unfinished refuses a new run on a host whose last one is not over.
-func unfinished(host string, all []agent.Txn) error {
+func unfinished(host string, all []txn.Summary) error {
 	for _, t := range all {
-		if txn.State(t.State).Finished() {
+		if t.State.Finished() {
 			continue
 		}
 		return &problem.Error{Kind: problem.Locked, Doing: "checking host", Object: host,
@@ -86,7 +84,7 @@ func adoptAll(ctx context.Context, o Options) (string, error) {
 func (r *run) anyUnfinished() bool {
 	for _, f := range r.facts {
 		for _, t := range f.Transactions {
-			if !txn.State(t.State).Finished() {
+			if !t.State.Finished() {
 				return true
 			}
 		}
@@ -125,10 +123,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if len(r.facts[i].Transactions) == 0 {
 		return "", nil
 	}
-	var newest txn.Summary
-	if err := readSummary(r.facts[i].Transactions[0].More, &newest); err != nil {
-		return "", fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
-	}
+	newest := r.facts[i].Transactions[0]
 	if newest.State.Finished() {
 		return r.broughtTo(i), nil
 	}
@@ -181,21 +176,4 @@ func oneLine(err error) string {
 		return ""
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
-// readSummary reads a host's own summary of a transaction.
-func readSummary(raw json.RawMessage, into *txn.Summary) error {
-	if err := json.Unmarshal(raw, into); err != nil {
-		return fmt.Errorf("reading its transactions: %w", err)
-	}
-	return nil
-}
-
-// decodeState reads what a host has seen of the release repository.
-func decodeState(raw []byte) (release.State, error) {
-	var seen release.State
-	if err := json.Unmarshal(raw, &seen); err != nil {
-		return seen, fmt.Errorf("reading what it has seen of the releases: %w", err)
-	}
-	return seen, nil
 }

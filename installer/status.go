@@ -2,7 +2,6 @@ package installer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,9 +18,9 @@ import (
 
 // HostFacts is one host's answer. Err is set where it gave none.
 type HostFacts struct {
-	Host         string      `json:"host"`
-	Facts        facts.Facts `json:"facts"`
-	Transactions []agent.Txn `json:"transactions,omitempty"`
+	Host         string        `json:"host"`
+	Facts        facts.Facts   `json:"facts"`
+	Transactions []txn.Summary `json:"transactions,omitempty"`
 	// Schedule is what it has written down of unattended runs; nil: nothing.
 	Schedule *agent.Schedule `json:"schedule,omitempty"`
 	Err      error           `json:"-"`
@@ -107,11 +106,11 @@ func ask(ctx context.Context, o Options, host site.Host, full bool, more func(*s
 	return h
 }
 
-// took keeps what a host says it is. A state that cannot be read says nothing.
+// took keeps what a host says it is.
 func (h *HostFacts) took(reply agent.FactsReply) {
 	h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
-	if json.Unmarshal(reply.TrustedState, &h.Seen) != nil {
-		h.Seen = release.State{}
+	if reply.TrustedState != nil {
+		h.Seen = *reply.TrustedState
 	}
 }
 
@@ -144,24 +143,10 @@ func Logs(ctx context.Context, o Options, r agent.LogsRequest, out func(host str
 	})
 }
 
-// Past lists the host's last transactions, newest first.
-func (h HostFacts) Past() []Past {
-	var all []Past
-	for _, t := range h.Transactions {
-		past := Past{}
-		if len(t.More) > 0 {
-			_ = readSummary(t.More, &past) // what cannot be read tells its id and state alone
-		}
-		past.ID, past.State = t.ID, txn.State(t.State)
-		all = append(all, past)
-	}
-	return all
-}
-
 // Now is the transaction that says what the host is at: an unfinished one, else the last
 // that was to bring it to a release. Nil: there is none.
-func (h HostFacts) Now() *Past {
-	all := h.Past()
+func (h HostFacts) Now() *txn.Summary {
+	all := h.Transactions
 	for i := range all {
 		if !all[i].State.Finished() {
 			return &all[i]
@@ -212,9 +197,9 @@ func (h HostFacts) need(fix, format string, args ...any) *problem.Error {
 }
 
 // txnNeeds are about what the host is at, and about records that cannot be trusted.
-func (h HostFacts) txnNeeds(now *Past) []*problem.Error {
+func (h HostFacts) txnNeeds(now *txn.Summary) []*problem.Error {
 	var all []*problem.Error
-	for _, t := range h.Past() {
+	for _, t := range h.Transactions {
 		if t.State != txn.StateDamaged && (now == nil || t.ID != now.ID) {
 			continue
 		}
@@ -256,7 +241,7 @@ func containerState(c facts.Container) string {
 }
 
 // txnFix says what to do about a transaction; nothing for one that is over.
-func txnFix(t Past, host string) string {
+func txnFix(t txn.Summary, host string) string {
 	switch t.State {
 	case txn.StateRunning:
 		return "it goes on by itself; follow it with: valtctl resume"

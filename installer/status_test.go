@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -32,31 +33,31 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 		"stopped":   {func(h *installer.HostFacts) { h.Facts.Engine.Containers[0].State = "exited" }, "container valt-web is exited | valtctl logs --host app1; then valtctl install"},
 		"unhealthy": {func(h *installer.HostFacts) { h.Facts.Engine.Containers[0].Health = "unhealthy" }, "container valt-web is unhealthy | valtctl logs --host app1; then valtctl install"},
 		"reboot":    {func(h *installer.HostFacts) { h.Facts.RebootRequired = true }, "a package asked for a reboot | reboot it in a maintenance window"},
-		"running":   {func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: "running"}} }, "transaction t1 is running | it goes on by itself; follow it with: valtctl resume"},
-		"waiting":   {func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: "waiting"}} }, "transaction t1 is waiting | valtctl resume"},
-		"damaged":   {func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: "damaged"}} }, "transaction t1 is damaged | keep its folder below /var/lib/valtctl/txn as evidence, then: valtctl install"},
-		"done":      {func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: "done"}} }, ""},
+		"running":   {func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: "running"}} }, "transaction t1 is running | it goes on by itself; follow it with: valtctl resume"},
+		"waiting":   {func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: "waiting"}} }, "transaction t1 is waiting | valtctl resume"},
+		"damaged":   {func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: "damaged"}} }, "transaction t1 is damaged | keep its folder below /var/lib/valtctl/txn as evidence, then: valtctl install"},
+		"done":      {func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: "done"}} }, ""},
 		"reboot, and for whom": {func(h *installer.HostFacts) {
 			h.Facts.RebootRequired, h.Facts.RebootPackages = true, []string{"libc6", "linux-image"}
 		}, "libc6, linux-image asked for a reboot | reboot it in a maintenance window"},
 		"gate left closed": {func(h *installer.HostFacts) { h.Facts.GateClosed = true }, "it takes no new sessions: its gate is closed | valtctl undrain app1"},
 		"unconfirmed": {func(h *installer.HostFacts) {
-			h.Facts.GateClosed, h.Transactions = true, []agent.Txn{{ID: "t1", State: "unconfirmed"}}
+			h.Facts.GateClosed, h.Transactions = true, []txn.Summary{{ID: "t1", State: "unconfirmed"}}
 		}, "transaction t1 is unconfirmed | valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself"},
 		"unconfirmed, and a run looks after it": {func(h *installer.HostFacts) {
-			h.Attended, h.Facts.GateClosed, h.Transactions = true, true, []agent.Txn{{ID: "t1", State: "unconfirmed"}}
+			h.Attended, h.Facts.GateClosed, h.Transactions = true, true, []txn.Summary{{ID: "t1", State: "unconfirmed"}}
 		}, ""},
 		"quarantined": {func(h *installer.HostFacts) {
 			h.Facts.GateClosed, h.Facts.Engine.Containers[0].State = true, "exited"
-			h.Transactions = []agent.Txn{{ID: "t2", State: "quarantined"}, {ID: "t1", State: "done"}}
+			h.Transactions = []txn.Summary{{ID: "t2", State: "quarantined"}, {ID: "t1", State: "done"}}
 		}, "transaction t2 is quarantined | valtctl repair --host app1"},
 		"repaired since": {func(h *installer.HostFacts) {
-			h.Transactions = []agent.Txn{{ID: "t2", State: "done"}, {ID: "t1", State: "quarantined"}}
+			h.Transactions = []txn.Summary{{ID: "t2", State: "done"}, {ID: "t1", State: "quarantined"}}
 		}, ""},
 		"only fetched since": {func(h *installer.HostFacts) {
-			h.Transactions = []agent.Txn{{ID: "t2", State: "done", More: []byte(`{"stage":true}`)}, {ID: "t1", State: "quarantined"}}
+			h.Transactions = []txn.Summary{{ID: "t2", State: "done", Stage: true}, {ID: "t1", State: "quarantined"}}
 		}, "transaction t1 is quarantined | valtctl repair --host app1"},
-		"interrupted": {func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: "interrupted"}} }, "transaction t1 is interrupted | valtctl resume"},
+		"interrupted": {func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: "interrupted"}} }, "transaction t1 is interrupted | valtctl resume"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := serving()

@@ -201,19 +201,12 @@ func (w *Work) Schedule(host string) *agent.Schedule {
 }
 
 // Past lists a host's last transactions, newest first, as it told when it was connected to.
-func (w *Work) Past(host string) []Past {
+func (w *Work) Past(host string) []txn.Summary {
 	i, err := w.index(host)
 	if err != nil {
 		return nil
 	}
-	var all []Past
-	for _, t := range w.facts[i].Transactions {
-		var past Past
-		if readSummary(t.More, &past) == nil { // what cannot be read tells nothing
-			all = append(all, past)
-		}
-	}
-	return all
+	return w.facts[i].Transactions
 }
 
 // Quarantined is the transaction that left a host neither old nor new, unless a later one
@@ -285,14 +278,10 @@ func (w *Work) Unfinished() ([]Unfinished, error) {
 	var all []Unfinished
 	for i, h := range w.hosts {
 		for _, t := range w.facts[i].Transactions {
-			if txn.State(t.State).Finished() {
+			if t.State.Finished() {
 				continue
 			}
-			u := Unfinished{Host: h.Name}
-			if err := readSummary(t.More, &u.Summary); err != nil {
-				return nil, fmt.Errorf("host %s: %w", h.Name, err)
-			}
-			all = append(all, u)
+			all = append(all, Unfinished{h.Name, t})
 		}
 	}
 	return all, nil

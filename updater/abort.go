@@ -118,7 +118,7 @@ func previewAbortHost(intent *Intent, h installer.HostFacts) AbortHost {
 	return a
 }
 
-func abortWords(t *installer.Past) string {
+func abortWords(t *txn.Summary) string {
 	switch {
 	case t.Undoing:
 		return "is followed while it goes back from " + t.Release

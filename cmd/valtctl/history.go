@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/txn"
 )
 
 func (a *app) historyCommand() *cobra.Command {
@@ -40,7 +41,7 @@ func (a *app) history(ctx context.Context, _ []string) (report, error) {
 	return text(all, func(w io.Writer) error { return writeHistory(w, all) }), err
 }
 
-func writeHistory(w io.Writer, all []installer.Past) error {
+func writeHistory(w io.Writer, all []txn.Summary) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	p := &printer{w: t}
 	p.printf("STARTED\tHOST\tRELEASE\tSTATE\tCHANGED\tTOOK\tWHO\tPLAN\tTRANSACTION\tWHY\n")
@@ -65,7 +66,7 @@ func took(from, to time.Time) string {
 }
 
 // releaseText puts a release in brackets that the host was not brought to.
-func releaseText(h installer.Past) string {
+func releaseText(h txn.Summary) string {
 	if h.Stage {
 		return "(" + h.Release + ")"
 	}
@@ -73,7 +74,7 @@ func releaseText(h installer.Past) string {
 }
 
 // changedText is how many steps changed the host, and how many were taken back.
-func changedText(h installer.Past) string {
+func changedText(h txn.Summary) string {
 	switch {
 	case h.Result == nil:
 		return "-"

@@ -115,7 +115,7 @@ func TestWithoutATerminalNothingIsChangedUnlessYesWasSaid(t *testing.T) {
 func TestHistoryIsATable(t *testing.T) {
 	start := time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 	got := printedBy(t, func(w io.Writer) error {
-		return writeHistory(w, []installer.Past{
+		return writeHistory(w, []txn.Summary{
 			{ID: "t2", Host: "app1", Release: "6.4.2", State: txn.StateRunning, Who: "pat@laptop", PlanDigest: "0123456789abcdef", Started: start.Add(time.Hour)},
 			{ID: "t1", Host: "media1", Release: "6.4.2", State: txn.StateDone, Who: "pat@laptop", PlanDigest: "0123456789abcdef",
 				Started: start, Ended: start.Add(61 * time.Second), Result: &txn.Result{Changed: 12}},

@@ -10,8 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer"
-	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/release"
 	"ipivs.com/valtctl/updater"
 )
@@ -31,8 +31,8 @@ func TestTheFirstLineOfAStatus(t *testing.T) {
 		edit(&h)
 		return []installer.HostFacts{h}
 	}
-	in := func(state string) func(h *installer.HostFacts) {
-		return func(h *installer.HostFacts) { h.Transactions = []agent.Txn{{ID: "t1", State: state}} }
+	in := func(state txn.State) func(h *installer.HostFacts) {
+		return func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: state}} }
 	}
 	well := func(*installer.HostFacts) {}
 	end := time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
@@ -79,7 +79,7 @@ func TestStatusBeginsWithWhatAPersonMustDo(t *testing.T) {
 		return writeStatus(w, statusOf(&updater.SiteStatus{Site: "st-marys", Lease: &installer.Lease{Broken: "kim@desk of run r1, by pat@laptop: lost"},
 			Intent: &updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Who: "kim@desk", Done: map[string]updater.HostResult{"media2": {}}},
 			Hosts: []installer.HostFacts{
-				{Host: "media1", Facts: closed, Transactions: []agent.Txn{{ID: "t1", State: "unconfirmed", More: []byte(`{"release":"6.4.2","who":"kim@desk","confirm_by":"2026-11-22T02:10:00Z"}`)}}},
+				{Host: "media1", Facts: closed, Transactions: []txn.Summary{{ID: "t1", State: "unconfirmed", Release: "6.4.2", Who: "kim@desk", ConfirmBy: time.Date(2026, 11, 22, 2, 10, 0, 0, time.UTC)}}},
 				{Host: "media2", Facts: reboot},
 				{Host: "media3", Err: errors.New("no route")},
 			},

@@ -15,13 +15,16 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // pair is a controller and an agent on the two ends of a pipe. ended gives what Serve
@@ -43,12 +46,13 @@ func TestTypedCalls(t *testing.T) {
 	spec := step.Spec{ID: "file/motd", Kind: "file", Half: step.Apply, Params: json.RawMessage(`{"path":"/etc/motd"}`)}
 	found := StepFinding{ID: spec.ID, Finding: step.Finding{Change: true, Diff: "+hello", Disrupts: step.Container},
 		Problems: problem.Records(&problem.Error{Kind: problem.Trust, Doing: "reading", Object: "x", Err: errors.New("no"), Fix: "do"})}
+	seen := release.State{Roles: map[string]release.RoleState{"root": {Version: 2}}}
 	var gotInspect InspectRequest
 	var gotStart TxnStartRequest
 	var gotRestart TxnRestartRequest
 	c, _ := pair(t, Handlers{
 		Facts: func(_ context.Context, r FactsRequest) (FactsReply, error) {
-			return FactsReply{Facts: facts.Facts{Hostname: fmt.Sprint(r.Full)}, Fence: 7, TrustedState: json.RawMessage(`{"root":2}`)}, nil
+			return FactsReply{Facts: facts.Facts{Hostname: fmt.Sprint(r.Full)}, Fence: 7, TrustedState: &seen}, nil
 		},
 		Inspect: func(_ context.Context, r InspectRequest) (InspectReply, error) {
 			gotInspect = r
@@ -63,7 +67,7 @@ func TestTypedCalls(t *testing.T) {
 			return TxnReply{ID: r.ID}, nil
 		},
 		TxnList: func(context.Context, TxnListRequest) (TxnListReply, error) {
-			return TxnListReply{Transactions: []Txn{{ID: "t1", State: "waiting"}}}, nil
+			return TxnListReply{Transactions: []txn.Summary{{ID: "t1", State: txn.StateWaiting}}}, nil
 		},
 	})
 	same := func(name string, got, want any, err error) {
@@ -74,12 +78,12 @@ func TestTypedCalls(t *testing.T) {
 	}
 	secrets := map[string][]byte{"key": {0, 1, 255}}
 	f, err := c.Facts(t.Context(), FactsRequest{Full: true})
-	same("facts", f, FactsReply{Facts: facts.Facts{Hostname: "true"}, Fence: 7, TrustedState: json.RawMessage(`{"root":2}`)}, err)
+	same("facts", f, FactsReply{Facts: facts.Facts{Hostname: "true"}, Fence: 7, TrustedState: &seen}, err)
 	inspect := InspectRequest{Steps: []step.Spec{spec}, Secrets: secrets}
 	i, err := c.Inspect(t.Context(), inspect)
 	same("inspect", i, InspectReply{Findings: []StepFinding{found}}, err)
 	same("inspect's request", gotInspect, inspect, nil)
-	start := TxnStartRequest{Request: json.RawMessage(`{"id":"t1"}`), Secrets: secrets}
+	start := TxnStartRequest{Request: txn.Request{Host: "media1", Steps: []step.Spec{spec}}, Secrets: secrets}
 	s, err := c.TxnStart(t.Context(), start)
 	same("txn.start", s, TxnReply{ID: "t1"}, err)
 	same("txn.start's request", gotStart, start, nil)
@@ -88,7 +92,7 @@ func TestTypedCalls(t *testing.T) {
 	same("txn.restart", r, TxnReply{ID: "t9"}, err)
 	same("txn.restart's request", gotRestart, restart, nil)
 	l, err := c.TxnList(t.Context())
-	same("txn.list", l, TxnListReply{Transactions: []Txn{{ID: "t1", State: "waiting"}}}, err)
+	same("txn.list", l, TxnListReply{Transactions: []txn.Summary{{ID: "t1", State: txn.StateWaiting}}}, err)
 }
 
 func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
@@ -97,7 +101,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 	calls := map[string]func() error{
 		methodFacts:      func() error { _, err := c.Facts(ctx, FactsRequest{}); return err },
 		methodInspect:    func() error { _, err := c.Inspect(ctx, InspectRequest{}); return err },
-		methodTxnStart:   func() error { _, err := c.TxnStart(ctx, TxnStartRequest{Request: json.RawMessage("1")}); return err },
+		methodTxnStart:   func() error { _, err := c.TxnStart(ctx, TxnStartRequest{}); return err },
 		methodTxnRestart: func() error { _, err := c.TxnRestart(ctx, TxnRestartRequest{}); return err },
 		methodTxnList:    func() error { _, err := c.TxnList(ctx); return err },
 		methodTxnFollow:  func() error { _, err := c.TxnFollow(ctx, TxnFollowRequest{}, nil); return err },
@@ -159,24 +163,24 @@ func TestProblemsCrossTheWire(t *testing.T) {
 
 func TestEventsComeInOrderAndAllBeforeTheEnd(t *testing.T) {
 	const events = 20000
-	c, _ := pair(t, Handlers{TxnFollow: func(_ context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error) {
+	c, _ := pair(t, Handlers{TxnFollow: func(_ context.Context, r TxnFollowRequest, event func(txn.Event) error) (TxnFollowReply, error) {
 		for i := r.From; i < events; i++ {
-			if err := event(fmt.Appendf(nil, `%d`, i)); err != nil {
+			if err := event(txn.Event{Record: &journal.Record{Seq: i}}); err != nil {
 				return TxnFollowReply{}, err
 			}
 		}
-		return TxnFollowReply{Result: json.RawMessage(`{"end":"new"}`)}, nil
+		return TxnFollowReply{Result: txn.Result{Outcome: txn.Done, Changed: 3}}, nil
 	}})
-	next := 5
-	reply, err := c.TxnFollow(t.Context(), TxnFollowRequest{ID: "t1", From: 5}, func(e json.RawMessage) error {
-		if string(e) != fmt.Sprint(next) {
-			t.Fatalf("event %d came as %s", next, e)
+	next := int64(5)
+	reply, err := c.TxnFollow(t.Context(), TxnFollowRequest{ID: "t1", From: 5}, func(e txn.Event) error {
+		if e.Record == nil || e.Record.Seq != next {
+			t.Fatalf("event %d came as %+v", next, e)
 		}
 		next++
 		return nil
 	})
-	if err != nil || next != events || string(reply.Result) != `{"end":"new"}` {
-		t.Errorf("followed to %d of %d: %s, %v", next, events, reply.Result, err)
+	if err != nil || next != events || reply.Result.Changed != 3 {
+		t.Errorf("followed to %d of %d: %+v, %v", next, events, reply.Result, err)
 	}
 }
 
@@ -191,7 +195,7 @@ func TestCancelReachesTheHost(t *testing.T) {
 	}
 	c, _ := pair(t, Handlers{
 		Inspect: func(ctx context.Context, _ InspectRequest) (InspectReply, error) { return InspectReply{}, waits(ctx) },
-		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(json.RawMessage) error) (TxnFollowReply, error) {
+		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(txn.Event) error) (TxnFollowReply, error) {
 			return TxnFollowReply{}, waits(ctx)
 		},
 		TxnList: func(context.Context, TxnListRequest) (TxnListReply, error) { return TxnListReply{}, nil },
@@ -220,9 +224,9 @@ func TestCancelReachesTheHost(t *testing.T) {
 func TestFollowerWhoFailsEndsTheFollowingAlone(t *testing.T) {
 	full := errors.New("the terminal is gone")
 	c, _ := pair(t, Handlers{
-		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error) {
+		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, event func(txn.Event) error) (TxnFollowReply, error) {
 			for ctx.Err() == nil {
-				if err := event(json.RawMessage(`1`)); err != nil {
+				if err := event(txn.Event{}); err != nil {
 					return TxnFollowReply{}, err
 				}
 			}
@@ -230,7 +234,7 @@ func TestFollowerWhoFailsEndsTheFollowingAlone(t *testing.T) {
 		},
 		TxnList: func(context.Context, TxnListRequest) (TxnListReply, error) { return TxnListReply{}, nil },
 	})
-	_, err := c.TxnFollow(t.Context(), TxnFollowRequest{}, func(json.RawMessage) error { return full })
+	_, err := c.TxnFollow(t.Context(), TxnFollowRequest{}, func(txn.Event) error { return full })
 	if !errors.Is(err, full) {
 		t.Errorf("got %v", err)
 	}
@@ -333,13 +337,13 @@ func BenchmarkCall(b *testing.B) {
 }
 
 func TestAFollowingThatIsGivenUpBeforeItIsAskedForEnds(t *testing.T) {
-	c, _ := pair(t, Handlers{TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(json.RawMessage) error) (TxnFollowReply, error) {
+	c, _ := pair(t, Handlers{TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(txn.Event) error) (TxnFollowReply, error) {
 		<-ctx.Done()
 		return TxnFollowReply{}, ctx.Err()
 	}})
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err := c.TxnFollow(ctx, TxnFollowRequest{ID: "t1"}, func(json.RawMessage) error { return nil })
+	_, err := c.TxnFollow(ctx, TxnFollowRequest{ID: "t1"}, func(txn.Event) error { return nil })
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/apt"
 )
@@ -108,10 +109,8 @@ func (c *Client) TxnList(ctx context.Context) (TxnListReply, error) {
 
 // TxnFollow hands each event of a transaction to event, in order, until the transaction
 // ends, and returns how it ended. An error of event ends the following alone.
-func (c *Client) TxnFollow(ctx context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error) {
-	return callStream[TxnFollowReply](ctx, c, methodTxnFollow, r, func(in io.Reader) error {
-		return eachLine(in, event)
-	})
+func (c *Client) TxnFollow(ctx context.Context, r TxnFollowRequest, event func(txn.Event) error) (TxnFollowReply, error) {
+	return callLines[TxnFollowReply](ctx, c, methodTxnFollow, r, event)
 }
 
 // Logs copies a log to out.
@@ -125,13 +124,14 @@ func (c *Client) Logs(ctx context.Context, r LogsRequest, out io.Writer) error {
 
 // Probe has the host ask its questions and hands each outcome over as it comes.
 func (c *Client) Probe(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
-	return callLines(ctx, c, methodProbe, r, outcome)
+	_, err := callLines[struct{}](ctx, c, methodProbe, r, outcome)
+	return err
 }
 
 // Listen has the host listen until ctx ends, which is no error, and hands over what it
 // tells.
 func (c *Client) Listen(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error {
-	err := callLines(ctx, c, methodListen, r, event)
+	_, err := callLines[struct{}](ctx, c, methodListen, r, event)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -183,12 +183,13 @@ func (c *Client) Engine(ctx context.Context, a wowza.Access) (wowza.State, error
 
 // Support has the host gather what support asks for, and hands it over piece by piece.
 func (c *Client) Support(ctx context.Context, r support.Request, part func(support.Part) error) error {
-	return callLines(ctx, c, methodSupport, r, part)
+	_, err := callLines[struct{}](ctx, c, methodSupport, r, part)
+	return err
 }
 
 // callLines makes one typed call that is answered by one thing a line.
-func callLines[Thing, Req any](ctx context.Context, c *Client, method string, req Req, each func(Thing) error) error {
-	_, err := callStream[struct{}](ctx, c, method, req, func(in io.Reader) error {
+func callLines[Resp, Thing, Req any](ctx context.Context, c *Client, method string, req Req, each func(Thing) error) (Resp, error) {
+	return callStream[Resp](ctx, c, method, req, func(in io.Reader) error {
 		return eachLine(in, func(line json.RawMessage) error {
 			var t Thing
 			if err := json.Unmarshal(line, &t); err != nil {
@@ -197,7 +198,6 @@ func callLines[Thing, Req any](ctx context.Context, c *Client, method string, re
 			return each(t)
 		})
 	})
-	return err
 }
 
 // call makes one typed call.

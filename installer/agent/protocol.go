@@ -10,9 +10,11 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // The methods, by their names on the wire. A method is a name here, one line in
@@ -46,7 +48,7 @@ type Handlers struct {
 	TxnStart   func(ctx context.Context, r TxnStartRequest) (TxnReply, error)
 	TxnRestart func(ctx context.Context, r TxnRestartRequest) (TxnReply, error)
 	TxnList    func(ctx context.Context, r TxnListRequest) (TxnListReply, error)
-	TxnFollow  func(ctx context.Context, r TxnFollowRequest, event func(json.RawMessage) error) (TxnFollowReply, error)
+	TxnFollow  func(ctx context.Context, r TxnFollowRequest, event func(txn.Event) error) (TxnFollowReply, error)
 	Logs       func(ctx context.Context, r LogsRequest, out io.Writer) error
 	Probe      func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error
 	Listen     func(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error
@@ -99,11 +101,12 @@ type PackageFile struct {
 
 // FactsReply is what the host has, and what it remembers.
 type FactsReply struct {
-	Facts        facts.Facts     `json:"facts"`
-	Transactions []Txn           `json:"transactions,omitempty"` // newest first
-	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
-	Fence        int64           `json:"fence,omitempty"` // highest fencing token seen
-	Schedule     *Schedule       `json:"schedule,omitempty"`
+	Facts        facts.Facts   `json:"facts"`
+	Transactions []txn.Summary `json:"transactions,omitempty"` // newest first
+	// TrustedState is what the host has seen of the release repository; nil: nothing.
+	TrustedState *release.State `json:"trusted_state,omitempty"`
+	Fence        int64          `json:"fence,omitempty"` // highest fencing token seen
+	Schedule     *Schedule      `json:"schedule,omitempty"`
 }
 
 // Schedule is what a host that looks after its site unattended has written down, as package
@@ -112,13 +115,6 @@ type Schedule struct {
 	Enabled json.RawMessage `json:"enabled,omitempty"`
 	State   json.RawMessage `json:"state,omitempty"`
 	Pause   json.RawMessage `json:"pause,omitempty"`
-}
-
-// Txn is one transaction in short.
-type Txn struct {
-	ID    string          `json:"id"`
-	State string          `json:"state"`
-	More  json.RawMessage `json:"more,omitempty"` // installer/txn's own summary
 }
 
 // InspectRequest asks how the host differs from what the steps want. Secrets are kept
@@ -142,13 +138,13 @@ type StepFinding struct {
 	Problems []problem.Record `json:"problems,omitempty"`
 }
 
-// TxnStartRequest hands the host its transaction (installer/txn's request).
+// TxnStartRequest hands the host its transaction.
 type TxnStartRequest struct {
-	Request json.RawMessage   `json:"request"`
+	Request txn.Request       `json:"request"`
 	Secrets map[string][]byte `json:"secrets,omitempty"`
 	// TrustedState is what the controller has seen of the release repository; the host
 	// keeps the newest.
-	TrustedState json.RawMessage `json:"trusted_state,omitempty"`
+	TrustedState *release.State `json:"trusted_state,omitempty"`
 }
 
 // TxnRestartRequest gives a waiting transaction its secrets again.
@@ -214,7 +210,7 @@ type TxnListRequest struct{}
 
 // TxnListReply has them, newest first.
 type TxnListReply struct {
-	Transactions []Txn `json:"transactions"`
+	Transactions []txn.Summary `json:"transactions"`
 }
 
 // TxnFollowRequest asks for a transaction's events from a sequence number on.
@@ -223,9 +219,9 @@ type TxnFollowRequest struct {
 	From int64  `json:"from"`
 }
 
-// TxnFollowReply is how it ended (installer/txn's result).
+// TxnFollowReply is how it ended.
 type TxnFollowReply struct {
-	Result json.RawMessage `json:"result"`
+	Result txn.Result `json:"result"`
 }
 
 // LogsRequest asks for the log of a unit or a container.

@@ -12,6 +12,8 @@ import (
 	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/handler"
 	"github.com/hashicorp/yamux"
+
+	"ipivs.com/valtctl/installer/txn"
 )
 
 // Serve answers the controller on conn until the controller or ctx ends it. The
@@ -91,34 +93,33 @@ func (h Handlers) follow(ctx context.Context, r TxnFollowRequest, out io.Writer)
 	if h.TxnFollow == nil {
 		return TxnFollowReply{}, errNotServed
 	}
-	return h.TxnFollow(ctx, r, func(event json.RawMessage) error {
-		if _, err := out.Write(append(event[:len(event):len(event)], '\n')); err != nil {
-			return fmt.Errorf("sending an event: %w", err)
-		}
-		return nil
-	})
+	return h.TxnFollow(ctx, r, lineWriter[txn.Event](out))
 }
 
-// lines makes what hands over one thing after another write each as a line of JSON. The
-// things may come from several goroutines.
+// lines makes what hands over one thing after another write each as a line of JSON.
 func lines[Req, Thing any](f func(context.Context, Req, func(Thing) error) error) func(context.Context, Req, io.Writer) (struct{}, error) {
 	return func(ctx context.Context, r Req, out io.Writer) (struct{}, error) {
 		if f == nil {
 			return struct{}{}, errNotServed
 		}
-		var writing sync.Mutex
-		return struct{}{}, f(ctx, r, func(t Thing) error {
-			line, err := json.Marshal(t)
-			if err != nil {
-				return fmt.Errorf("encoding an event: %w", err)
-			}
-			writing.Lock()
-			defer writing.Unlock()
-			if _, err := out.Write(append(line, '\n')); err != nil {
-				return fmt.Errorf("sending an event: %w", err)
-			}
-			return nil
-		})
+		return struct{}{}, f(ctx, r, lineWriter[Thing](out))
+	}
+}
+
+// lineWriter writes each thing as a line of JSON. They may come from several goroutines.
+func lineWriter[Thing any](out io.Writer) func(Thing) error {
+	var writing sync.Mutex
+	return func(t Thing) error {
+		line, err := json.Marshal(t)
+		if err != nil {
+			return fmt.Errorf("encoding an event: %w", err)
+		}
+		writing.Lock()
+		defer writing.Unlock()
+		if _, err := out.Write(append(line, '\n')); err != nil {
+			return fmt.Errorf("sending an event: %w", err)
+		}
+		return nil
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -73,50 +74,35 @@ func TestInspectAnswersForEveryStepAndKeepsSecretsInMemory(t *testing.T) {
 
 func TestTheNewestTrustedStateIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tuf", "state.json")
-	encode := func(timestamp int64) json.RawMessage {
-		raw, err := json.Marshal(release.State{Roles: map[string]release.RoleState{"timestamp": {Version: timestamp}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
+	version := func(timestamp int64) *release.State {
+		return &release.State{Roles: map[string]release.RoleState{"timestamp": {Version: timestamp}}}
 	}
-	for _, c := range []struct{ offered, want int64 }{{5, 5}, {4, 5}, {9, 9}} {
-		if err := rememberState(path, encode(c.offered)); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := readState(path); err != nil || !bytes.Equal(got, encode(c.want)) {
-			t.Errorf("after %d: %s, %v", c.offered, got, err)
+	kept := func(what string, want int64) {
+		t.Helper()
+		if got, err := readState(path); err != nil || !reflect.DeepEqual(got, version(want)) {
+			t.Errorf("%s: %+v, %v", what, got, err)
 		}
 	}
-	if err := rememberState(path, nil); err != nil {
+	for _, offered := range []int64{5, 5, 9} {
+		if err := keepState(path, version(offered)); err != nil {
+			t.Fatal(err)
+		}
+		kept("a newer one", offered)
+	}
+	if err := keepState(path, version(4)); problem.KindOf(err) != problem.Trust {
+		t.Errorf("an older repository than the host has seen: %v", err)
+	}
+	kept("an older one", 9)
+	if err := keepState(path, nil); err != nil {
 		t.Errorf("a controller without a state: %v", err)
 	}
 	if err := os.WriteFile(path, []byte(`{"roles":`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := rememberState(path, encode(3)); err != nil {
+	if err := keepState(path, version(3)); err != nil {
 		t.Fatal(err)
 	}
-	if got, err := readState(path); err != nil || !bytes.Equal(got, encode(3)) {
-		t.Errorf("a torn file: %s, %v", got, err)
-	}
-}
-
-func TestAnOlderRepositoryThanTheHostHasSeenIsRefused(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "tuf", "state.json")
-	encode := func(timestamp int64) json.RawMessage {
-		raw, err := json.Marshal(release.State{Roles: map[string]release.RoleState{"timestamp": {Version: timestamp}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return raw
-	}
-	if err := errors.Join(refuseOlder(path, encode(5)), rememberState(path, encode(5)), refuseOlder(path, encode(5)), refuseOlder(path, encode(6)), refuseOlder(path, nil)); err != nil {
-		t.Error(err)
-	}
-	if err := refuseOlder(path, encode(4)); problem.KindOf(err) != problem.Trust {
-		t.Errorf("%v", err)
-	}
+	kept("a torn file", 3)
 }
 
 func TestLinesOfSeveralLogsStayWhole(t *testing.T) {

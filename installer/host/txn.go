@@ -39,7 +39,7 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 		return agent.FactsReply{}, err
 	}
 	reply := agent.FactsReply{Facts: f}
-	if reply.Transactions, err = s.transactions(listed); err != nil {
+	if reply.Transactions, err = s.Launcher.Store.List(listed); err != nil {
 		return reply, err
 	}
 	if reply.Fence, err = s.leases().Highest(); err != nil {
@@ -61,7 +61,7 @@ func readSchedule(m *step.Machine, is *facts.Installed) (*agent.Schedule, error)
 	var s agent.Schedule
 	for path, into := range map[string]*json.RawMessage{facts.ScheduleEnabled(is.Site): &s.Enabled,
 		facts.ScheduleState(is.Site): &s.State, facts.SchedulePause(is.Site): &s.Pause} {
-		content, err := readState(m.Path(path))
+		content, err := readJSON(m.Path(path))
 		if err != nil {
 			return nil, err
 		}
@@ -74,39 +74,19 @@ func readSchedule(m *step.Machine, is *facts.Installed) (*agent.Schedule, error)
 }
 
 func (s *Side) list(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
-	all, err := s.transactions(listedAll)
+	all, err := s.Launcher.Store.List(listedAll)
 	return agent.TxnListReply{Transactions: all}, err
 }
 
-func (s *Side) transactions(newest int) ([]agent.Txn, error) {
-	all, err := s.Launcher.Store.List(newest)
-	if err != nil {
-		return nil, err
-	}
-	var list []agent.Txn
-	for _, t := range all {
-		more, err := json.Marshal(t)
-		if err != nil {
-			return nil, fmt.Errorf("writing transaction %s: %w", t.ID, err)
-		}
-		list = append(list, agent.Txn{ID: t.ID, State: string(t.State), More: more})
-	}
-	return list, nil
-}
-
 func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-	var request txn.Request
-	if err := json.Unmarshal(r.Request, &request); err != nil {
-		return agent.TxnReply{}, fmt.Errorf("reading the request: %w", err)
-	}
-	if err := s.admit(request.Fence); err != nil {
+	if err := s.admit(r.Request.Fence); err != nil {
 		return agent.TxnReply{}, err
 	}
 	path := s.machine(nil).Path(trustedStateFile)
-	if err := errors.Join(refuseOlder(path, r.TrustedState), rememberState(path, r.TrustedState)); err != nil {
+	if err := keepState(path, r.TrustedState); err != nil {
 		return agent.TxnReply{}, err
 	}
-	id, err := s.Launcher.Store.Create(request, r.Secrets, s.Kinds)
+	id, err := s.Launcher.Store.Create(r.Request, r.Secrets, s.Kinds)
 	if err != nil {
 		return agent.TxnReply{}, err
 	}
@@ -153,31 +133,28 @@ func (s *Side) confirm(_ context.Context, r agent.TxnConfirmRequest) (struct{}, 
 	return struct{}{}, s.Launcher.Store.Confirm(r.ID, r.Undo)
 }
 
-func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
-	result, err := s.Launcher.Store.Follow(ctx, r.ID, r.From, func(e txn.Event) error {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("writing an event: %w", err)
-		}
-		return event(line)
-	})
-	if err != nil {
-		return agent.TxnFollowReply{}, err
-	}
-	raw, err := json.Marshal(result)
-	if err != nil {
-		return agent.TxnFollowReply{}, fmt.Errorf("writing the result: %w", err)
-	}
-	return agent.TxnFollowReply{Result: raw}, nil
+func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
+	result, err := s.Launcher.Store.Follow(ctx, r.ID, r.From, event)
+	return agent.TxnFollowReply{Result: result}, err
 }
 
-// Trusted is what this host has seen of the release repository, from any controller.
-func (s *Side) Trusted() (json.RawMessage, error) {
-	return readState(s.machine(nil).Path(trustedStateFile))
+// readState is what this host has seen of the release repository; nil where that is nothing
+// yet. A file that was torn by a power cut before it was kept durably counts as nothing: the
+// next run writes it.
+func readState(path string) (*release.State, error) {
+	content, err := readJSON(path)
+	if err != nil || content == nil {
+		return nil, err
+	}
+	var seen release.State
+	if err := json.Unmarshal(content, &seen); err != nil {
+		return nil, fmt.Errorf("reading what was seen of the releases: %w", err)
+	}
+	return &seen, nil
 }
 
-// readState is the kept state, nil where there is none yet.
-func readState(path string) (json.RawMessage, error) {
+// readJSON is the content of a file of JSON; nil where there is none, or no JSON.
+func readJSON(path string) (json.RawMessage, error) {
 	content, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -186,54 +163,38 @@ func readState(path string) (json.RawMessage, error) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	if !json.Valid(content) {
-		return nil, nil // torn by a power cut before it was kept durably; the next run writes it
+		return nil, nil
 	}
 	return content, nil
 }
 
-// refuseOlder refuses a change whose releases are of an older repository than the host has
-// seen, whatever the controller thinks of it: of a bundle, for one.
-func refuseOlder(path string, offered json.RawMessage) error {
-	if len(offered) == 0 {
+// keepState refuses a change whose releases are of an older repository than the host has
+// seen, whatever the controller thinks of it (of a bundle, for one), and keeps a newer one,
+// so that no later controller can offer this host an older repository.
+func keepState(path string, offered *release.State) error {
+	if offered == nil {
 		return nil
 	}
-	now, seen, err := states(path, offered)
+	seen, err := readState(path)
 	if err != nil {
 		return err
 	}
-	return release.NotOlder(now, seen, "this host")
-}
-
-// states are what the controller offers and what the host has seen.
-func states(path string, offered json.RawMessage) (now, seen release.State, err error) {
-	if err := json.Unmarshal(offered, &now); err != nil {
-		return now, seen, fmt.Errorf("reading the controller's trusted state: %w", err)
+	if seen != nil {
+		if err := release.NotOlder(*offered, *seen, "this host"); err != nil {
+			return err
+		}
+	} else {
+		seen = &release.State{}
 	}
-	kept, err := readState(path)
-	if err != nil || kept == nil {
-		return now, seen, err
-	}
-	if err := json.Unmarshal(kept, &seen); err != nil {
-		return now, seen, fmt.Errorf("reading what was seen of the releases: %w", err)
-	}
-	return now, seen, nil
-}
-
-// rememberState keeps the newer of what the host and the controller have seen, so that no
-// later controller can offer this host an older repository.
-func rememberState(path string, offered json.RawMessage) error {
-	if len(offered) == 0 {
+	if offered.Compare(*seen) <= 0 {
 		return nil
 	}
-	now, seen, err := states(path, offered)
+	content, err := json.Marshal(offered)
 	if err != nil {
-		return err
-	}
-	if now.Compare(seen) <= 0 {
-		return nil
+		return fmt.Errorf("keeping what was seen of the releases: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("keeping what was seen of the releases: %w", err)
 	}
-	return durable.WriteFile(path, offered, 0o644)
+	return durable.WriteFile(path, content, 0o644)
 }

@@ -1,7 +1,6 @@
 package remote_test
 
 import (
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -13,6 +12,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/txn"
 )
 
 // TestConformance asks of every kind of connection the same: that a bare machine gets
@@ -88,17 +88,16 @@ func conform(t *testing.T, c *remote.Conn) {
 		t.Errorf("the agent runs from %s as user %d", reply.Facts.Hostname, reply.Facts.CPUs)
 	}
 	const events = 3000
-	next := uint64(0)
-	followed, err := first.TxnFollow(t.Context(), agent.TxnFollowRequest{From: events}, func(e json.RawMessage) error {
-		var got struct{ Seq uint64 }
-		if err := json.Unmarshal(e, &got); err != nil || got.Seq != next {
-			t.Fatalf("event %d came as %q, %v", next, e, err)
+	next := int64(0)
+	followed, err := first.TxnFollow(t.Context(), agent.TxnFollowRequest{From: events}, func(e txn.Event) error {
+		if e.Record == nil || e.Record.Seq != next {
+			t.Fatalf("event %d came as %+v", next, e)
 		}
 		next++
 		return nil
 	})
-	if err != nil || string(followed.Result) != `"done"` || next != events {
-		t.Errorf("following gave %d events, %s, %v", next, followed.Result, err)
+	if err != nil || followed.Result.Outcome != txn.Done || next != events {
+		t.Errorf("following gave %d events, %+v, %v", next, followed.Result, err)
 	}
 	first.Close()
 	rootOwned(t, remote.AgentPath(a.Hash), remote.AgentRoot, remote.AgentRoot+"/"+a.Hash)

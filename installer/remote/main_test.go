@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,7 +18,9 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/txn"
 )
 
 // The tests use the machine's real sshd, dropbear and sudo (Debian packages
@@ -54,13 +55,13 @@ func agentMain(nonce string) int {
 			exe, _ := os.Executable()
 			return agent.FactsReply{Facts: facts.Facts{Hostname: exe, CPUs: os.Getuid()}}, nil
 		},
-		TxnFollow: func(_ context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
+		TxnFollow: func(_ context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
 			for i := range r.From {
-				if err := event(fmt.Appendf(nil, `{"seq":%d,"pad":%q}`, i, strings.Repeat("x", 1000))); err != nil {
+				if err := event(txn.Event{Record: &journal.Record{Seq: i, Step: strings.Repeat("x", 1000)}}); err != nil {
 					return agent.TxnFollowReply{}, err
 				}
 			}
-			return agent.TxnFollowReply{Result: json.RawMessage(`"done"`)}, nil
+			return agent.TxnFollowReply{Result: txn.Result{Outcome: txn.Done}}, nil
 		},
 	})
 	if err != nil {

@@ -155,24 +155,14 @@ func text(s step.Spec) (string, error) {
 // start has the host begin what it would do itself, with its own secrets.
 func (j *Judge) start(do func(context.Context, agent.TxnStartRequest) (agent.TxnReply, error)) func(context.Context, agent.TxnStartRequest) (agent.TxnReply, error) {
 	return func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-		var t txn.Request
-		if err := json.Unmarshal(r.Request, &t); err != nil {
-			return agent.TxnReply{}, fmt.Errorf("reading the request: %w", err)
-		}
-		p, err := j.Own.Plan(ctx, t.Release)
+		p, err := j.Own.Plan(ctx, r.Request.Release)
 		if err != nil {
 			return agent.TxnReply{}, err
 		}
-		if err := errors.Join(j.request(p, &t), j.token(t.Fence)); err != nil {
+		if err := errors.Join(j.request(p, &r.Request), j.token(r.Request.Fence)); err != nil {
 			return agent.TxnReply{}, err
 		}
-		if r.Request, err = json.Marshal(t); err != nil {
-			return agent.TxnReply{}, fmt.Errorf("writing the request: %w", err)
-		}
-		if r.TrustedState, err = json.Marshal(p.State); err != nil {
-			return agent.TxnReply{}, fmt.Errorf("writing what was seen of the releases: %w", err)
-		}
-		r.Secrets = j.Own.Secrets()
+		r.TrustedState, r.Secrets = &p.State, j.Own.Secrets()
 		reply, err := do(ctx, r)
 		if reply.ID != "" {
 			err = errors.Join(err, j.mark(reply.ID))

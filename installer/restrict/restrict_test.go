@@ -105,7 +105,7 @@ func host(t *testing.T) *judgedHost {
 			return agent.TxnReply{}, nil
 		},
 		TxnList: func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
-			return agent.TxnListReply{Transactions: []agent.Txn{{ID: "20261128T000000Z-00000000"}}}, nil
+			return agent.TxnListReply{Transactions: []txn.Summary{{ID: "20261128T000000Z-00000000"}}}, nil
 		},
 		Firewall: func(context.Context, step.FirewallAnswer) (struct{}, error) { h.answered++; return struct{}{}, nil },
 		Lease: func(context.Context, agent.LeaseRequest) (agent.LeaseReply, error) {
@@ -128,11 +128,8 @@ func update() txn.Request {
 
 func (h *judgedHost) start(t *testing.T, r txn.Request) error {
 	t.Helper()
-	raw, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = h.TxnStart(t.Context(), agent.TxnStartRequest{Request: raw, Secrets: map[string][]byte{"licence": []byte("theirs")}, TrustedState: []byte(`{"roles":{"root":{"version":999}}}`)})
+	_, err := h.TxnStart(t.Context(), agent.TxnStartRequest{Request: r, Secrets: map[string][]byte{"licence": []byte("theirs")},
+		TrustedState: &release.State{Roles: map[string]release.RoleState{"root": {Version: 999}}}})
 	return err
 }
 
@@ -142,8 +139,8 @@ func TestAnUpdateIsTakenWithTheHostsOwnSecretsAndTrust(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := h.started[0]
-	if string(got.Secrets["licence"]) != "own" || string(got.TrustedState) == "" || json.Valid(got.TrustedState) && string(got.TrustedState) == `{"roles":{"root":{"version":999}}}` {
-		t.Errorf("it came through with %s and %s", got.Secrets, got.TrustedState)
+	if string(got.Secrets["licence"]) != "own" || got.TrustedState == nil || got.TrustedState.Roles["root"].Version == 999 {
+		t.Errorf("it came through with %s and %+v", got.Secrets, got.TrustedState)
 	}
 	if _, err := h.TxnConfirm(t.Context(), agent.TxnConfirmRequest{ID: "begun-here", Fence: 42}); err != nil || h.answered != 1 {
 		t.Errorf("what was begun cannot be confirmed: %v", err)
@@ -166,9 +163,8 @@ func TestWithoutADrainWhatDisturbsIsDeferred(t *testing.T) {
 	if err := h.start(t, r); err != nil {
 		t.Fatal(err)
 	}
-	var sent txn.Request
-	if err := json.Unmarshal(h.started[0].Request, &sent); err != nil || sent.Policy != txn.Defer {
-		t.Errorf("it is to be done with the policy %q (%v)", sent.Policy, err)
+	if got := h.started[0].Request.Policy; got != txn.Defer {
+		t.Errorf("it is to be done with the policy %q", got)
 	}
 }
 

@@ -285,11 +285,7 @@ func (t *thief) start(ctx context.Context, c *agent.Client, release string, step
 }
 
 func (t *thief) request(ctx context.Context, c *agent.Client, r txn.Request) error {
-	raw, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("writing the request: %w", err)
-	}
-	_, err = c.TxnStart(ctx, agent.TxnStartRequest{Request: raw})
+	_, err := c.TxnStart(ctx, agent.TxnStartRequest{Request: r})
 	return err
 }
 

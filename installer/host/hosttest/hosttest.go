@@ -232,7 +232,7 @@ func (h *Host) handlers() agent.Handlers {
 			h.called("list")
 			return real.TxnList(ctx, r)
 		},
-		TxnFollow: func(ctx context.Context, r agent.TxnFollowRequest, event func(json.RawMessage) error) (agent.TxnFollowReply, error) {
+		TxnFollow: func(ctx context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
 			h.called("follow")
 			h.mu.Lock()
 			h.froms = append(h.froms, r.From)
