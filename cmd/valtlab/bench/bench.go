@@ -115,7 +115,7 @@ func share(n, rounds, round int) int { return n*(round+1)/rounds - n*round/round
 func sameWork(hosts []host, tasks, steps map[string]int) error {
 	for _, h := range hosts {
 		if tasks[h.Name] != steps[h.Name] {
-			return fmt.Errorf("host %s: the playbook has %d tasks and the plan %d steps: bring testdata/bench up to the plan", h.Name, tasks[h.Name], steps[h.Name])
+			return fmt.Errorf("host %s: the playbook has %d tasks and the plan %d steps: bring testdata/bench up to the plan (go test ./cmd/valtlab/bench names the step)", h.Name, tasks[h.Name], steps[h.Name])
 		}
 	}
 	return nil

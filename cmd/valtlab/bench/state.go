@@ -56,15 +56,20 @@ func (b *bench) hostVars(ctx context.Context, h host, site string) (map[string]a
 		}
 		images[service] = id
 	}
-	version, err := b.Lab.Output(ctx, h.Name, "dpkg-query", "-W", "-f", "${Version}", "valt-host")
-	if err != nil {
-		return nil, fmt.Errorf("asking %s for its packages: %w", h.Name, err)
+	vars := map[string]any{"ansible_host": h.Address, "role": h.Roles[0], "site_name": site, "state": state, "images": images}
+	for name, variable := range pinned {
+		version, err := b.Lab.Output(ctx, h.Name, "dpkg-query", "-W", "-f", "${Version}", name)
+		if err != nil {
+			return nil, fmt.Errorf("asking %s for its packages: %w", h.Name, err)
+		}
+		vars[variable] = version
 	}
-	return map[string]any{
-		"ansible_host": h.Address, "role": h.Roles[0], "site_name": site,
-		"state": state, "images": images, "valt_host": version,
-	}, nil
+	return vars, nil
 }
+
+// pinned are the packages that a release wants in one version, with the playbook's
+// variables for those.
+var pinned = map[string]string{"valt-host": "valt_host", "valt-tools": "valt_tools"}
 
 // fetch copies a file of a host. Keys are among them, so the copy is for us alone.
 func (b *bench) fetch(ctx context.Context, name, from, to string) error {

@@ -131,11 +131,27 @@ func (l *Lab) writeSite(s state) error {
 			return err
 		}
 	}
-	text, err := yaml.Marshal(l.siteOf(s))
+	text, err := l.siteText(s)
 	if err != nil {
-		return fmt.Errorf("writing the site file: %w", err)
+		return err
 	}
 	return writeFile(l.Path("site.yaml"), text, 0o644)
+}
+
+func (l *Lab) siteText(s state) ([]byte, error) {
+	text, err := yaml.Marshal(l.siteOf(s))
+	if err != nil {
+		return nil, fmt.Errorf("writing the site file: %w", err)
+	}
+	return text, nil
+}
+
+// StandardSite is the site file of a lab that has just been brought up with so many media
+// hosts and cameras, for who wants to know of its site without bringing it up.
+func (l *Lab) StandardSite(media, cameras int) ([]byte, error) {
+	s := state{Cameras: cameras}
+	s.set(l.standardHosts(media))
+	return l.siteText(s)
 }
 
 // writeLicence gives a media host a licence key that looks like one of Wowza's and is

@@ -42,8 +42,8 @@ type Keys struct {
 	IPIVS, Docker string
 }
 
-// describe is one release as it is published.
-func describe(version string, built []images.Image, keys Keys) (publish.Release, error) {
+// Describe is one release as it is published.
+func Describe(version string, built []images.Image, keys Keys) (publish.Release, error) {
 	m := manifest(version, keys)
 	for _, image := range built {
 		entry, err := imageEntry(image)

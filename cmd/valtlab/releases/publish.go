@@ -41,7 +41,7 @@ func (r Repository) options() publish.Options {
 func (r Repository) Publish(built map[string][]images.Image, keys Keys, o Options) error {
 	var all []publish.Release
 	for _, version := range Versions() {
-		one, err := describe(version, built[version], keys)
+		one, err := Describe(version, built[version], keys)
 		if err != nil {
 			return err
 		}
