@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
@@ -57,7 +58,7 @@ func (c *Carrier) Close() error {
 func (c *Carrier) Sent() map[string]int64 { return c.server.Sent() }
 
 // Tell tells what the hosts took: of every blob, and together.
-func (c *Carrier) Tell(obs Observer) {
+func (c *Carrier) Tell(obs event.Observer) {
 	if c == nil {
 		return
 	}
@@ -65,10 +66,10 @@ func (c *Carrier) Tell(obs Observer) {
 	sent := c.Sent()
 	for _, digest := range slices.Sorted(maps.Keys(sent)) {
 		b, _, _ := c.Bundle.Contents.Blob(digest)
-		obs.Observe(Event{Kind: EventCarried, Text: digest, Done: sent[digest], Total: b.Size})
+		obs.Observe(event.Event{Kind: event.Carried, Text: digest, Done: sent[digest], Total: b.Size})
 		sum += sent[digest]
 	}
-	obs.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("the servers took %d bytes of %d blobs from the bundle", sum, len(sent))})
+	obs.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("the servers took %d bytes of %d blobs from the bundle", sum, len(sent))})
 }
 
 // Accept hands over a connection that an agent carries.

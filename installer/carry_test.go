@@ -20,6 +20,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
@@ -132,7 +133,7 @@ func TestABundleInstallsWithoutTheRepositoryLongAfter(t *testing.T) {
 			t.Errorf("%+v", h)
 		}
 	}
-	if !p.saw(installer.EventNote, "200 days ago") {
+	if !p.saw(event.Note, "200 days ago") {
 		t.Error("nobody was told how old the bundle is")
 	}
 	for name, h := range p.hosts {
@@ -278,14 +279,14 @@ func TestNoMoreHostsFetchAtATimeThanAllowed(t *testing.T) {
 	t.Parallel()
 	p := newPractice(t)
 	var busy, begun atomic.Int32
-	p.onEach = func(e installer.Event) {
+	p.onEach = func(e event.Event) {
 		switch e.Kind {
-		case installer.EventStart:
+		case event.Start:
 			begun.Add(1)
 			if n := busy.Add(1); n > 1 {
 				t.Errorf("%d hosts fetch at once", n)
 			}
-		case installer.EventDone:
+		case event.Done:
 			busy.Add(-1)
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/probe"
@@ -178,7 +179,7 @@ func (c *checking) listen(ctx context.Context, i int, ports []uint16) {
 		return
 	}
 	host := c.hosts[i].Name
-	c.Observer.Observe(Event{Kind: EventNote, Host: host, Text: "listens where nothing does yet while the check lasts, of: " + check.PortList(ports)})
+	c.Observer.Observe(event.Event{Kind: event.Note, Host: host, Text: "listens where nothing does yet while the check lasts, of: " + check.PortList(ports)})
 	c.listening.Start(ctx, host, c.fleet[i].client, ports)
 }
 
@@ -228,7 +229,7 @@ func (c *checking) network(ctx context.Context) error {
 	if len(c.flows) == 0 {
 		return nil
 	}
-	c.Observer.Observe(Event{Kind: EventNote, Text: c.ahead()})
+	c.Observer.Observe(event.Event{Kind: event.Note, Text: c.ahead()})
 	start := c.Now()
 	var err error
 	c.report.Results, err = c.prober().Try(ctx, c.flows, c.listening)
@@ -346,7 +347,7 @@ func (c *checking) judge() {
 // leave ends the sessions; what ends badly ends all the same.
 func (c *checking) leave() {
 	if err := c.fleet.close(); err != nil {
-		c.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("leaving the hosts: %v", err)})
+		c.Observer.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("leaving the hosts: %v", err)})
 	}
 }
 

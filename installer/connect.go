@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -27,15 +28,15 @@ type session struct {
 func (s *session) close() error { return s.client.Close() }
 
 // open connects to a host and speaks to its agent.
-func (connect Connect) open(ctx context.Context, h site.Host, obs Observer) (*session, error) {
+func (connect Connect) open(ctx context.Context, h site.Host, obs event.Observer) (*session, error) {
 	return connect.carrying(ctx, h, obs, nil)
 }
 
 // carrying is open with a bundle that the host's programs may read from then on.
-func (connect Connect) carrying(ctx context.Context, h site.Host, obs Observer, c *Carrier) (*session, error) {
-	obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "connecting to " + string(h.Address)})
+func (connect Connect) carrying(ctx context.Context, h site.Host, obs event.Observer, c *Carrier) (*session, error) {
+	obs.Observe(event.Event{Kind: event.Connect, Host: h.Name, Text: "connecting to " + string(h.Address)})
 	channel, err := connect(ctx, h, func(done, total int64) {
-		obs.Observe(Event{Kind: EventConnect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
+		obs.Observe(event.Event{Kind: event.Connect, Host: h.Name, Text: "uploading the agent", Done: done, Total: total})
 	})
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -72,7 +73,7 @@ func (r *run) lacksDebs(ctx context.Context, s *session, host string, steps []st
 		return nil, nil
 	}
 	// It reads the lists first, which takes a while where they are large and the line is slow.
-	r.Observer.Observe(Event{Kind: EventNote, Host: host, Text: "planning its packages from the bundle"})
+	r.Observer.Observe(event.Event{Kind: event.Note, Host: host, Text: "planning its packages from the bundle"})
 	reply, err := s.client.Prove(ctx, agent.ProveRequest{Steps: ask, Secrets: r.secrets(host)})
 	if err != nil {
 		return nil, fmt.Errorf("host %s: %w", host, err)

@@ -9,6 +9,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/host/hosttest"
 	"ipivs.com/valtctl/repos/bundle"
@@ -64,7 +65,7 @@ func TestABundleThatHasWhatIsLackedInstalls(t *testing.T) {
 		h.Facts.Engine = &facts.EngineFacts{Images: []facts.Image{{ID: "sha256:other", Layers: []string{"unpacked " + base}}}}
 	}
 	p.install(from(carrier))
-	if !p.saw(installer.EventNote, "planning its packages from the bundle") {
+	if !p.saw(event.Note, "planning its packages from the bundle") {
 		t.Error("nobody was told what is waited for")
 	}
 	// Asked once, of all sources and packages together, and not again when nothing differs.

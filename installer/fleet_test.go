@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/host/hosttest"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/publish"
@@ -32,8 +33,8 @@ type practice struct {
 	hosts    map[string]*hosttest.Host
 
 	mu     sync.Mutex
-	events []installer.Event
-	onEach func(installer.Event)
+	events []event.Event
+	onEach func(event.Event)
 	down   map[string]error // hosts that cannot be reached
 }
 
@@ -134,7 +135,7 @@ func (p *practice) connect(ctx context.Context, h site.Host, _ func(done, total 
 }
 
 // Observe keeps what happened.
-func (p *practice) Observe(e installer.Event) {
+func (p *practice) Observe(e event.Event) {
 	p.mu.Lock()
 	p.events = append(p.events, e)
 	do := p.onEach
@@ -145,10 +146,10 @@ func (p *practice) Observe(e installer.Event) {
 }
 
 // saw says whether an event of that kind had text in it.
-func (p *practice) saw(kind installer.EventKind, text string) bool {
+func (p *practice) saw(kind event.Kind, text string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return slices.ContainsFunc(p.events, func(e installer.Event) bool { return e.Kind == kind && strings.Contains(e.Text, text) })
+	return slices.ContainsFunc(p.events, func(e event.Event) bool { return e.Kind == kind && strings.Contains(e.Text, text) })
 }
 
 // install runs one more installation, which must succeed.

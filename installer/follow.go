@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/txn"
@@ -26,7 +27,7 @@ const (
 func (r *run) apply(ctx context.Context) error {
 	return eachOf(ctx, r.AtOnce(), len(r.hosts), func(i int) error {
 		if len(r.result.Hosts[i].Changes) == 0 {
-			r.Observer.Observe(Event{Kind: EventDone, Host: r.hosts[i].Name, Text: string(r.result.Hosts[i].Outcome)})
+			r.Observer.Observe(event.Event{Kind: event.Done, Host: r.hosts[i].Name, Text: string(r.result.Hosts[i].Outcome)})
 			return nil
 		}
 		id, err := r.start(ctx, i)
@@ -60,7 +61,7 @@ func (r *run) send(ctx context.Context, i int, c *chosen, t txn.Request) (string
 	if err != nil {
 		return "", err
 	}
-	r.Observer.Observe(Event{Kind: EventStart, Host: h.Name, Text: reply.ID})
+	r.Observer.Observe(event.Event{Kind: event.Start, Host: h.Name, Text: reply.ID})
 	return reply.ID, nil
 }
 
@@ -92,7 +93,7 @@ func (r *run) conclude(i int, result txn.Result) error {
 		res.Reason = err.Error()
 		err = fmt.Errorf("host %s: %w", res.Host, err)
 	}
-	r.Observer.Observe(Event{Kind: EventDone, Host: res.Host, Text: string(res.Outcome)})
+	r.Observer.Observe(event.Event{Kind: event.Done, Host: res.Host, Text: string(res.Outcome)})
 	return err
 }
 
@@ -140,7 +141,7 @@ func (f *following) toTheEnd(ctx context.Context) (txn.Result, error) {
 		}
 		if !f.lost {
 			f.lost, lostAt = true, f.Now()
-			f.tell(Event{Kind: EventLost, Text: "the connection is lost; the host goes on, dialling again"})
+			f.tell(event.Event{Kind: event.Lost, Text: "the connection is lost; the host goes on, dialling again"})
 		}
 		if f.Now().Sub(lostAt) > redialFor {
 			return txn.Result{}, err
@@ -200,13 +201,13 @@ func (f *following) redial(ctx context.Context) error {
 		return ctx.Err()
 	case <-time.After(redialEvery):
 	}
-	s, err := f.Connect.carrying(ctx, f.hosts[f.host], Silent{}, f.Carrier)
+	s, err := f.Connect.carrying(ctx, f.hosts[f.host], event.Silent{}, f.Carrier)
 	if err != nil {
 		return nil
 	}
 	f.setSession(f.host, s)
 	f.lost = false
-	f.tell(Event{Kind: EventNote, Text: "connected again"})
+	f.tell(event.Event{Kind: event.Note, Text: "connected again"})
 	if port := f.Carrier.port(f.hosts[f.host].Name); port != f.port { // the bundle answers at another place now
 		if err := f.restart(ctx, f.host, f.id); saidByHost(err) {
 			return err
@@ -217,7 +218,7 @@ func (f *following) redial(ctx context.Context) error {
 	return nil
 }
 
-func (f *following) tell(e Event) {
+func (f *following) tell(e event.Event) {
 	e.Host = f.hosts[f.host].Name
 	f.Observer.Observe(e)
 }
@@ -228,7 +229,7 @@ func (f *following) event(e txn.Event) (confirm string) {
 	if p := e.Progress; p != nil {
 		confirm = p.Confirm
 		at := f.titles[p.Step]
-		f.tell(Event{Kind: EventProgress, Step: p.Step, Title: at.title, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
+		f.tell(event.Event{Kind: event.Progress, Step: p.Step, Title: at.title, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
 	}
 	if rec := e.Record; rec != nil {
 		f.next = rec.Seq + 1
@@ -241,7 +242,7 @@ func (f *following) event(e txn.Event) (confirm string) {
 // record tells of what a person watching wants to know of the journal.
 func (f *following) record(rec *journal.Record) {
 	at := f.titles[rec.Step]
-	e := Event{Kind: EventStep, Step: rec.Step, Title: at.title, Index: at.index, Count: at.count}
+	e := event.Event{Kind: event.Step, Step: rec.Step, Title: at.title, Index: at.index, Count: at.count}
 	switch rec.Kind {
 	case journal.Apply:
 		e.Text = "…"
@@ -250,20 +251,20 @@ func (f *following) record(rec *journal.Record) {
 	case journal.Failed, journal.Deferred, journal.Skipped:
 		e.Text = string(rec.Kind)
 	case journal.Unchanged:
-		e.Kind = EventProgress
+		e.Kind = event.Progress
 	case journal.Switched:
 		f.switched = f.judge != nil
-		e = Event{Kind: EventNote, Text: "switched; it waits to be confirmed"}
+		e = event.Event{Kind: event.Note, Text: "switched; it waits to be confirmed"}
 	case journal.Confirmed:
 		f.switched = false
-		e = Event{Kind: EventNote, Text: "confirmed"}
+		e = event.Event{Kind: event.Note, Text: "confirmed"}
 	case journal.Undoing:
 		f.switched = false
-		e = Event{Kind: EventNote, Text: "it goes back to what it was"}
+		e = event.Event{Kind: event.Note, Text: "it goes back to what it was"}
 	case journal.Undone:
 		e.Text = "taken back"
 	case journal.Waiting, journal.Resumed, journal.Supplied, journal.Interrupted:
-		e = Event{Kind: EventNote, Text: "the transaction is " + string(rec.Kind)}
+		e = event.Event{Kind: event.Note, Text: "the transaction is " + string(rec.Kind)}
 	default:
 		return
 	}
@@ -282,7 +283,7 @@ func (f *following) answer(ctx context.Context, s *session) {
 		said = s.client.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: f.id, Undo: oneLine(err), Fence: token})
 	}
 	if said != nil && ctx.Err() == nil && saidByHost(said) {
-		f.tell(Event{Kind: EventNote, Text: oneLine(said)})
+		f.tell(event.Event{Kind: event.Note, Text: oneLine(said)})
 	}
 }
 

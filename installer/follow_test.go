@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -28,17 +29,17 @@ func TestALostConnectionIsDialledAgainAndReplaysNothing(t *testing.T) {
 	release := p.held("media1")
 	cut := sync.OnceFunc(p.hosts["media1"].Cut)
 	seen := map[string]int{}
-	p.onEach = func(e installer.Event) {
+	p.onEach = func(e event.Event) {
 		if e.Host != "media1" {
 			return
 		}
 		switch {
-		case e.Kind == installer.EventStep:
+		case e.Kind == event.Step:
 			p.mu.Lock()
 			seen[e.Step+" "+e.Text]++
 			p.mu.Unlock()
 			cut()
-		case e.Kind == installer.EventNote && e.Text == "connected again":
+		case e.Kind == event.Note && e.Text == "connected again":
 			release()
 		}
 	}
@@ -55,7 +56,7 @@ func TestALostConnectionIsDialledAgainAndReplaysNothing(t *testing.T) {
 			t.Errorf("%q was told %d times", what, n)
 		}
 	}
-	if !p.saw(installer.EventLost, "the host goes on") {
+	if !p.saw(event.Lost, "the host goes on") {
 		t.Error("nobody was told that the connection was lost")
 	}
 	if n := len(p.hosts["app1"].Followed()); n != 1 {
@@ -70,8 +71,8 @@ func TestWhoLeavesIsToldThatTheHostGoesOnAndResumeFollowsIt(t *testing.T) {
 	o := p.options()
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	p.onEach = func(e installer.Event) {
-		if e.Host == "media1" && e.Kind == installer.EventStep {
+	p.onEach = func(e event.Event) {
+		if e.Host == "media1" && e.Kind == event.Step {
 			leave()
 		}
 	}
@@ -109,8 +110,8 @@ func TestResumeTellsARunningHostWhereItsBundleIs(t *testing.T) {
 	release := p.held("media1")
 	ctx, leave := context.WithCancel(t.Context())
 	defer leave()
-	p.onEach = func(e installer.Event) {
-		if e.Host == "media1" && e.Kind == installer.EventStep {
+	p.onEach = func(e event.Event) {
+		if e.Host == "media1" && e.Kind == event.Step {
 			leave()
 		}
 	}
@@ -121,8 +122,8 @@ func TestResumeTellsARunningHostWhereItsBundleIs(t *testing.T) {
 	}
 	began := string(p.hosts["media1"].Secrets()["bundle"])
 	_ = first.Close()
-	p.onEach = func(e installer.Event) {
-		if e.Kind == installer.EventProgress || e.Kind == installer.EventStep {
+	p.onEach = func(e event.Event) {
+		if e.Kind == event.Progress || e.Kind == event.Step {
 			release()
 		}
 	}
@@ -160,8 +161,8 @@ func (p *practice) begun(name string) {
 	h := p.hosts[name]
 	h.Crash = true
 	ctx, leave := context.WithCancel(p.t.Context())
-	p.onEach = func(e installer.Event) {
-		if e.Kind == installer.EventStart && e.Host == name {
+	p.onEach = func(e event.Event) {
+		if e.Kind == event.Start && e.Host == name {
 			leave()
 		}
 	}
@@ -191,7 +192,7 @@ func TestResumeGoesOnWithWhatWasCutOff(t *testing.T) {
 			if result.Differs() || len(p.hosts["media1"].Transactions()) != 1 {
 				t.Errorf("%+v, %+v", result, p.hosts["media1"].Transactions())
 			}
-			if !p.saw(installer.EventNote, "of pat@laptop is "+string(want)) {
+			if !p.saw(event.Note, "of pat@laptop is "+string(want)) {
 				t.Error("nobody was told what was found")
 			}
 			if got := p.hosts["media1"].Calls(); got[1] != "restart" || got[2] != "follow" {
@@ -218,7 +219,7 @@ func TestResumeNeedsNoRepositoryForWhatWasVerifiedBefore(t *testing.T) {
 	p := newPractice(t)
 	p.begun("media1")
 	p.repo.Close()
-	if result := p.resume(); result.Differs() || !p.saw(installer.EventNote, "going on with the releases known since the last look") {
+	if result := p.resume(); result.Differs() || !p.saw(event.Note, "going on with the releases known since the last look") {
 		t.Errorf("%+v", result)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -113,7 +114,7 @@ func (h *Hold) outlive(ctx context.Context) (ended bool, err error) {
 		case now.Run == "":
 			return true, nil
 		case last < 0:
-			h.run.Observer.Observe(Event{Kind: EventNote, Host: h.host.Name,
+			h.run.Observer.Observe(event.Event{Kind: event.Note, Host: h.host.Name,
 				Text: fmt.Sprintf("waiting for the lease of %s, run %s: it ends in %d s unless that run is still there", now.Who, now.Run, now.Left)})
 		case now.Left > last:
 			return false, nil
@@ -137,7 +138,7 @@ func (h *Hold) connect(ctx context.Context) error {
 			return nil
 		}
 	}
-	s, err := h.run.Connect.open(ctx, h.host, Silent{})
+	s, err := h.run.Connect.open(ctx, h.host, event.Silent{})
 	if err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "taking the site's lease on host", Object: h.host.Name, Err: err,
 			Fix: "only one run may change a site at a time, and this host keeps that in order: make it reachable first"}
@@ -210,7 +211,7 @@ func (h *Hold) renew(ctx context.Context, rollout json.RawMessage) error {
 
 // reconnect opens a connection of the lease's own; failing is tried again at the next tick.
 func (h *Hold) reconnect(ctx context.Context) {
-	s, err := h.run.Connect.open(ctx, h.host, Silent{})
+	s, err := h.run.Connect.open(ctx, h.host, event.Silent{})
 	if err != nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
@@ -26,7 +27,7 @@ type Options struct {
 	Run      string // the run's id, unique and sortable by time
 	Who      string // who runs it, for the hosts' journals
 	Now      func() time.Time
-	Observer Observer
+	Observer event.Observer
 	DryRun   bool
 	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
 	// Outlive has the run wait for the end of a lease that somebody holds and does not renew.
@@ -136,7 +137,7 @@ func (r *run) meet(ctx context.Context) error {
 			return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
 		}
 		f := r.facts[i].Facts
-		r.Observer.Observe(Event{Kind: EventFacts, Host: r.hosts[i].Name, Text: fmt.Sprintf("%s %s, %s", f.OS.Pretty, f.Arch, engineText(f))})
+		r.Observer.Observe(event.Event{Kind: event.Facts, Host: r.hosts[i].Name, Text: fmt.Sprintf("%s %s, %s", f.OS.Pretty, f.Arch, engineText(f))})
 		return nil
 	})
 }
@@ -240,7 +241,7 @@ func (r *run) inspect(ctx context.Context) error {
 		}
 		err = errors.Join(r.judge(i, reply.Findings), r.suits(ctx, i, steps, reply.Findings))
 		found := &r.result.Hosts[i]
-		r.Observer.Observe(Event{Kind: EventInspect, Host: h.Name, Count: len(steps),
+		r.Observer.Observe(event.Event{Kind: event.Inspect, Host: h.Name, Count: len(steps),
 			Text: fmt.Sprintf("%d of %d steps differ", len(found.Changes)+len(found.Deferred), len(steps))})
 		return err
 	})

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -50,7 +51,7 @@ func OpenOwn(o Options, folder string, is facts.Facts, seen *release.State) (*Ow
 	if seen != nil {
 		own.seen = *seen
 	}
-	own.run = run{Options: Options{Site: s, StateDir: folder, Observer: Silent{}, Now: o.Now}, hosts: s.Hosts}
+	own.run = run{Options: Options{Site: s, StateDir: folder, Observer: event.Silent{}, Now: o.Now}, hosts: s.Hosts}
 	if own.run.material, err = readMaterial(s, o.Now()); err != nil {
 		return nil, err
 	}

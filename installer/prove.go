@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -33,7 +34,7 @@ func (f *following) prove(ctx context.Context, s *session, nonce string) {
 }
 
 func (f *following) proveOnce(ctx context.Context, nonce string) error {
-	s, err := f.Connect.open(ctx, f.hosts[f.host], Silent{})
+	s, err := f.Connect.open(ctx, f.hosts[f.host], event.Silent{})
 	if err != nil {
 		return err
 	}

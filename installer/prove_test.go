@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -33,9 +34,9 @@ func TestAFirewallThatShutsTheControllerOutIsRefusedWithTheReason(t *testing.T) 
 	p := newPractice(t)
 	p.managed()
 	shut := errors.New("connecting to media1: i/o timeout")
-	p.onEach = func(e installer.Event) {
+	p.onEach = func(e event.Event) {
 		// The host's question may come before what its journal says of the step's beginning.
-		if e.Host == "media1" && e.Kind == installer.EventProgress && strings.Contains(e.Text, "waiting for a new connection") {
+		if e.Host == "media1" && e.Kind == event.Progress && strings.Contains(e.Text, "waiting for a new connection") {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.down["media1"] = shut

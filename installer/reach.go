@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -55,7 +56,7 @@ func (r *run) reachFrom(ctx context.Context, p check.Prober) error {
 	if len(flows) == 0 {
 		return nil
 	}
-	r.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("trying %d flows that the changes need", len(flows))})
+	r.Observer.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("trying %d flows that the changes need", len(flows))})
 	results, err := p.Try(ctx, flows, nil)
 	if err != nil {
 		return err
@@ -67,7 +68,7 @@ func (r *run) reachFrom(ctx context.Context, p check.Prober) error {
 		case must[res.ID]:
 			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "trying", Object: res.Subject, Err: errors.New(res.Cause), Fix: res.Fix})
 		default:
-			r.Observer.Observe(Event{Kind: EventNote, Host: res.Host, Text: fmt.Sprintf("%s does not work: %s", res.Subject, res.Cause)})
+			r.Observer.Observe(event.Event{Kind: event.Note, Host: res.Host, Text: fmt.Sprintf("%s does not work: %s", res.Subject, res.Cause)})
 		}
 	}
 	return errors.Join(errs...)

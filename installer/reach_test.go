@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
@@ -32,7 +33,7 @@ func changing(t *testing.T, steps ...string) *run {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{Options: Options{Site: s, Observer: Silent{}}, result: &Result{Hosts: []HostResult{{Host: "app1"}, {Host: "media1"}}},
+	r := &run{Options: Options{Site: s, Observer: event.Silent{}}, result: &Result{Hosts: []HostResult{{Host: "app1"}, {Host: "media1"}}},
 		chosen: &chosen{manifest: &release.Manifest{}}, material: &material{}}
 	for _, id := range steps {
 		r.result.Hosts[1].Changes = append(r.result.Hosts[1].Changes, StepChange{ID: id})

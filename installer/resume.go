@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -127,7 +128,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if newest.State.Finished() {
 		return r.broughtTo(i), nil
 	}
-	r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name,
+	r.Observer.Observe(event.Event{Kind: event.Note, Host: r.hosts[i].Name,
 		Text: fmt.Sprintf("transaction %s of %s is %s%s", newest.ID, newest.Who, newest.State, afterStep(newest))})
 	if r.DryRun {
 		return newest.Release, nil
@@ -145,7 +146,7 @@ func (r *run) adopt(ctx context.Context, i int) (string, error) {
 	if result.Outcome == txn.Failed {
 		// What failed is over; the run that follows begins anew and meets the cause again
 		// if it is still there.
-		r.Observer.Observe(Event{Kind: EventNote, Host: r.hosts[i].Name, Text: "that transaction failed: " + oneLine(result.Err())})
+		r.Observer.Observe(event.Event{Kind: event.Note, Host: r.hosts[i].Name, Text: "that transaction failed: " + oneLine(result.Err())})
 		return newest.Release, nil
 	}
 	return newest.Release, r.conclude(i, result)

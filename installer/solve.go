@@ -4,13 +4,14 @@ import (
 	"context"
 	"fmt"
 
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/apt"
 )
 
 // Asking connects to a host whose apt is asked in place of this machine's, for a bundle that
 // is made where there is none. The second result ends the connection.
-func (connect Connect) Asking(ctx context.Context, h site.Host, obs Observer) (apt.Asker, func() error, error) {
+func (connect Connect) Asking(ctx context.Context, h site.Host, obs event.Observer) (apt.Asker, func() error, error) {
 	s, err := connect.open(ctx, h, obs)
 	if err != nil {
 		return nil, nil, err

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -43,7 +44,7 @@ func openRepository(o Options, m *material) (*release.Repository, error) {
 		}
 		opts.URL = strings.TrimSuffix(opts.URL, "/") + "/"
 		opts.HTTP, opts.Now = o.Carrier.client(opts.URL), func() time.Time { return o.Carrier.Bundle.Contents.Made }
-		o.Observer.Observe(Event{Kind: EventNote, Text: o.Carrier.age(o.Now())})
+		o.Observer.Observe(event.Event{Kind: event.Note, Text: o.Carrier.age(o.Now())})
 	}
 	if path := o.Site.Release.Root; path != "" {
 		if opts.Root, err = readCapped(path); err != nil {
@@ -89,7 +90,7 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 		return nil, err
 	}
 	if old != nil {
-		o.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", old)})
+		o.Observer.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("going on with the releases known since the last look: %v", old)})
 	}
 	if version == "" {
 		if version, err = resolve(ctx, repo, o); err != nil {
@@ -107,7 +108,7 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 	}
 	got.offline = old != nil
 	for _, e := range got.state.Expiring(o.Now()) {
-		o.Observer.Observe(Event{Kind: EventNote, Text: e.String()})
+		o.Observer.Observe(event.Event{Kind: event.Note, Text: e.String()})
 	}
 	return got, nil
 }

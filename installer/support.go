@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/site"
@@ -137,7 +138,7 @@ func Support(ctx context.Context, o Options, r support.Request, a *support.Archi
 // gather asks one host for all that it has, also where a part of it cannot be had.
 func (f *SiteFacts) gather(ctx context.Context, o Options, s *session, r support.Request, to *support.Receiver, into *HostFacts) error {
 	r.Secrets = given(o.Site, s.host)
-	o.Observer.Observe(Event{Kind: EventNote, Host: s.host.Name, Text: "gathering journals and logs"})
+	o.Observer.Observe(event.Event{Kind: event.Note, Host: s.host.Name, Text: "gathering journals and logs"})
 	err := s.client.Support(ctx, r, to.Part)
 	reply, asking := s.client.Facts(ctx, agent.FactsRequest{})
 	into.took(reply)

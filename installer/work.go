@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/plan"
@@ -90,7 +91,7 @@ func (w *Work) Releases(ctx context.Context, last bool) ([]string, error) {
 	}
 	w.repo = repo
 	if offline != nil {
-		w.Observer.Observe(Event{Kind: EventNote, Text: fmt.Sprintf("going on with the releases known since the last look: %v", offline)})
+		w.Observer.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("going on with the releases known since the last look: %v", offline)})
 	}
 	return repo.Versions(), nil
 }
@@ -263,7 +264,7 @@ func (w *Work) see(ctx context.Context, i int, id string, titles map[string]titl
 	if err != nil {
 		return Done{ID: id, Records: f.records}, f.left(ctx, err)
 	}
-	w.Observer.Observe(Event{Kind: EventDone, Host: w.hosts[i].Name, Text: string(result.Outcome)})
+	w.Observer.Observe(event.Event{Kind: event.Done, Host: w.hosts[i].Name, Text: string(result.Outcome)})
 	return Done{id, result, f.records}, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -31,7 +32,7 @@ func (w *Work) CallOff(ctx context.Context, u Unfinished, why string) (Done, err
 	case !saidByHost(err) || problem.KindOf(err) == problem.Locked || !u.WayBack:
 		return Done{}, fmt.Errorf("host %s: %w", u.Host, err)
 	default: // it has ended, or was confirmed, since it was looked at: how, following it tells
-		w.Observer.Observe(Event{Kind: EventNote, Host: u.Host, Text: oneLine(err)})
+		w.Observer.Observe(event.Event{Kind: event.Note, Host: u.Host, Text: oneLine(err)})
 	}
 	return w.Adopt(ctx, u, func(context.Context) error { return errors.New(why) })
 }

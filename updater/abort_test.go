@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/host/hosttest"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/txn"
@@ -36,7 +37,7 @@ type practice struct {
 	hosts    map[string]*hosttest.Host
 
 	mu   sync.Mutex
-	seen func(installer.Event)
+	seen func(event.Event)
 	down map[string]error
 
 	connects atomic.Int64
@@ -123,7 +124,7 @@ func (p *practice) connect(ctx context.Context, h site.Host, _ func(done, total 
 	return p.hosts[h.Name].Connect(ctx)
 }
 
-func (p *practice) Observe(e installer.Event) {
+func (p *practice) Observe(e event.Event) {
 	p.mu.Lock()
 	seen := p.seen
 	p.mu.Unlock()
@@ -163,7 +164,7 @@ func (p *practice) lost(host string, change installer.Change, until string, done
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	p.seen = func(e installer.Event) {
+	p.seen = func(e event.Event) {
 		if strings.Contains(e.Text, until) {
 			cancel()
 		}
@@ -262,8 +263,8 @@ func TestAbortFollowsARunningChangeToItsEndFirst(t *testing.T) {
 	if s := p.now("media1").State; s != txn.StateRunning {
 		t.Fatal(s)
 	}
-	p.seen = func(e installer.Event) {
-		if e.Kind == installer.EventConnect && p.connects.Add(1) == 2*int64(len(p.hosts)) { // looked at, and connected to for the abort
+	p.seen = func(e event.Event) {
+		if e.Kind == event.Connect && p.connects.Add(1) == 2*int64(len(p.hosts)) { // looked at, and connected to for the abort
 			close(hold)
 		}
 	}

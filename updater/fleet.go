@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -246,7 +247,7 @@ func (f *fleet) gate(r *HostResult, name string, err error, passed string) {
 		g.Text = oneLine(err)
 	}
 	r.Gates = append(r.Gates, g)
-	f.Observer.Observe(installer.Event{Kind: installer.EventNote, Host: r.Host, Text: name + ": " + g.Text})
+	f.Observer.Observe(event.Event{Kind: event.Note, Host: r.Host, Text: name + ": " + g.Text})
 }
 
 // How often and for how long nothing must be recorded before the application is changed.
@@ -274,7 +275,7 @@ func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
 				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, within, strings.Join(busy, ", ")),
 				Fix: "run the command again when they have ended"}
 		} else if len(busy) > 0 {
-			f.Observer.Observe(installer.Event{Kind: installer.EventProgress, Host: host,
+			f.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
 				Text: fmt.Sprintf("waiting for %s, %s left", strings.Join(busy, ", "), left.Round(time.Second))})
 		}
 		if err := pause(ctx, awaitEvery); err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
@@ -227,7 +228,7 @@ func TestAHostWhoseRecordingsGoOnIsSkipped(t *testing.T) {
 func TestAFailedSoakTakesTheHostBack(t *testing.T) {
 	t.Parallel()
 	p, ill := rollingPractice(t)
-	p.seen = func(e installer.Event) {
+	p.seen = func(e event.Event) {
 		switch {
 		case e.Host == "media1" && strings.Contains(e.Text, "watched for another"):
 			ill["media1"].Store(true)

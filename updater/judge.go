@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -202,7 +203,7 @@ func (f *fleet) sshPort(host string) int {
 func (f *fleet) soak(ctx context.Context, host string, r *HostResult) error {
 	began, misses := f.Now(), 0
 	for f.Now().Sub(began) < f.Soak {
-		f.Observer.Observe(installer.Event{Kind: installer.EventProgress, Host: host,
+		f.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
 			Text: fmt.Sprintf("watched for another %s", (f.Soak - f.Now().Sub(began)).Round(time.Second))})
 		err := f.health(ctx, f.target, host)
 		if ctx.Err() != nil {

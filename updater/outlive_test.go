@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -62,7 +62,7 @@ func TestResumeOutlivesTheLeaseOfAKilledController(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var waited, went atomic.Bool
-	p.seen = func(e installer.Event) {
+	p.seen = func(e event.Event) {
 		switch {
 		case strings.Contains(e.Text, "waiting for the lease of kim@desk"):
 			waited.Store(true)
@@ -85,7 +85,7 @@ func TestResumeLeavesAControllerThatLivesAlone(t *testing.T) {
 	t.Parallel()
 	p, intent := unfinishedRollout(t)
 	var heard atomic.Bool
-	p.seen = func(e installer.Event) {
+	p.seen = func(e event.Event) {
 		if strings.Contains(e.Text, "waiting for the lease of kim@desk") && !heard.Swap(true) {
 			p.leasedBy("lost", 160*time.Second, intent) // it renews
 		}

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -39,7 +40,7 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
 	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
 	u.Interrupt, u.Soak, u.DrainWithin, u.Until, u.done = was.Interrupt, was.Soak, was.Drain, was.Until, was.Done
-	u.Observer.Observe(installer.Event{Kind: installer.EventNote,
+	u.Observer.Observe(event.Event{Kind: event.Note,
 		Text: fmt.Sprintf("going on with the %s to %s that %s began with run %s", was.Kind, was.To, was.Who, was.Run)})
 	if _, err := u.work.Releases(ctx, true); err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
 )
 
@@ -25,8 +26,8 @@ type Rollout struct {
 	Either     bool
 
 	Driver   Driver
-	Observer installer.Observer // nil: nobody looks
-	Record   Recording          // nil: nothing is kept
+	Observer event.Observer // nil: nobody looks
+	Record   Recording      // nil: nothing is kept
 	Now      func() time.Time
 	// Fits says why a host may not be started at a time; nil: there are no windows.
 	Fits func(host string, now time.Time) error
@@ -73,7 +74,7 @@ func (x *running) stage(ctx context.Context) {
 	if x.stopped(ctx) {
 		return
 	}
-	x.observe(installer.Event{Kind: installer.EventNote, Text: "every host fetches what it lacks; nothing that serves is touched"})
+	x.observe(event.Event{Kind: event.Note, Text: "every host fetches what it lacks; nothing that serves is touched"})
 	errs := make([]error, len(x.Hosts))
 	var g errgroup.Group
 	g.SetLimit(x.fetching())
@@ -105,7 +106,7 @@ func (r *Rollout) fetching() int { return installer.Options{Limit: r.AtOnce}.AtO
 func (x *running) wave(ctx context.Context, number int, w wave) {
 	left := x.unresolved(w.hosts)
 	if len(left) > 0 && !x.stopped(ctx) {
-		x.observe(installer.Event{Kind: installer.EventWave, Text: fmt.Sprintf("wave %d of %d: %s", number, len(x.waves), x.names(left)),
+		x.observe(event.Event{Kind: event.Wave, Text: fmt.Sprintf("wave %d of %d: %s", number, len(x.waves), x.names(left)),
 			Index: number, Count: len(x.waves)})
 	}
 	for {
@@ -113,7 +114,7 @@ func (x *running) wave(ctx context.Context, number int, w wave) {
 		if x.working == 0 {
 			break
 		}
-		x.observe(installer.Event{Kind: installer.EventProgress, Text: x.progress(number), Index: number, Count: len(x.waves)})
+		x.observe(event.Event{Kind: event.Progress, Text: x.progress(number), Index: number, Count: len(x.waves)})
 		x.take(ctx, <-x.ended)
 	}
 	if len(left) > 0 && !x.stopped(ctx) {
@@ -150,7 +151,7 @@ func (x *running) start(ctx context.Context, number, i int) {
 	}
 	x.started[i], x.inWave[i], x.inWork[i] = x.Now(), number, true
 	x.working++
-	x.observe(installer.Event{Kind: installer.EventBegin, Host: name, Text: fmt.Sprintf("wave %d begins", number)})
+	x.observe(event.Event{Kind: event.Begin, Host: name, Text: fmt.Sprintf("wave %d begins", number)})
 	go func() { x.ended <- ending{i, x.Driver.Update(ctx, name)} }()
 }
 

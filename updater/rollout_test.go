@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -311,9 +311,9 @@ func TestWhatCannotBeRecordedIsNotBegun(t *testing.T) {
 }
 
 // watcher keeps what it was told.
-type watcher struct{ events []installer.Event }
+type watcher struct{ events []event.Event }
 
-func (w *watcher) Observe(e installer.Event) { w.events = append(w.events, e) }
+func (w *watcher) Observe(e event.Event) { w.events = append(w.events, e) }
 
 func TestProgressIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

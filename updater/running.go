@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -102,7 +102,7 @@ func (x *running) conclude(i int, r HostResult) {
 	if r.Reason != "" {
 		text += ": " + r.Reason
 	}
-	x.observe(installer.Event{Kind: installer.EventDone, Host: r.Host, Text: text})
+	x.observe(event.Event{Kind: event.Done, Host: r.Host, Text: text})
 	switch {
 	case r.Outcome.failure():
 		x.failures++
@@ -149,7 +149,7 @@ func (x *running) halt(why string) {
 	}
 	x.halted = why
 	x.record(recordHalt, "", haltData{Reason: why})
-	x.observe(installer.Event{Kind: installer.EventHalt, Text: why})
+	x.observe(event.Event{Kind: event.Halt, Text: why})
 }
 
 // record keeps what is said; where it cannot be kept nothing more is started.
@@ -164,12 +164,12 @@ func (x *running) record(kind journal.Kind, host string, data any) bool {
 	x.errs = append(x.errs, err)
 	if x.halted == "" {
 		x.halted = "what it does can no longer be recorded: " + flat(err.Error())
-		x.observe(installer.Event{Kind: installer.EventHalt, Text: x.halted})
+		x.observe(event.Event{Kind: event.Halt, Text: x.halted})
 	}
 	return false
 }
 
-func (x *running) observe(e installer.Event) {
+func (x *running) observe(e event.Event) {
 	if x.Observer != nil {
 		x.Observer.Observe(e)
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/step"
@@ -119,7 +120,7 @@ func (l *looker) gather(ctx context.Context, i int) (facts.Facts, error) {
 	if err != nil {
 		return facts.Facts{}, err
 	}
-	o, err := l.a.runOptions(s, installer.Silent{})
+	o, err := l.a.runOptions(s, event.Silent{})
 	if err != nil {
 		return facts.Facts{}, err
 	}

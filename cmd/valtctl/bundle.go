@@ -16,6 +16,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/bundler"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/apt"
@@ -88,7 +89,7 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 		defer end()
 		o.Ask = ask
 	}
-	o.Note = func(text string) { obs.Observe(installer.Event{Kind: installer.EventNote, Text: text}) }
+	o.Note = func(text string) { obs.Observe(event.Event{Kind: event.Note, Text: text}) }
 	packed, err := bundler.Pack(ctx, o)
 	if err != nil {
 		return report{}, err
@@ -105,7 +106,7 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 }
 
 // askOn connects to the host whose apt is asked. Nothing is left there.
-func (a *app) askOn(ctx context.Context, s *site.Site, name string, obs installer.Observer) (apt.Asker, func() error, error) {
+func (a *app) askOn(ctx context.Context, s *site.Site, name string, obs event.Observer) (apt.Asker, func() error, error) {
 	h, ok := s.Host(name)
 	if !ok {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "choosing whose apt to ask", Object: name, Err: errors.New("the site has no such host"),
@@ -142,11 +143,11 @@ func writeMade(w io.Writer, m written) error {
 }
 
 // transferred tells how many bytes are done, at each tenth of them.
-func transferred(obs installer.Observer, what string) func(done, total int64) {
+func transferred(obs event.Observer, what string) func(done, total int64) {
 	var told atomic.Int64
 	return func(done, total int64) {
 		if tenth := done * 10 / max(1, total); told.Load() < tenth && told.Swap(tenth) < tenth {
-			obs.Observe(installer.Event{Kind: installer.EventNote, Text: fmt.Sprintf("%s: %s of %s", what, units.HumanSize(float64(done)), units.HumanSize(float64(total)))})
+			obs.Observe(event.Event{Kind: event.Note, Text: fmt.Sprintf("%s: %s of %s", what, units.HumanSize(float64(done)), units.HumanSize(float64(total)))})
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
@@ -184,7 +185,7 @@ they lie on; nothing has to be put together again. A stick with FAT32 holds file
 const fat32 = "4GiB"
 
 // carrier opens the bundle of a run and verifies all of it; nil without one.
-func (a *app) carrier(ctx context.Context, s *site.Site, obs installer.Observer) (*installer.Carrier, error) {
+func (a *app) carrier(ctx context.Context, s *site.Site, obs event.Observer) (*installer.Carrier, error) {
 	if a.flags.limit < 1 && a.flags.limit != 0 {
 		return nil, usage(fmt.Errorf("--limit %d is no number of servers", a.flags.limit), "give a number from 1 on")
 	}

@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtctl/page"
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/durable"
@@ -117,7 +118,7 @@ func (f checkFlags) topics(args []string) ([]check.Topic, error) {
 		fmt.Sprintf("did you mean %q?", problem.Nearest(args[0], []string{"network", "hosts", "expiry", "update"})))
 }
 
-func (a *app) checkOptions(s *site.Site, obs installer.Observer, f checkFlags) (installer.CheckOptions, error) {
+func (a *app) checkOptions(s *site.Site, obs event.Observer, f checkFlags) (installer.CheckOptions, error) {
 	o, err := a.runOptions(s, obs)
 	if err != nil {
 		return installer.CheckOptions{}, err

@@ -15,13 +15,14 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // runOptions are what every command that works on hosts gives to installer.
-func (a *app) runOptions(s *site.Site, obs installer.Observer) (installer.Options, error) {
+func (a *app) runOptions(s *site.Site, obs event.Observer) (installer.Options, error) {
 	connect, err := a.connect(s, agentStays)
 	if err != nil {
 		return installer.Options{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 )
 
@@ -37,7 +38,7 @@ func (a *app) facts(ctx context.Context, full bool) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	o, err := a.runOptions(s, installer.Silent{})
+	o, err := a.runOptions(s, event.Silent{})
 	if err != nil {
 		return report{}, err
 	}

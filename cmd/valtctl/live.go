@@ -8,7 +8,7 @@ import (
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 )
 
 // liveView shows one line a host, redrawn in place: what it does, how many of its steps
@@ -31,13 +31,13 @@ func newLiveView(out io.Writer) *liveView {
 	return &liveView{bars: mpb.New(mpb.WithOutput(out), mpb.WithWidth(20)), hosts: map[string]*liveHost{}}
 }
 
-func (v *liveView) Observe(e installer.Event) {
+func (v *liveView) Observe(e event.Event) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if e.Kind == installer.EventCarried {
+	if e.Kind == event.Carried {
 		return
 	}
-	if e.Host == "" || e.Kind == installer.EventNote {
+	if e.Host == "" || e.Kind == event.Note {
 		fmt.Fprintf(v.bars, "%s\n", joinHost(e.Host, describe(e)))
 		return
 	}
@@ -50,7 +50,7 @@ func (v *liveView) Observe(e installer.Event) {
 		h.bar.SetTotal(int64(e.Count), false)
 		h.bar.SetCurrent(int64(e.Index))
 	}
-	if e.Kind == installer.EventDone {
+	if e.Kind == event.Done {
 		h.done, h.total = 0, 0
 		h.bar.SetTotal(-1, true)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -88,7 +89,7 @@ func (a *app) quietOptions() (installer.Options, error) {
 	if err != nil {
 		return installer.Options{}, err
 	}
-	return a.runOptions(s, installer.Silent{})
+	return a.runOptions(s, event.Silent{})
 }
 
 func writeLease(w io.Writer, l installer.Lease) error {

@@ -10,6 +10,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -35,7 +36,7 @@ func (a *app) logs(ctx context.Context, r agent.LogsRequest) error {
 	if err != nil {
 		return err
 	}
-	o, err := a.runOptions(s, installer.Silent{})
+	o, err := a.runOptions(s, event.Silent{})
 	if err != nil {
 		return err
 	}

@@ -9,12 +9,12 @@ import (
 
 	"golang.org/x/term"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 )
 
 // observer is how the progress of a run is shown, until end.
 type observer interface {
-	installer.Observer
+	event.Observer
 	end()
 }
 
@@ -37,12 +37,12 @@ type jsonEvents struct {
 }
 
 type eventLine struct {
-	Schema string          `json:"schema"`
-	Kind   string          `json:"kind"`
-	Event  installer.Event `json:"event"`
+	Schema string      `json:"schema"`
+	Kind   string      `json:"kind"`
+	Event  event.Event `json:"event"`
 }
 
-func (j *jsonEvents) Observe(e installer.Event) {
+func (j *jsonEvents) Observe(e event.Event) {
 	line, err := json.Marshal(eventLine{"valtctl/v1", "event", e})
 	if err != nil {
 		return // an Event is plain data
@@ -63,9 +63,9 @@ type plainLines struct {
 	said map[string]string
 }
 
-func (p *plainLines) Observe(e installer.Event) {
+func (p *plainLines) Observe(e event.Event) {
 	text := describe(e)
-	if text == "" || e.Kind == installer.EventProgress {
+	if text == "" || e.Kind == event.Progress {
 		return
 	}
 	p.mu.Lock()
@@ -87,21 +87,21 @@ func (p *plainLines) Observe(e installer.Event) {
 func (p *plainLines) end() {}
 
 // describe is an event in words; empty where there is nothing to say.
-func describe(e installer.Event) string {
+func describe(e event.Event) string {
 	switch e.Kind {
-	case installer.EventStep:
+	case event.Step:
 		if e.Count > 0 {
 			return fmt.Sprintf("[%d/%d] %s: %s", e.Index, e.Count, e.Title, e.Text)
 		}
 		return fmt.Sprintf("%s: %s", e.Title, e.Text)
-	case installer.EventProgress:
+	case event.Progress:
 		if e.Title == "" {
 			return e.Text
 		}
 		return fmt.Sprintf("%s: %s", e.Title, e.Text)
-	case installer.EventCarried:
+	case event.Carried:
 		return "" // for programs; a note tells people of all together
-	case installer.EventStart:
+	case event.Start:
 		return "transaction " + e.Text + " runs on the host by itself"
 	}
 	return e.Text

@@ -7,17 +7,17 @@ import (
 	"testing"
 	"time"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 )
 
-func sampleEvents() []installer.Event {
-	return []installer.Event{
-		{Kind: installer.EventConnect, Host: "app1", Text: "uploading the agent", Done: 1, Total: 10},
-		{Kind: installer.EventConnect, Host: "app1", Text: "uploading the agent", Done: 9, Total: 10},
-		{Kind: installer.EventNote, Text: "the timestamp expires soon"},
-		{Kind: installer.EventStep, Host: "app1", Title: "image web", Text: "applying", Index: 3, Count: 9},
-		{Kind: installer.EventProgress, Host: "app1", Title: "image web", Text: "pulling", Done: 5, Total: 50},
-		{Kind: installer.EventDone, Host: "app1", Text: "done"},
+func sampleEvents() []event.Event {
+	return []event.Event{
+		{Kind: event.Connect, Host: "app1", Text: "uploading the agent", Done: 1, Total: 10},
+		{Kind: event.Connect, Host: "app1", Text: "uploading the agent", Done: 9, Total: 10},
+		{Kind: event.Note, Text: "the timestamp expires soon"},
+		{Kind: event.Step, Host: "app1", Title: "image web", Text: "applying", Index: 3, Count: 9},
+		{Kind: event.Progress, Host: "app1", Title: "image web", Text: "pulling", Done: 5, Total: 50},
+		{Kind: event.Done, Host: "app1", Text: "done"},
 	}
 }
 

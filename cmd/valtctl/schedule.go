@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -161,7 +162,7 @@ func (a *app) scheduled(ctx context.Context, change func(context.Context, schedu
 }
 
 // enableOptions are a run's, with how a person reaches the hosts.
-func (a *app) enableOptions(s *site.Site, obs installer.Observer) (schedule.EnableOptions, error) {
+func (a *app) enableOptions(s *site.Site, obs event.Observer) (schedule.EnableOptions, error) {
 	base, err := a.runOptions(s, obs)
 	if err != nil {
 		return schedule.EnableOptions{}, err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -55,7 +56,7 @@ func (a *app) scheduleRun(ctx context.Context, f looking) (report, error) {
 	return text(result, func(w io.Writer) error { return writeRan(w, result) }), err
 }
 
-func (a *app) scheduleOptions(s *site.Site, obs installer.Observer, f looking) (schedule.Options, error) {
+func (a *app) scheduleOptions(s *site.Site, obs event.Observer, f looking) (schedule.Options, error) {
 	base, err := a.runOptions(s, obs)
 	if err != nil {
 		return schedule.Options{}, err
