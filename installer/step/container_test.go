@@ -1,6 +1,7 @@
 package step
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -256,11 +257,16 @@ func TestContainerWhosePortIsTaken(t *testing.T) {
 
 func TestContainerNameTakenByOthers(t *testing.T) {
 	p := containerFor(t, load(t, probeImage(t, "")))
-	_, err := dockerOf(t, engineMachine(nil)).ContainerCreate(t.Context(),
-		&container.Config{Image: p.Image.Config}, nil, nil, nil, p.Name)
+	engine := dockerOf(t, engineMachine(nil))
+	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: p.Image.Config}, nil, nil, nil, p.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := engine.ContainerRemove(context.WithoutCancel(t.Context()), made.ID, container.RemoveOptions{Force: true}); err != nil {
+			t.Errorf("removing the test's container: %v", err)
+		}
+	})
 	s := makeStep(t, ContainerKind(), p)
 	if _, err := s.Inspect(t.Context(), engineMachine(nil)); err == nil || !strings.Contains(err.Error(), p.Name) || problem.KindOf(err) != problem.Check {
 		t.Errorf("inspecting: %v", err)

@@ -15,6 +15,7 @@ func started(t *testing.T) (p ContainerParams, h *Machine) {
 	t.Helper()
 	p = containerFor(t, load(t, probeImage(t, "one")))
 	h = engineMachine(nil)
+	throughOwnEngine(t, h, p.Project)
 	h.Keep = filepath.Join(t.TempDir(), "keep")
 	if err := makeStep(t, ContainerKind(), p).Apply(t.Context(), engineMachine(nil)); err != nil {
 		t.Fatal(err)

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -126,25 +124,14 @@ func TestEngineConfigParametersThatAreRefused(t *testing.T) {
 	}
 }
 
-// runningEngine is a machine with files of its own and this machine's engine, which the
-// recorded commands do not reach.
+// runningEngine is a machine with files of its own and this machine's engine with the test's
+// own containers, which the recorded commands do not reach.
 func runningEngine(t *testing.T) (*Machine, *orderedRuns) {
 	t.Helper()
-	root, err := os.MkdirTemp("", "run")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
 	h := rootMachine(t, nil)
 	runs := &orderedRuns{}
-	h.Root, h.Run = root, runs
-	socket := h.Path("/var/run/docker.sock")
-	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink("/var/run/docker.sock", socket); err != nil {
-		t.Fatal(err)
-	}
+	throughOwnEngine(t, h, ownName(t))
+	h.Run = runs
 	return h, runs
 }
 

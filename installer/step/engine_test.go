@@ -7,10 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -56,7 +53,8 @@ func dockerOf(t *testing.T, h *Machine) *client.Client {
 	return engine
 }
 
-// probeLayer is a layer that holds the program of testdata/probe as /probe.
+// probeLayer is a layer that holds the program of testdata/probe as /probe. It is this run's
+// alone: an engine that has it from another run would not ask a registry for it.
 var probeLayer = sync.OnceValues(func() (v1.Layer, error) {
 	dir, err := os.MkdirTemp("", "probe")
 	if err != nil {
@@ -74,11 +72,13 @@ var probeLayer = sync.OnceValues(func() (v1.Layer, error) {
 	}
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
-	if err := w.WriteHeader(&tar.Header{Name: "probe", Mode: 0o755, Size: int64(len(program))}); err != nil {
-		return nil, err
-	}
-	if _, err := w.Write(program); err != nil {
-		return nil, err
+	for name, text := range map[string][]byte{"probe": program, "test-run": []byte(testRun)} {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(text))}); err != nil {
+			return nil, err
+		}
+		if _, err := w.Write(text); err != nil {
+			return nil, err
+		}
 	}
 	if err := w.Close(); err != nil {
 		return nil, err
@@ -136,7 +136,7 @@ func digestsOf(t *testing.T, img v1.Image) ImageDigests {
 func load(t *testing.T, img v1.Image) ImageDigests {
 	t.Helper()
 	engine := dockerOf(t, engineMachine(nil))
-	tag, err := name.NewTag("valt-step-test/" + strings.ToLower(filepath.Base(t.Name())) + ":load")
+	tag, err := name.NewTag(loadedTag(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,6 +157,9 @@ func load(t *testing.T, img v1.Image) ImageDigests {
 	return d
 }
 
+// loadedTag is the name under which a test's image is loaded.
+func loadedTag(t *testing.T) string { return ownName(t) + ":load" }
+
 // forget removes an image when the test ends.
 func forget(t *testing.T, d ImageDigests) {
 	t.Helper()
@@ -173,16 +176,8 @@ func forget(t *testing.T, d ImageDigests) {
 // aside for it go when the test ends.
 func containerFor(t *testing.T, d ImageDigests) ContainerParams {
 	t.Helper()
-	own := "valt-step-test-" + strings.ToLower(strings.NewReplacer("/", "-", "_", "-").Replace(t.Name()))
-	engine := dockerOf(t, engineMachine(nil))
-	t.Cleanup(func() {
-		for _, n := range []string{own, own + "-old"} {
-			err := engine.ContainerRemove(context.WithoutCancel(t.Context()), n, container.RemoveOptions{Force: true})
-			if err != nil && !cerrdefs.IsNotFound(err) {
-				t.Errorf("removing the test's container: %v", err)
-			}
-		}
-	})
+	own := ownName(t)
+	removeContainers(t, own)
 	return ContainerParams{
 		Name: own, Site: "st-marys", Role: "app", Release: "6.4.1", Project: own, Service: "web",
 		Compose: "/etc/valt/compose/compose.app.yaml", Image: d, Repository: "docker.ipivs.com/valt/web",
@@ -207,7 +202,7 @@ func inspect(t *testing.T, containerName string) *container.InspectResponse {
 func ofProject(t *testing.T, project string) map[string]string {
 	t.Helper()
 	list, err := dockerOf(t, engineMachine(nil)).ContainerList(t.Context(), container.ListOptions{
-		All: true, Filters: filters.NewArgs(filters.Arg("label", "com.docker.compose.project="+project)),
+		All: true, Filters: ofOwn(project),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -223,35 +218,17 @@ func ofProject(t *testing.T, project string) map[string]string {
 // kill of this program at that point leaves behind.
 func cutEngine(t *testing.T, changes int) *Machine {
 	t.Helper()
-	root, err := os.MkdirTemp("", "cut")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(root) })
 	h := engineMachine(nil)
-	h.Root = root
-	socket := h.Path("/var/run/docker.sock")
-	if err := os.MkdirAll(filepath.Dir(socket), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var made atomic.Int64
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: "engine"})
-	proxy.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", "/var/run/docker.sock")
-	}}
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		change := r.Method != http.MethodGet && r.Method != http.MethodHead
-		if n := made.Load(); n > int64(changes) || change && made.Add(1) > int64(changes) {
-			panic(http.ErrAbortHandler)
-		}
-		proxy.ServeHTTP(w, r)
-	})}
-	go server.Serve(listener)
-	t.Cleanup(func() { server.Close() })
+	throughEngine(t, h, func(engine http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			change := r.Method != http.MethodGet && r.Method != http.MethodHead
+			if n := made.Load(); n > int64(changes) || change && made.Add(1) > int64(changes) {
+				panic(http.ErrAbortHandler)
+			}
+			engine.ServeHTTP(w, r)
+		})
+	})
 	return h
 }
 

@@ -141,7 +141,7 @@ func (r testRegistry) push(t *testing.T, img v1.Image) ImageParams {
 func TestImageIsPulledByDigestWithALogin(t *testing.T) {
 	r := startRegistry(t)
 	r.trust(t)
-	p := r.push(t, probeImage(t, ""))
+	p := r.push(t, layered(t, 1<<20)) // of bytes that no engine has
 	h := engineMachine(map[string]string{"registry": testPassword + "\n"})
 	var last Progress
 	h.Progress = func(p Progress) { last = p }

@@ -2,10 +2,11 @@ package step
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
-	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/network"
 )
 
@@ -13,23 +14,19 @@ import (
 // the container that is put in it: clean-ups run backwards.
 func networkFor(t *testing.T, network string) NetworkParams {
 	t.Helper()
-	own := "valt-step-test-" + strings.ToLower(t.Name()) + "_" + network
-	engine := dockerOf(t, engineMachine(nil))
-	t.Cleanup(func() {
-		if err := engine.NetworkRemove(context.WithoutCancel(t.Context()), own); err != nil && !cerrdefs.IsNotFound(err) {
-			t.Errorf("removing the test's network: %v", err)
-		}
-	})
-	return NetworkParams{Name: own, Site: "st-marys", Project: "valt", Network: network}
+	own := ownName(t)
+	removeNetworks(t, own)
+	return NetworkParams{Name: own + "_" + network, Site: "st-marys", Project: own, Network: network}
 }
 
 func TestNetworkIsMadeAndChangedWhileEmpty(t *testing.T) {
 	h := engineMachine(nil)
 	p := networkFor(t, "default")
 	settles(t, makeStep(t, NetworkKind(), p), h)
-	p.Internal, p.Subnet = true, "10.213.77.0/28"
+	// Drawn: a subnet that another run has at the same time is refused.
+	p.Internal, p.Subnet = true, fmt.Sprintf("10.213.%d.%d/28", rand.IntN(256), 16*rand.IntN(16))
 	found := settles(t, makeStep(t, NetworkKind(), p), h)
-	if !strings.Contains(found.Diff, "+ network "+p.Name+" bridge internal 10.213.77.0/28") {
+	if !strings.Contains(found.Diff, "+ network "+p.Name+" bridge internal "+p.Subnet) {
 		t.Error(found.Diff)
 	}
 	got, err := dockerOf(t, h).NetworkInspect(t.Context(), p.Name, network.InspectOptions{})
@@ -54,9 +51,15 @@ func TestNetworkInUseIsNotTornDown(t *testing.T) {
 func TestNetworkOfOthersIsLeftAlone(t *testing.T) {
 	h := engineMachine(nil)
 	p := networkFor(t, "default")
-	if _, err := dockerOf(t, h).NetworkCreate(t.Context(), p.Name, network.CreateOptions{Driver: "bridge"}); err != nil {
+	made, err := dockerOf(t, h).NetworkCreate(t.Context(), p.Name, network.CreateOptions{Driver: "bridge"})
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := dockerOf(t, h).NetworkRemove(context.WithoutCancel(t.Context()), made.ID); err != nil {
+			t.Errorf("removing the test's network: %v", err)
+		}
+	})
 	if err := makeStep(t, NetworkKind(), p).Apply(t.Context(), h); err == nil || !strings.Contains(err.Error(), "not made by valtctl") {
 		t.Error(err)
 	}

@@ -16,15 +16,14 @@ func ownTagged(t *testing.T, variant, tag string) ImageDigests {
 	if err := engine.ImageTag(t.Context(), d.Config, "docker.ipivs.com/"+variant+tag+"1"); err != nil {
 		t.Fatal(err)
 	}
-	name := "valt-step-test/" + strings.ToLower(t.Name()) + ":load"
-	if _, err := engine.ImageRemove(t.Context(), name, image.RemoveOptions{}); err != nil {
+	if _, err := engine.ImageRemove(t.Context(), loadedTag(t), image.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
 func TestOnlyImagesWithoutUseGo(t *testing.T) {
-	tag := fmt.Sprintf(":valt-%s-", strings.ToLower(t.Name()))
+	tag := fmt.Sprintf(":valt-%s-", testRun)
 	ancient, former, wanted := ownTagged(t, "ancient", tag), ownTagged(t, "former", tag), ownTagged(t, "wanted", tag)
 	foreign := load(t, probeImage(t, "foreign"))
 	p := containerFor(t, former) // what the update set aside
