@@ -142,7 +142,7 @@ func (c *Copy) Steps() (steps []step.Spec, secrets map[string][]byte, err error)
 	add := func(p step.FileParams) {
 		raw, err2 := json.Marshal(p)
 		err = errors.Join(err, err2)
-		steps = append(steps, step.Spec{ID: "file" + p.Path, Kind: step.FileKind().Name, Title: "file " + p.Path,
+		steps = append(steps, step.Spec{ID: "file" + p.Path, Kind: step.KindFile, Title: "file " + p.Path,
 			Half: step.Fetch, Disrupts: step.Nothing, Params: raw})
 	}
 	names := make([]string, 0, len(c.Files))

@@ -61,9 +61,9 @@ func (r *run) lacksDebs(ctx context.Context, s *session, host string, steps []st
 	packages := false
 	for n, spec := range steps {
 		switch spec.Kind {
-		case step.AptSourceKind().Name:
+		case step.KindAptSource:
 			ask = append(ask, spec)
-		case step.PackagesKind().Name, step.DownloadKind().Name:
+		case step.KindPackages, step.KindDownload:
 			if fetches(spec, findings[n]) {
 				ask, packages = append(ask, spec), true
 			}
@@ -91,7 +91,7 @@ func (r *run) lacksDebs(ctx context.Context, s *session, host string, steps []st
 func (c *Carrier) lacksImages(full func() (facts.Facts, error), steps []step.Spec, findings []agent.StepFinding) ([]string, error) {
 	var missing []string
 	for n, spec := range steps {
-		if spec.Kind != step.ImageKind().Name || !fetches(spec, findings[n]) || findings[n].Finding.Fetch == 0 {
+		if spec.Kind != step.KindImage || !fetches(spec, findings[n]) || findings[n].Finding.Fetch == 0 {
 			continue
 		}
 		var p step.ImageParams

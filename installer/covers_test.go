@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/host/hosttest"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -36,7 +37,7 @@ func half(t *testing.T, p *practice) (carrier *installer.Carrier, base string) {
 // taking has a host's apt want packages, and its images fetched.
 func taking(h *hosttest.Host, files ...agent.PackageFile) {
 	h.Takes = func(agent.ProveRequest) ([]agent.PackageFile, error) { return files, nil }
-	h.Fetches = map[string]int64{"image": 1000}
+	h.Fetches = map[step.KindName]int64{step.KindImage: 1000}
 	h.Write("/var/lib/dpkg/status", "")
 }
 
@@ -82,7 +83,7 @@ func TestABundleThatHasWhatIsLackedInstalls(t *testing.T) {
 func TestAptsRefusalIsToldBeforeAnyChange(t *testing.T) {
 	p := newPractice(t)
 	carrier, _ := half(t, p)
-	var asked []string
+	var asked []step.KindName
 	p.hosts["media1"].Takes = func(r agent.ProveRequest) ([]agent.PackageFile, error) {
 		for _, s := range r.Steps {
 			asked = append(asked, s.Kind)
@@ -94,7 +95,7 @@ func TestAptsRefusalIsToldBeforeAnyChange(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.untouched()
-	if slices.Index(asked, "packages") < 0 || slices.Index(asked, "apt-source") < 0 || len(slices.DeleteFunc(asked, func(k string) bool { return k == "packages" || k == "apt-source" })) > 0 {
+	if slices.Index(asked, step.KindPackages) < 0 || slices.Index(asked, step.KindAptSource) < 0 || len(slices.DeleteFunc(asked, func(k step.KindName) bool { return k == step.KindPackages || k == step.KindAptSource })) > 0 {
 		t.Errorf("asked of steps %q", asked)
 	}
 }

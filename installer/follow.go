@@ -242,7 +242,7 @@ func (f *following) event(e txn.Event) (confirm string) {
 // record tells of what a person watching wants to know of the journal.
 func (f *following) record(rec *journal.Record) {
 	at := f.titles[rec.Step]
-	e := event.Event{Kind: event.Step, Step: rec.Step, Title: at.title, Index: at.index, Count: at.count}
+	e := event.Event{Kind: event.Step, Step: rec.Step, StepKind: rec.StepKind, Title: at.title, Index: at.index, Count: at.count}
 	switch rec.Kind {
 	case journal.Apply:
 		e.Text = "…"

@@ -261,7 +261,7 @@ func (r *run) judge(i int, findings []agent.StepFinding) error {
 		if !f.Finding.Change {
 			continue
 		}
-		change := StepChange{spec.ID, spec.Title, f.Finding.Diff, f.Finding.Disrupts}
+		change := StepChange{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Diff: f.Finding.Diff, Disrupts: f.Finding.Disrupts}
 		if interrupts(f.Finding.Disrupts) {
 			res.Deferred = append(res.Deferred, change)
 			continue

@@ -10,31 +10,32 @@ import (
 	"ipivs.com/valtctl/installer/check"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // concern is what the changes of a host need of the network.
 type concern struct {
-	step string // what the step's id starts with
+	step step.KindName
 	row  string // what the row's id starts with
 	must bool
 }
 
 // concerns says which rows of the vendor's page the changes of one host need, by what
-// their ids start with. What is only needed once the host serves is told and holds
+// the rows' ids start with. What is only needed once the host serves is told and holds
 // nothing up.
 func concerns() []concern {
 	var all []concern
-	for _, step := range []string{"apt-source/", "packages/"} {
+	for _, of := range []step.KindName{step.KindAptSource, step.KindPackages} {
 		for _, row := range []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"} {
-			all = append(all, concern{step, row, true})
+			all = append(all, concern{of, row, true})
 		}
-		all = append(all, concern{step, "updates.ubuntu-changelogs", false}) // read by people, later
+		all = append(all, concern{of, "updates.ubuntu-changelogs", false}) // read by people, later
 	}
 	return append(all,
-		concern{"registry-login", "updates.docker-registry", true},
-		concern{"image/", "updates.docker-registry", true},
-		concern{"licence", "wowza.", false},
+		concern{step.KindRegistryLogin, "updates.docker-registry", true},
+		concern{step.KindImage, "updates.docker-registry", true},
+		concern{step.KindLicence, "wowza.", false},
 	)
 }
 
@@ -82,7 +83,7 @@ func (r *run) needs(f network.Flow) (must, needs bool) {
 		}
 		for _, c := range concerns() {
 			row := slices.ContainsFunc(f.Rows, func(row string) bool { return strings.HasPrefix(row, c.row) })
-			if row && slices.ContainsFunc(h.Changes, func(s StepChange) bool { return strings.HasPrefix(s.ID, c.step) }) {
+			if row && slices.ContainsFunc(h.Changes, func(s StepChange) bool { return s.Kind == c.step }) {
 				must, needs = must || c.must, true
 			}
 		}

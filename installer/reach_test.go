@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -27,7 +28,7 @@ clients: [10.0.0.0/16]
 `
 
 // changing is a run of the site in which media1 would do these steps and app1 nothing.
-func changing(t *testing.T, steps ...string) *run {
+func changing(t *testing.T, kinds ...step.KindName) *run {
 	t.Helper()
 	s, err := site.Parse("site.yaml", []byte(twoHosts), "/home/valt")
 	if err != nil {
@@ -35,24 +36,25 @@ func changing(t *testing.T, steps ...string) *run {
 	}
 	r := &run{Options: Options{Site: s, Observer: event.Silent{}}, result: &Result{Hosts: []HostResult{{Host: "app1"}, {Host: "media1"}}},
 		chosen: &chosen{manifest: &release.Manifest{}}, material: &material{}}
-	for _, id := range steps {
-		r.result.Hosts[1].Changes = append(r.result.Hosts[1].Changes, StepChange{ID: id})
+	for _, kind := range kinds { // whose ids say nothing of it
+		r.result.Hosts[1].Changes = append(r.result.Hosts[1].Changes, StepChange{ID: "image/packages/licence", Kind: kind})
 	}
 	return r
 }
 
 func TestChangesNeedTheirOwnFlowsAlone(t *testing.T) {
 	for name, c := range map[string]struct {
-		step       string
+		step       step.KindName
 		must, told []string // what the rows begin with
 	}{
-		"an image needs the registry":                   {"image/web", []string{"updates.docker-registry"}, nil},
-		"packages need every source, and no changelogs": {"packages/host", []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
-		"the login needs the registry":                  {"registry-login", []string{"updates.docker-registry"}, nil},
-		"the engine's settings need nobody":             {"engine-config", nil, nil},
-		"a licence is told and holds up nothing":        {"licence", nil, []string{"wowza."}},
-		"a file of the site needs nobody":               {"file/etc/valt/banner.txt", nil, nil},
-		"what only looks like an image needs nobody":    {"images", nil, nil},
+		"an image needs the registry":                   {step.KindImage, []string{"updates.docker-registry"}, nil},
+		"packages need every source, and no changelogs": {step.KindPackages, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
+		"a source needs every source as well":           {step.KindAptSource, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
+		"the login needs the registry":                  {step.KindRegistryLogin, []string{"updates.docker-registry"}, nil},
+		"the engine's settings need nobody":             {step.KindEngineConfig, nil, nil},
+		"a licence is told and holds up nothing":        {step.KindLicence, nil, []string{"wowza."}},
+		"a file of the site needs nobody":               {step.KindFile, nil, nil},
+		"what is made of an image needs nobody":         {step.KindContainer, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := changing(t, c.step)
@@ -99,7 +101,7 @@ func TestInstallationStopsBeforeItBeginsWhereAFlowThatItNeedsFails(t *testing.T)
 	machines := func(v probe.Verdict) map[string]check.Machine {
 		return map[string]check.Machine{"app1": answering{v}, "media1": answering{v}}
 	}
-	r := changing(t, "image/engine", "licence")
+	r := changing(t, step.KindImage, step.KindLicence)
 	err := r.reachFrom(t.Context(), check.Prober{Site: r.Site, Hosts: machines(probe.Intercepted), NoListen: true})
 	all := problem.All(err)
 	if len(all) != 1 || all[0].Kind != problem.Check || !strings.Contains(all[0].Error(), "media1 → docker.ipivs.com, tcp/443: a proxy is in the way") || all[0].Fix == "" {

@@ -44,6 +44,7 @@ type HostResult struct {
 // StepChange is a step that differs from what is wanted.
 type StepChange struct {
 	ID       string          `json:"id"`
+	Kind     step.KindName   `json:"kind"`
 	Title    string          `json:"title"`
 	Diff     string          `json:"diff,omitempty"`
 	Disrupts step.Disruption `json:"disrupts,omitempty"`

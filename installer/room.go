@@ -57,7 +57,7 @@ func (c *Carrier) lacks(known *facts.Facts, steps []step.Spec, findings []agent.
 			continue
 		}
 		switch s.Kind {
-		case step.ImageKind().Name:
+		case step.KindImage:
 			var p step.ImageParams
 			if err := json.Unmarshal(s.Params, &p); err != nil {
 				return need, fmt.Errorf("measuring what step %s takes: %w", s.ID, err)
@@ -71,7 +71,7 @@ func (c *Carrier) lacks(known *facts.Facts, steps []step.Spec, findings []agent.
 					counted[digest], need.images = true, need.images+size
 				}
 			}
-		case step.PackagesKind().Name, step.DownloadKind().Name:
+		case step.KindPackages, step.KindDownload:
 			if need.debs == 0 {
 				need.debs = c.debBytes(known)
 			}

@@ -28,7 +28,7 @@ func Drain(ctx context.Context, o Options, host string) error {
 // Undrain lets new sessions into a host again.
 func Undrain(ctx context.Context, o Options, host string) error {
 	return o.gate(ctx, host, func(*update, *installer.Target) ([]step.Spec, error) {
-		return []step.Spec{{ID: "open", Kind: drain.OpenKind().Name, Title: "new sessions again", Half: step.Apply,
+		return []step.Spec{{ID: "open", Kind: drain.KindOpen, Title: "new sessions again", Half: step.Apply,
 			Disrupts: step.Nothing, Params: []byte("{}")}}, nil
 	})
 }

@@ -151,7 +151,7 @@ func withDrain(steps []step.Spec, params drain.Params) ([]step.Spec, error) {
 // DrainSpec is the step that keeps sessions out and waits for recordings.
 func DrainSpec(params drain.Params) (step.Spec, error) {
 	raw, err := mustJSON(params)
-	return step.Spec{ID: DrainStep, Kind: drain.DrainKind().Name, Title: "no new sessions, and the end of the running recordings",
+	return step.Spec{ID: DrainStep, Kind: drain.KindDrain, Title: "no new sessions, and the end of the running recordings",
 		Half: step.Apply, Disrupts: step.Nothing, Params: raw}, err
 }
 
@@ -194,7 +194,7 @@ func (f *fleet) conclude(done installer.Done, r *HostResult) error {
 func downtime(records []journal.Record) time.Duration {
 	var from, to time.Time
 	for _, rec := range records {
-		if !strings.HasPrefix(rec.Step, "container/") {
+		if rec.StepKind != step.KindContainer {
 			continue
 		}
 		switch rec.Kind {

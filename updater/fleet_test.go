@@ -30,8 +30,8 @@ func rollingPractice(t *testing.T) (p *practice, ill map[string]*atomic.Bool) {
 	for name, h := range p.hosts {
 		sick := &atomic.Bool{}
 		ill[name] = sick
-		h.Imitate(drain.DrainKind().Name, drain.OpenKind().Name)
-		h.Looks = map[string]func(string) string{"health": func(string) string {
+		h.Imitate(drain.KindDrain, drain.KindOpen)
+		h.Looks = map[step.KindName]func(string) string{step.KindHealth: func(string) string {
 			if sick.Load() {
 				return "the page says 503"
 			}
@@ -94,6 +94,9 @@ func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
 		if drain, container := slices.Index(applied, "drain"), slices.Index(applied, "container"); drain < 0 || container < drain {
 			t.Errorf("%s was not drained before its containers were changed: %v", h.Host, applied)
 		}
+		if h.Downtime <= 0 {
+			t.Errorf("the containers of %s were replaced within %s", h.Host, h.Downtime)
+		}
 	}
 	if applied := p.hosts["app1"].Applied(); slices.Contains(applied, "drain") {
 		t.Errorf("nothing of app1 was interrupted, and it was drained: %v", applied)
@@ -134,6 +137,28 @@ func TestAFailingHostHaltsTheRollout(t *testing.T) {
 		}
 	}
 	p.nothingLeft()
+}
+
+// An application that answers itself and nobody else does not serve.
+func TestAnApplicationIsAskedFromTheOtherHosts(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	p.hosts["media1"].Looks[step.KindHealth] = func(params string) string {
+		if strings.Contains(params, `"at":"10.0.4.10"`) {
+			return "the page does not come"
+		}
+		return ""
+	}
+	result, err := updater.Update(t.Context(), p.rolling("u1"))
+	if problem.KindOf(err).ExitCode() != 4 {
+		t.Fatal(err)
+	}
+	if got := outcomes(result.Report); got != "app1=rolled-back media1=updated media2=updated" {
+		t.Error(got)
+	}
+	if why := result.Report.Hosts[0].Reason; !strings.Contains(why, "asked from media1: the page does not come") {
+		t.Error(why)
+	}
 }
 
 func TestAHostThatDoesNotServeAfterTheSwitchGoesBack(t *testing.T) {
@@ -268,7 +293,7 @@ func TestStagingFetchesAndChangesNothing(t *testing.T) {
 		if s := p.now(name); !s.Stage || s.State != txn.StateDone || s.Release != "6.4.2" || len(applied) == 0 {
 			t.Errorf("%s: %+v, %v", name, s, applied)
 		}
-		for _, kind := range []string{"container", "drain", "packages", "engine-service"} {
+		for _, kind := range []step.KindName{step.KindContainer, drain.KindDrain, step.KindPackages, step.KindEngineService} {
 			if slices.Contains(applied, kind) {
 				t.Errorf("%s: staging applied %v", name, applied)
 			}
@@ -345,7 +370,7 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 	if err := updater.Undrain(t.Context(), p.rolling("d2"), "media1"); err != nil {
 		t.Fatal(err)
 	}
-	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "["+drain.OpenKind().Name+"]" {
+	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "["+string(drain.KindOpen)+"]" {
 		t.Error(got)
 	}
 	for _, other := range []string{"app1", "media2"} {

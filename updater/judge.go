@@ -119,7 +119,7 @@ func (f *fleet) until(ctx context.Context, within time.Duration, ask func() erro
 // it, and of itself.
 func (f *fleet) health(ctx context.Context, t *installer.Target, host string) error {
 	hp, _ := t.Plan.Host(host)
-	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.HealthKind().Name })
+	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.KindHealth })
 	errs := []error{f.asked(ctx, t, host, own)}
 	for _, other := range f.askers(host) {
 		if other != host {
@@ -183,11 +183,11 @@ func (f *fleet) fromOutside(t *installer.Target, host string) []step.Spec {
 		return nil
 	}
 	hp, _ := t.Plan.Host(host)
-	i := slices.IndexFunc(hp.Steps, func(s step.Spec) bool { return s.ID == "health/"+string(site.App) })
-	if i < 0 {
+	own, ok := hp.Health(site.App)
+	if !ok {
 		return nil
 	}
-	spec, err := step.HealthFrom(hp.Steps[i], string(h.Address))
+	spec, err := step.HealthFrom(own, string(h.Address))
 	if err != nil {
 		return nil // the host itself says what is wrong with it
 	}

@@ -42,6 +42,7 @@ type HostPreview struct {
 // StepPreview is one step that differs.
 type StepPreview struct {
 	ID       string          `json:"id"`
+	Kind     step.KindName   `json:"kind"`
 	Title    string          `json:"title"`
 	Half     step.Half       `json:"half"`
 	Diff     string          `json:"diff,omitempty"`
@@ -132,7 +133,7 @@ func (u *update) hostPreview(host string, steps []step.Spec, findings []agent.St
 		spec := steps[i]
 		p.Fetch += f.Finding.Fetch
 		p.Drained = p.Drained || disrupts(spec, f.Finding)
-		p.Steps = append(p.Steps, StepPreview{ID: spec.ID, Title: spec.Title, Half: spec.Half, Diff: f.Finding.Diff,
+		p.Steps = append(p.Steps, StepPreview{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Half: spec.Half, Diff: f.Finding.Diff,
 			Disrupts: f.Finding.Disrupts, Way: u.wayOf(spec, f.Finding)})
 	}
 	return p

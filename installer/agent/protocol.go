@@ -134,6 +134,7 @@ type InspectReply struct {
 // StepFinding is what one step found, or why it could not look.
 type StepFinding struct {
 	ID       string           `json:"id"`
+	Kind     step.KindName    `json:"kind"`
 	Finding  step.Finding     `json:"finding"`
 	Problems []problem.Record `json:"problems,omitempty"`
 }

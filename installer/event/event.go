@@ -2,6 +2,8 @@
 // happened, handed to an Observer, which prints or keeps it. Nothing below cmd prints.
 package event
 
+import "ipivs.com/valtctl/installer/step"
+
 // Kind says what an Event is about.
 type Kind string
 
@@ -26,13 +28,15 @@ const (
 
 // Event is one thing that happened. Host is empty for what concerns the whole run.
 type Event struct {
-	Kind  Kind   `json:"kind"`
-	Host  string `json:"host,omitempty"`
-	Step  string `json:"step,omitempty"`
-	Title string `json:"title,omitempty"`
-	Text  string `json:"text,omitempty"`
-	Done  int64  `json:"done,omitempty"`  // bytes
-	Total int64  `json:"total,omitempty"` // bytes; 0: not known
+	Kind Kind   `json:"kind"`
+	Host string `json:"host,omitempty"`
+	Step string `json:"step,omitempty"`
+	// StepKind is what Step does.
+	StepKind step.KindName `json:"step_kind,omitempty"`
+	Title    string        `json:"title,omitempty"`
+	Text     string        `json:"text,omitempty"`
+	Done     int64         `json:"done,omitempty"`  // bytes
+	Total    int64         `json:"total,omitempty"` // bytes; 0: not known
 	// Index and Count place a step among its transaction's steps, from 1.
 	Index int `json:"index,omitempty"`
 	Count int `json:"count,omitempty"`

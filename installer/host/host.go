@@ -59,7 +59,7 @@ func (s *Side) inspect(ctx context.Context, r agent.InspectRequest) (agent.Inspe
 	for i, spec := range r.Steps {
 		looking.Go(func() error {
 			f := &reply.Findings[i]
-			f.ID = spec.ID
+			f.ID, f.Kind = spec.ID, spec.Kind
 			made, err := s.Kinds.Make(spec)
 			if err == nil {
 				f.Finding, err = made.Inspect(ctx, m)

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -47,14 +48,16 @@ const (
 	End         Kind = "end"         // the work is over; data says how it ended
 )
 
-// Record is one line. Step is empty in records about the whole.
+// Record is one line. Step and StepKind are empty in records about the whole; a line that
+// was written before journals named kinds has no StepKind, which the request then tells.
 type Record struct {
-	Seq  int64           `json:"seq"`  // from 1, without gaps
-	Time time.Time       `json:"time"` // UTC
-	Prev string          `json:"prev"` // SHA-256 (hex) of the line before, without its newline; empty in the first
-	Kind Kind            `json:"kind"`
-	Step string          `json:"step"`
-	Data json.RawMessage `json:"data"`
+	Seq      int64           `json:"seq"`  // from 1, without gaps
+	Time     time.Time       `json:"time"` // UTC
+	Prev     string          `json:"prev"` // SHA-256 (hex) of the line before, without its newline; empty in the first
+	Kind     Kind            `json:"kind"`
+	Step     string          `json:"step"`
+	StepKind step.KindName   `json:"step_kind,omitempty"`
+	Data     json.RawMessage `json:"data"`
 }
 
 // Decode reads the record's data into v.

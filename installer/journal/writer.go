@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -114,25 +115,31 @@ func Busy(path string) (bool, error) {
 	return !held, nil
 }
 
-// Append adds a record and returns it once it is on the disk. Data is any JSON value.
+// Append adds a record about the whole, or about what the name says where that is no step
+// (a rollout's records are about hosts). Everything else is as with AppendStep.
+func (w *Writer) Append(kind Kind, name string, data any) (Record, error) {
+	return w.AppendStep(kind, name, "", data)
+}
+
+// AppendStep adds a record about a step and returns it once it is on the disk. Data is any JSON value.
 // When the disk is full nothing is added and a later Append may succeed; when the disk
 // does not keep what it was given, no later one does.
-func (w *Writer) Append(kind Kind, step string, data any) (Record, error) {
+func (w *Writer) AppendStep(kind Kind, id string, of step.KindName, data any) (Record, error) {
 	if w.broken != nil {
 		return Record{}, fmt.Errorf("appending to the journal %s: %w", w.path, w.broken)
 	}
 	encoded, err := json.Marshal(data)
 	if err != nil {
-		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, step, err)
+		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, id, err)
 	}
-	r := Record{Seq: w.chain.seq + 1, Time: w.now().UTC().Round(0), Prev: w.chain.prev, Kind: kind, Step: step, Data: encoded}
+	r := Record{Seq: w.chain.seq + 1, Time: w.now().UTC().Round(0), Prev: w.chain.prev, Kind: kind, Step: id, StepKind: of, Data: encoded}
 	line, err := json.Marshal(r)
 	if err != nil {
-		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, step, err)
+		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, id, err)
 	}
 	if len(line) > MaxLine {
 		return Record{}, fmt.Errorf("appending to the journal %s: a record (%s %s) of %d bytes, at most %d are taken",
-			w.path, kind, step, len(line), MaxLine)
+			w.path, kind, id, len(line), MaxLine)
 	}
 	if err := w.put(line); err != nil {
 		return Record{}, fmt.Errorf("appending to the journal %s: %w", w.path, err)

@@ -45,9 +45,9 @@ func (b *builder) machine() {
 	}
 	// Sources with TLS only when the public authorities are there, or refreshing fails.
 	b.sources("http")
-	b.packages("packages/certificates", "package ca-certificates", func(p release.Package) bool { return !p.Engine && p.Name == caCertificates })
+	b.packages("certificates", "package ca-certificates", func(p release.Package) bool { return !p.Engine && p.Name == caCertificates })
 	b.sources("https")
-	b.packages("packages/host", "packages of the host", func(p release.Package) bool { return !p.Engine && p.Name != caCertificates }, b.firewallPackages()...)
+	b.packages("host", "packages of the host", func(p release.Package) bool { return !p.Engine && p.Name != caCertificates }, b.firewallPackages()...)
 	b.clock()
 	b.engine()
 }
@@ -89,8 +89,8 @@ func (b *builder) codename(text string) string {
 }
 
 // packages plans those packages of the release that are for this host's roles, and what
-// the site needs beside them.
-func (b *builder) packages(id, title string, want func(release.Package) bool, more ...step.PackageWanted) {
+// the site needs beside them. The name sets the steps of one such choice apart from others'.
+func (b *builder) packages(name, title string, want func(release.Package) bool, more ...step.PackageWanted) {
 	var params step.PackagesParams
 	for _, p := range b.Manifest.Packages {
 		if !want(p) || !b.forRole(p.Roles) {
@@ -115,9 +115,9 @@ func (b *builder) packages(id, title string, want func(release.Package) bool, mo
 		params.LastLook = b.recorders()
 	}
 	if b.Update {
-		b.add(fetched(strings.Replace(id, "packages/", "download/", 1), "download of the "+title), step.DownloadKind(), params)
+		b.add(fetched("download/"+name, "download of the "+title), step.DownloadKind(), params)
 	}
-	spec := b.disturbing(id, title)
+	spec := b.disturbing("packages/"+name, title)
 	if params.Engine {
 		spec.Disrupts = step.Engine
 	}
@@ -195,7 +195,7 @@ func (b *builder) engine() {
 	spec := b.disturbing("engine-config", "configuration of the Docker engine")
 	spec.Disrupts = step.Engine
 	b.add(spec, step.EngineConfigKind(), cfg)
-	b.packages("packages/engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
+	b.packages("engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
 	b.add(b.disturbing("engine-service", "Docker engine runs"), step.EngineServiceKind(), step.EngineServiceParams{})
 	if b.Site.Registry.Username != "" {
 		b.add(fetched("registry-login", "login at "+b.registry()), step.RegistryLoginKind(), step.RegistryLoginParams{

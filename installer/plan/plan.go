@@ -12,6 +12,7 @@ import (
 
 	"github.com/gowebpki/jcs"
 
+	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -47,6 +48,17 @@ func (p *Plan) Digest() (string, error) {
 	}
 	sum := sha256.Sum256(canonical)
 	return hex.EncodeToString(sum[:]), nil
+}
+
+// Health finds the step that asks whether a role of the host serves.
+func (h HostPlan) Health(r site.Role) (step.Spec, bool) {
+	id := healthID(r)
+	for _, s := range h.Steps {
+		if s.Kind == step.KindHealth && s.ID == id {
+			return s, true
+		}
+	}
+	return step.Spec{}, false
 }
 
 // Host finds a host's plan by its name.

@@ -147,6 +147,9 @@ func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
 	})
 }
 
+// healthID is the id of the step that asks whether a role serves.
+func healthID(r site.Role) string { return "health/" + string(r) }
+
 func (b *builder) health(r role, checks []release.Health) {
 	params := step.HealthParams{ServerName: b.Site.Name}
 	if b.Site.SSL {
@@ -160,6 +163,6 @@ func (b *builder) health(r role, checks []release.Health) {
 		params.Checks = append(params.Checks, step.HealthCheck{Name: c.Name, URL: url, Status: c.Status, Contains: c.Contains, Within: c.Within})
 	}
 	if len(params.Checks) > 0 {
-		b.add(applied("health/"+string(r.name), "health of the role "+string(r.name)), step.HealthKind(), params)
+		b.add(applied(healthID(r.name), "health of the role "+string(r.name)), step.HealthKind(), params)
 	}
 }

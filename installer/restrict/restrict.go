@@ -127,7 +127,7 @@ func (j *Judge) known(p *Plan) (map[string]bool, error) {
 					return nil, err
 				}
 			}
-			if hp.Host == self.Name || spec.Kind != step.HealthKind().Name {
+			if hp.Host == self.Name || spec.Kind != step.KindHealth {
 				continue
 			}
 			other, _ := s.Host(hp.Host)

@@ -52,7 +52,7 @@ func (v view) Plan(_ context.Context, version string) (*Plan, error) {
 		}}, nil
 }
 
-func spec(id, kind string, half step.Half, params string) step.Spec {
+func spec(id string, kind step.KindName, half step.Half, params string) step.Spec {
 	return step.Spec{ID: id, Kind: kind, Title: id, Half: half, Disrupts: step.Nothing, Params: json.RawMessage(params)}
 }
 

@@ -15,9 +15,12 @@ type AbsentParams struct {
 	Stop []string `json:"stop,omitempty"`
 }
 
+// KindAbsent names what AbsentKind makes.
+const KindAbsent KindName = "absent"
+
 // AbsentKind removes what valtctl has put on a host and has no use any more.
 func AbsentKind() Kind {
-	return kindOf("absent", func(p AbsentParams) (Step, error) {
+	return kindOf(KindAbsent, func(p AbsentParams) (Step, error) {
 		for _, path := range p.Paths {
 			if err := cleanPath(path); err != nil {
 				return nil, err

@@ -48,10 +48,13 @@ type AptSourceParams struct {
 	Replaces []string `json:"replaces,omitempty"`
 }
 
+// KindAptSource names what AptSourceKind makes.
+const KindAptSource KindName = "apt-source"
+
 // AptSourceKind writes a deb822 source that trusts exactly one keyring, and takes
 // away the distribution's own files that it replaces, each time they come back.
 func AptSourceKind() Kind {
-	return kindOf("apt-source", func(p AptSourceParams) (Step, error) { return newAptSource(p) })
+	return kindOf(KindAptSource, func(p AptSourceParams) (Step, error) { return newAptSource(p) })
 }
 
 type aptSource struct {

@@ -27,10 +27,13 @@ type AuthorizedKeyParams struct {
 	Command string `json:"command,omitempty"`
 }
 
+// KindAuthorizedKey names what AuthorizedKeyKind makes.
+const KindAuthorizedKey KindName = "authorized-key"
+
 // AuthorizedKeyKind keeps one line of a login's authorized_keys. It is "restrict", so there
 // is no terminal and no forwarding, and it forces its command. Other lines stay as they are.
 func AuthorizedKeyKind() Kind {
-	return kindOf("authorized-key", func(p AuthorizedKeyParams) (Step, error) { return newAuthorizedKey(p) })
+	return kindOf(KindAuthorizedKey, func(p AuthorizedKeyParams) (Step, error) { return newAuthorizedKey(p) })
 }
 
 type authorizedKey struct {

@@ -23,9 +23,12 @@ type CertificateParams struct {
 	KeyPath     string `json:"key_path"`
 }
 
+// KindCertificate names what CertificateKind makes.
+const KindCertificate KindName = "certificate"
+
 // CertificateKind writes the site's certificate and key, as a pair or not at all.
 func CertificateKind() Kind {
-	return kindOf("certificate", func(p CertificateParams) (Step, error) { return newCertificate(p) })
+	return kindOf(KindCertificate, func(p CertificateParams) (Step, error) { return newCertificate(p) })
 }
 
 type certificate struct {

@@ -26,10 +26,13 @@ type ClockParams struct {
 	Service string   `json:"service"` // systemd-timesyncd or chrony
 }
 
+// KindClock names what ClockKind makes.
+const KindClock KindName = "clock"
+
 // ClockKind sets a time service's servers and has it run. In a container, whose clock
 // is its host's, the service is set and enabled but not expected to run.
 func ClockKind() Kind {
-	return kindOf("clock", func(p ClockParams) (Step, error) { return newClock(p) })
+	return kindOf(KindClock, func(p ClockParams) (Step, error) { return newClock(p) })
 }
 
 type clock struct {

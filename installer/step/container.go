@@ -20,9 +20,12 @@ import (
 	"ipivs.com/valtctl/repos/problem"
 )
 
+// KindContainer names what ContainerKind makes.
+const KindContainer KindName = "container"
+
 // ContainerKind keeps one container of a Compose service as the release wants it.
 func ContainerKind() Kind {
-	return kindOf("container", func(p ContainerParams) (Step, error) { return newContainer(p) })
+	return kindOf(KindContainer, func(p ContainerParams) (Step, error) { return newContainer(p) })
 }
 
 // containerStep is a ContainerParams with its texts read.

@@ -16,9 +16,12 @@ type DirectoryParams struct {
 	GID  int    `json:"gid,omitempty"`
 }
 
+// KindDirectory names what DirectoryKind makes.
+const KindDirectory KindName = "directory"
+
 // DirectoryKind makes folders with their owner and mode.
 func DirectoryKind() Kind {
-	return kindOf("directory", func(p DirectoryParams) (Step, error) { return newDirectory(p) })
+	return kindOf(KindDirectory, func(p DirectoryParams) (Step, error) { return newDirectory(p) })
 }
 
 type directory struct {

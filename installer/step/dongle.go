@@ -18,10 +18,13 @@ type DongleParams struct {
 	Device  string `json:"device"`            // what the engine's container is given
 }
 
+// KindDongle names what DongleKind makes.
+const KindDongle KindName = "dongle"
+
 // DongleKind proves that a physical licence's USB key is plugged in and can be passed
 // through. It changes nothing; the container step passes the device.
 func DongleKind() Kind {
-	return kindOf("dongle", func(p DongleParams) (Step, error) {
+	return kindOf(KindDongle, func(p DongleParams) (Step, error) {
 		if p.Vendor == "" {
 			return nil, errors.New("reading the parameters of a dongle step: vendor is missing")
 		}

@@ -26,10 +26,13 @@ type EngineConfigParams struct {
 	LogMaxFile  int               `json:"log_max_file,omitempty"` // 0: 5
 }
 
+// KindEngineConfig names what EngineConfigKind makes.
+const KindEngineConfig KindName = "engine-config"
+
 // EngineConfigKind writes the engine's configuration, before its first start where it can,
 // and makes a running engine take it.
 func EngineConfigKind() Kind {
-	return kindOf("engine-config", func(p EngineConfigParams) (Step, error) { return newEngineConfig(p) })
+	return kindOf(KindEngineConfig, func(p EngineConfigParams) (Step, error) { return newEngineConfig(p) })
 }
 
 // The files of the engine, and the mark that a running one has not read them yet. The

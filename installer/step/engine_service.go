@@ -17,10 +17,13 @@ const (
 // EngineServiceParams is empty: there is one engine.
 type EngineServiceParams struct{}
 
+// KindEngineService names what EngineServiceKind makes.
+const KindEngineService KindName = "engine-service"
+
 // EngineServiceKind sees that the Docker engine answers and starts at boot, also where
 // somebody stopped or disabled it. It never restarts one that answers.
 func EngineServiceKind() Kind {
-	return kindOf("engine-service", func(EngineServiceParams) (Step, error) { return engineService{}, nil })
+	return kindOf(KindEngineService, func(EngineServiceParams) (Step, error) { return engineService{}, nil })
 }
 
 type engineService struct{}

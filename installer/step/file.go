@@ -25,9 +25,12 @@ type FileParams struct {
 	Secret  string `json:"secret,omitempty"`
 }
 
+// KindFile names what FileKind makes.
+const KindFile KindName = "file"
+
 // FileKind writes files whole.
 func FileKind() Kind {
-	return kindOf("file", func(p FileParams) (Step, error) { return newFile(p) })
+	return kindOf(KindFile, func(p FileParams) (Step, error) { return newFile(p) })
 }
 
 // file is a FileParams with its mode read.

@@ -56,12 +56,15 @@ type FirewallParams struct {
 	ConfirmWithin int    `json:"confirm_within,omitempty"` // seconds; 0: 60
 }
 
+// KindFirewall names what FirewallKind makes.
+const KindFirewall KindName = "firewall"
+
 // FirewallKind keeps a firewall of our own, beside Docker's. New rules are in force on
 // trial until somebody confirms them over a connection that was opened under them
 // (ConfirmFirewall); otherwise the host puts back what was there, by a timer that needs
 // nothing of this program. Only confirmed rules are written where a boot finds them.
 func FirewallKind() Kind {
-	return kindOf("firewall", func(p FirewallParams) (Step, error) { return newFirewall(p) })
+	return kindOf(KindFirewall, func(p FirewallParams) (Step, error) { return newFirewall(p) })
 }
 
 type firewall struct {

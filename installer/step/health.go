@@ -40,9 +40,12 @@ type HealthCheck struct {
 	Within   string `json:"within,omitempty"` // a Go duration; empty: 2m
 }
 
+// KindHealth names what HealthKind makes.
+const KindHealth KindName = "health"
+
 // HealthKind waits until a host serves. It changes nothing itself.
 func HealthKind() Kind {
-	return kindOf("health", func(p HealthParams) (Step, error) { return newHealth(p) })
+	return kindOf(KindHealth, func(p HealthParams) (Step, error) { return newHealth(p) })
 }
 
 // HealthFrom is a health step of one host as another one asks it, at an address.

@@ -31,10 +31,13 @@ type ImageParams struct {
 	Bundle string `json:"bundle,omitempty"`
 }
 
+// KindImage names what ImageKind makes.
+const KindImage KindName = "image"
+
 // ImageKind pulls images by the digest of their manifest and gives each a local tag: without
 // one `docker image prune` between fetch and apply takes them away (seen with 20.10).
 func ImageKind() Kind {
-	return kindOf("image", func(p ImageParams) (Step, error) {
+	return kindOf(KindImage, func(p ImageParams) (Step, error) {
 		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
 			return nil, fmt.Errorf("checking image %q: a repository, a manifest and a config digest are needed", p.Name)
 		}

@@ -16,9 +16,12 @@ type LicenceParams struct {
 	Secret string `json:"secret"`
 }
 
+// KindLicence names what LicenceKind makes.
+const KindLicence KindName = "licence"
+
 // LicenceKind writes the media engine's licence key, root-only.
 func LicenceKind() Kind {
-	return kindOf("licence", func(p LicenceParams) (Step, error) {
+	return kindOf(KindLicence, func(p LicenceParams) (Step, error) {
 		f, err := newFile(FileParams{Path: p.Path, Mode: "0600", Secret: p.Secret})
 		if err != nil {
 			return nil, err

@@ -22,9 +22,12 @@ type NetworkParams struct {
 	Subnet   string `json:"subnet,omitempty"`   // CIDR; empty: from the engine's address pool
 }
 
+// KindNetwork names what NetworkKind makes.
+const KindNetwork KindName = "network"
+
 // NetworkKind makes bridge networks for containers.
 func NetworkKind() Kind {
-	return kindOf("network", func(p NetworkParams) (Step, error) { return &networkStep{p}, nil })
+	return kindOf(KindNetwork, func(p NetworkParams) (Step, error) { return &networkStep{p}, nil })
 }
 
 type networkStep struct{ NetworkParams }

@@ -37,12 +37,15 @@ type PackagesParams struct {
 	LastLook *LastLook `json:"last_look,omitempty"`
 }
 
+// KindPackages names what PackagesKind makes.
+const KindPackages KindName = "packages"
+
 // PackagesKind installs packages with apt. One step is one transaction: what is wrong
 // with dpkg is mended, the lists are refreshed, a plan is made and judged, downloaded
 // and checked, and only then anything is installed. It can be killed at any moment;
 // the next Apply finds what was left and goes on from there.
 func PackagesKind() Kind {
-	return kindOf("packages", func(p PackagesParams) (Step, error) { return newPackages(p, waiting{}) })
+	return kindOf(KindPackages, func(p PackagesParams) (Step, error) { return newPackages(p, waiting{}) })
 }
 
 // waiting is how patient a step is; zero values are the ordinary ones.

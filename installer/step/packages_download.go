@@ -33,10 +33,13 @@ type prepared struct {
 	OneWay []string      `json:"one_way,omitempty"`
 }
 
+// KindDownload names what DownloadKind makes.
+const KindDownload KindName = "download"
+
 // DownloadKind is the fetch half of a packages step in an update: it has the same
 // parameters, brings every file that will be needed, and changes no package.
 func DownloadKind() Kind {
-	return kindOf("download", func(p PackagesParams) (Step, error) {
+	return kindOf(KindDownload, func(p PackagesParams) (Step, error) {
 		made, err := newPackages(p, waiting{})
 		return &download{made}, err
 	})

@@ -25,9 +25,12 @@ type PasswordParams struct {
 	GID    int    `json:"gid,omitempty"`
 }
 
+// KindPassword names what PasswordKind makes.
+const KindPassword KindName = "password"
+
 // PasswordKind makes passwords where there are none and never changes one.
 func PasswordKind() Kind {
-	return kindOf("password", func(p PasswordParams) (Step, error) {
+	return kindOf(KindPassword, func(p PasswordParams) (Step, error) {
 		if p.Length == 0 {
 			p.Length = passwordLength
 		}

@@ -56,7 +56,7 @@ func ProveBundle(ctx context.Context, h *Machine, specs []Spec) ([]apt.Package, 
 func provable(specs []Spec) (sources []*aptSource, steps []*packages, err error) {
 	for _, spec := range specs {
 		switch spec.Kind {
-		case AptSourceKind().Name:
+		case KindAptSource:
 			var p AptSourceParams
 			if err := json.Unmarshal(spec.Params, &p); err != nil {
 				return nil, nil, fmt.Errorf("reading step %s: %w", spec.ID, err)
@@ -66,7 +66,7 @@ func provable(specs []Spec) (sources []*aptSource, steps []*packages, err error)
 				return nil, nil, err
 			}
 			sources = append(sources, s)
-		case PackagesKind().Name, DownloadKind().Name:
+		case KindPackages, KindDownload:
 			var p PackagesParams
 			if err := json.Unmarshal(spec.Params, &p); err != nil {
 				return nil, nil, fmt.Errorf("reading step %s: %w", spec.ID, err)

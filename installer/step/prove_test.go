@@ -79,7 +79,7 @@ func (c *carrying) specs(t *testing.T, steps ...[]string) []Spec {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return Spec{ID: kind.Name, Kind: kind.Name, Half: Fetch, Params: text}
+		return Spec{ID: string(kind.Name), Kind: kind.Name, Half: Fetch, Params: text}
 	}
 	all := []Spec{spec(AptSourceKind(), c.source())}
 	for _, words := range steps {

@@ -28,13 +28,16 @@ const keptImages = "/var/lib/valtctl/rollback/images.json"
 // ownTag is the part of our tags (imageStep.tag) that nobody else's have.
 const ownTag = ":valt-"
 
+// KindPrune names what PruneKind makes.
+const KindPrune KindName = "prune"
+
 // PruneKind removes the images that an update leaves without use: those that carry a tag of
 // ours, belong neither to the release nor to the one before, and that no container has. It
 // does so when the update is confirmed, and changes nothing earlier. What others brought is
 // never touched. It must be a plan's last step, so that it is settled while the containers
 // that were set aside still tell what the release before was.
 func PruneKind() Kind {
-	return kindOf("prune", func(p PruneParams) (Step, error) { return &prune{PruneParams: p, tag: ownTag}, nil })
+	return kindOf(KindPrune, func(p PruneParams) (Step, error) { return &prune{PruneParams: p, tag: ownTag}, nil })
 }
 
 type prune struct {

@@ -21,11 +21,14 @@ type RebootParams struct {
 // rebootPatience is how long a host may take to go down.
 const rebootPatience = 10 * time.Minute
 
+// KindReboot names what RebootKind makes.
+const KindReboot KindName = "reboot"
+
 // RebootKind reboots the host, once in a transaction, if a package asked for it
 // (/run/reboot-required, Debian policy 9.3.3 and update-notifier) or a newer kernel waits.
 // The transaction goes on after the boot, and looks at everything before it again.
 func RebootKind() Kind {
-	return kindOf("reboot", func(p RebootParams) (Step, error) {
+	return kindOf(KindReboot, func(p RebootParams) (Step, error) {
 		quiet, err := p.LastLook.between()
 		return &reboot{RebootParams: p, quiet: quiet, patience: rebootPatience}, err
 	})

@@ -21,10 +21,13 @@ type RecordingsParams struct {
 	Path string `json:"path"` // must be a mounted file system of its own
 }
 
+// KindRecordings names what RecordingsKind makes.
+const KindRecordings KindName = "recordings"
+
 // RecordingsKind prepares a mounted disk for recordings. It mounts nothing: which disk
 // holds evidence is a person's decision.
 func RecordingsKind() Kind {
-	return kindOf("recordings", func(p RecordingsParams) (Step, error) {
+	return kindOf(KindRecordings, func(p RecordingsParams) (Step, error) {
 		folder, err := newDirectory(DirectoryParams{Path: path.Join(p.Path, recordingsFolder), Mode: "0750"})
 		if err != nil {
 			return nil, err

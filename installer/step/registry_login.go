@@ -18,9 +18,12 @@ type RegistryLoginParams struct {
 	PasswordSecret string `json:"password_secret"`
 }
 
+// KindRegistryLogin names what RegistryLoginKind makes.
+const KindRegistryLogin KindName = "registry-login"
+
 // RegistryLoginKind keeps a login in root's Docker configuration, closed to others.
 func RegistryLoginKind() Kind {
-	return kindOf("registry-login", func(p RegistryLoginParams) (Step, error) {
+	return kindOf(KindRegistryLogin, func(p RegistryLoginParams) (Step, error) {
 		if p.Registry == "" || p.Username == "" || p.PasswordSecret == "" {
 			return nil, fmt.Errorf("checking the login at %q: a registry, a user name and a password are needed", p.Registry)
 		}

@@ -19,9 +19,12 @@ type SSHKeyParams struct {
 	Comment string `json:"comment"`
 }
 
+// KindSSHKey names what SSHKeyKind makes.
+const KindSSHKey KindName = "ssh-key"
+
 // SSHKeyKind makes an Ed25519 key, root-only, where there is none. One that is there is kept.
 func SSHKeyKind() Kind {
-	return kindOf("ssh-key", func(p SSHKeyParams) (Step, error) {
+	return kindOf(KindSSHKey, func(p SSHKeyParams) (Step, error) {
 		if err := cleanPath(p.Path); err != nil {
 			return nil, err
 		}

@@ -36,10 +36,14 @@ const (
 	Host      Disruption = "host"
 )
 
+// KindName names a kind of steps, as plans, journals and reports write it. Whoever wants to
+// know what a step is asks its kind: an id is unique in its plan, and says nothing more.
+type KindName string
+
 // Spec is one planned step as it travels from the controller to the host.
 type Spec struct {
-	ID       string          `json:"id"`    // unique in the host's plan: "image/web"
-	Kind     string          `json:"kind"`  // a Kind's name
+	ID       string          `json:"id"` // unique in the host's plan: "image/web"
+	Kind     KindName        `json:"kind"`
 	Title    string          `json:"title"` // for people: "image docker.ipivs.com/valt/web"
 	Half     Half            `json:"half"`
 	Disrupts Disruption      `json:"disrupts"`        // at worst
@@ -50,7 +54,7 @@ type Spec struct {
 // Kind makes steps of one kind from a Spec's parameters. New rejects parameters
 // that it does not know.
 type Kind struct {
-	Name string
+	Name KindName
 	New  func(params json.RawMessage) (Step, error)
 }
 
@@ -198,7 +202,7 @@ func (m *Machine) Report(p Progress) {
 }
 
 // Registry finds kinds by name.
-type Registry map[string]Kind
+type Registry map[KindName]Kind
 
 // NewRegistry makes a Registry of the kinds given.
 func NewRegistry(kinds []Kind) Registry {

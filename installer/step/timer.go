@@ -12,10 +12,13 @@ type TimerParams struct {
 	Timer   string `json:"timer"`
 }
 
+// KindTimer names what TimerKind makes.
+const KindTimer KindName = "timer"
+
 // TimerKind writes both units, enables the timer and starts it. The service is started by
 // nothing else.
 func TimerKind() Kind {
-	return kindOf("timer", func(p TimerParams) (Step, error) {
+	return kindOf(KindTimer, func(p TimerParams) (Step, error) {
 		service, err := newUnit(UnitParams{Name: p.Name + ".service", Content: p.Service})
 		if err != nil {
 			return nil, err

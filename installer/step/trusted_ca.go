@@ -39,11 +39,14 @@ type TrustedCAParams struct {
 	Certificates []Authority `json:"certificates"`
 }
 
+// KindTrustedCA names what TrustedCAKind makes.
+const KindTrustedCA KindName = "trusted-ca"
+
 // TrustedCAKind makes the whole host trust the site's own certificate authorities. It
 // also works before the package ca-certificates is there, by writing the bundle that apt and Docker read;
 // the package takes the same files up when it comes.
 func TrustedCAKind() Kind {
-	return kindOf("trusted-ca", func(p TrustedCAParams) (Step, error) { return newTrustedCA(p) })
+	return kindOf(KindTrustedCA, func(p TrustedCAParams) (Step, error) { return newTrustedCA(p) })
 }
 
 // trustedCA holds one certificate a file, since update-ca-certificates links no file

@@ -21,9 +21,12 @@ type UnitParams struct {
 	WantedBy string `json:"wanted_by,omitempty"`
 }
 
+// KindUnit names what UnitKind makes.
+const KindUnit KindName = "unit"
+
 // UnitKind writes systemd units and enables them (systemd.unit(5)). It starts nothing.
 func UnitKind() Kind {
-	return kindOf("unit", func(p UnitParams) (Step, error) { return newUnit(p) })
+	return kindOf(KindUnit, func(p UnitParams) (Step, error) { return newUnit(p) })
 }
 
 type unit struct {

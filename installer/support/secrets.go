@@ -112,11 +112,11 @@ func placed(s step.Spec) (name, place string) {
 		return "", ""
 	}
 	switch s.Kind {
-	case "password":
+	case step.KindPassword:
 		return "component-password", params.Path
-	case "certificate":
+	case step.KindCertificate:
 		return "certificate-key", params.KeyPath
-	case "licence":
+	case step.KindLicence:
 		return "licence", params.Path
 	}
 	return "", ""

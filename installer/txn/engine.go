@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -11,7 +12,7 @@ import (
 
 // recorder is the journal as the engine uses it.
 type recorder interface {
-	Append(kind journal.Kind, step string, data any) (journal.Record, error)
+	AppendStep(kind journal.Kind, id string, of step.KindName, data any) (journal.Record, error)
 }
 
 // engine is one execution of a transaction.
@@ -273,7 +274,7 @@ func (e *engine) end() error {
 }
 
 func (e *engine) note(kind journal.Kind, stepID string, data any) error {
-	_, err := e.journal.Append(kind, stepID, data)
+	_, err := e.journal.AppendStep(kind, stepID, e.request.kindOf(stepID), data)
 	return err
 }
 

@@ -270,11 +270,11 @@ type fullDisk struct {
 	room int
 }
 
-func (f *fullDisk) Append(kind journal.Kind, step string, data any) (journal.Record, error) {
+func (f *fullDisk) AppendStep(kind journal.Kind, id string, of step.KindName, data any) (journal.Record, error) {
 	if f.room--; f.room < 0 {
 		return journal.Record{}, syscall.ENOSPC
 	}
-	return f.recorder.Append(kind, step, data)
+	return f.recorder.AppendStep(kind, id, of, data)
 }
 
 // executeOn runs a transaction whose journal has room for some records.

@@ -29,10 +29,11 @@ type Event struct {
 // transaction, and a follower that was cut off goes on where it was. An error of event
 // ends it.
 func (s *Store) Follow(ctx context.Context, id string, from int64, event func(Event) error) (Result, error) {
-	if _, err := s.request(id); err != nil {
+	request, err := s.request(id)
+	if err != nil {
 		return Result{}, err
 	}
-	f := follower{store: s, id: id, from: from, event: event, tail: journal.Tail{Path: s.journalFile(id)}}
+	f := follower{store: s, id: id, request: request, from: from, event: event, tail: journal.Tail{Path: s.journalFile(id)}}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
 	for {
@@ -52,14 +53,15 @@ func (s *Store) Follow(ctx context.Context, id string, from int64, event func(Ev
 }
 
 type follower struct {
-	store *Store
-	id    string
-	from  int64
-	event func(Event) error
-	tail  journal.Tail
-	last  journal.Record
-	n     int64 // of the last progress handed out
-	idle  int   // looks since something ran the transaction
+	store   *Store
+	id      string
+	request Request
+	from    int64
+	event   func(Event) error
+	tail    journal.Tail
+	last    journal.Record
+	n       int64 // of the last progress handed out
+	idle    int   // looks since something ran the transaction
 }
 
 // look hands out what is new, and returns the result once there is one.
@@ -100,7 +102,8 @@ func (f *follower) records() (*Result, error) {
 	for _, r := range records {
 		f.last = r
 		if r.Seq >= f.from {
-			if err := f.event(Event{Record: &r}); err != nil {
+			named := f.request.named(r)
+			if err := f.event(Event{Record: &named}); err != nil {
 				return nil, err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/step"
 )
 
 // follow collects the sequence numbers that a follower is handed.
@@ -114,5 +115,52 @@ func TestAFollowerEndsWithItsListenerAndItsContext(t *testing.T) {
 	gone := errors.New("the controller has left")
 	if _, err := h.store().Follow(t.Context(), id, 0, func(Event) error { return gone }); !errors.Is(err, gone) {
 		t.Error(err)
+	}
+}
+
+// Whoever follows tells steps apart by their kinds, which the records carry; those of a
+// journal that was written before they did are told by the request.
+func TestAFollowerIsToldTheKindOfEveryStep(t *testing.T) {
+	for name, write := range map[string]func(h *fakeHost, id string){
+		"as it is written now": func(h *fakeHost, id string) {
+			h.finish(id)
+			for _, r := range h.records(id) {
+				if (r.StepKind == "set") != (r.Step != "") {
+					h.t.Errorf("on the disk %s %q is of kind %q", r.Kind, r.Step, r.StepKind)
+				}
+			}
+		},
+		"as it was written before": func(h *fakeHost, id string) {
+			w, _, _, err := journal.Open(h.store().journalFile(id), h.now)
+			if err != nil {
+				h.t.Fatal(err)
+			}
+			defer w.Close()
+			for _, r := range []struct {
+				kind journal.Kind
+				step string
+			}{{journal.Begin, ""}, {journal.Apply, "container"}, {journal.Applied, "container"}, {journal.End, ""}} {
+				if _, err := w.Append(r.kind, r.step, Result{Outcome: Done}); err != nil {
+					h.t.Fatal(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			request, secrets := install(t)
+			id := h.create(request, secrets)
+			write(h, id)
+			of := map[string]step.KindName{}
+			_, err := h.store().Follow(t.Context(), id, 0, func(e Event) error {
+				if e.Record != nil {
+					of[e.Record.Step] = e.Record.StepKind
+				}
+				return nil
+			})
+			if err != nil || of["container"] != "set" || of[""] != "" {
+				t.Errorf("%q, %v", of, err)
+			}
+		})
 	}
 }

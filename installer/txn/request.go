@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"time"
 
+	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -53,6 +54,25 @@ type Request struct {
 	Confirm string      `json:"confirm,omitempty"`
 	Steps   []step.Spec `json:"steps"`
 	Secrets []string    `json:"secrets,omitempty"` // filled by Create
+}
+
+// kindOf is the kind of a step; empty for an id that no step has.
+func (r Request) kindOf(id string) step.KindName {
+	for _, s := range r.Steps {
+		if s.ID == id {
+			return s.Kind
+		}
+	}
+	return ""
+}
+
+// named is a record with the kind of its step. Journals written before they named kinds
+// leave it to the request.
+func (r Request) named(rec journal.Record) journal.Record {
+	if rec.StepKind == "" {
+		rec.StepKind = r.kindOf(rec.Step)
+	}
+	return rec
 }
 
 // validate reports everything that is wrong with a request, before anything is written.

@@ -23,11 +23,14 @@ const (
 	defaultWithin = 30 * time.Minute
 )
 
+// KindDrain names what DrainKind makes.
+const KindDrain step.KindName = "drain"
+
 // DrainKind closes a host's gate for new sessions and waits until nothing is recorded
 // there. The gate stays closed until the transaction is confirmed or taken back; in one
 // that is neither (valtctl drain), until it is opened.
 func DrainKind() step.Kind {
-	return step.Kind{Name: "drain", New: func(raw json.RawMessage) (step.Step, error) {
+	return step.Kind{Name: KindDrain, New: func(raw json.RawMessage) (step.Step, error) {
 		var p Params
 		if err := strictly(raw, &p); err != nil {
 			return nil, fmt.Errorf("reading the parameters of a drain step: %w", err)
@@ -209,9 +212,12 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 	return d.gate.open(ctx, h)
 }
 
+// KindOpen names what OpenKind makes.
+const KindOpen step.KindName = "open"
+
 // OpenKind opens a host's gate (valtctl undrain).
 func OpenKind() step.Kind {
-	return step.Kind{Name: "open", New: func(json.RawMessage) (step.Step, error) {
+	return step.Kind{Name: KindOpen, New: func(json.RawMessage) (step.Step, error) {
 		g, err := newGate()
 		return &opened{g}, err
 	}}

@@ -14,13 +14,9 @@ import (
 
 // settingKinds are the kinds of steps in which a site's settings show. Packages, images and
 // pending reboots change without a person.
-func settingKinds() []string {
-	var names []string
-	for _, k := range []step.Kind{step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.EngineConfigKind(),
-		step.FileKind(), step.FirewallKind(), step.LicenceKind(), step.NetworkKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind()} {
-		names = append(names, k.Name)
-	}
-	return names
+func settingKinds() []step.KindName {
+	return []step.KindName{step.KindAptSource, step.KindCertificate, step.KindClock, step.KindContainer, step.KindEngineConfig,
+		step.KindFile, step.KindFirewall, step.KindLicence, step.KindNetwork, step.KindRegistryLogin, step.KindTrustedCA, step.KindUnit}
 }
 
 // strange says how hosts differ from what the schedule's copy of the site wants of the

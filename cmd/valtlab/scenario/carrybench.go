@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/installer/step"
 )
 
 // Carry is what bringing the application's images to a host took, in both ways, and what
@@ -240,9 +241,9 @@ func (e *Env) follow(ctx context.Context, t *imageTimes, args ...string) error {
 		t.lines.Write(lines.Bytes())
 		t.lines.WriteByte('\n')
 		var one struct {
-			Event struct{ Kind, Step string } `json:"event"`
+			Event saidEvent `json:"event"`
 		}
-		if json.Unmarshal(lines.Bytes(), &one) == nil && strings.HasPrefix(one.Event.Step, "image/") {
+		if json.Unmarshal(lines.Bytes(), &one) == nil && one.Event.StepKind == step.KindImage {
 			if t.last = e.Now(); t.first.IsZero() {
 				t.first = t.last
 			}

@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/installer/step"
 )
 
 // Attempts of a whole race, and of a sample; how long an accepted recording goes on at most.
@@ -167,8 +168,8 @@ func (r *race) run(ctx context.Context, args []string) error {
 	var errs []error
 	killed := false
 	seen := map[string]bool{}
-	err = eachEvent(out, func(kind, host, step, text string) {
-		h := r.host(host)
+	err = eachEvent(out, func(e saidEvent) {
+		h, host, text := r.host(e.Host), e.Host, e.Text
 		if h == nil {
 			return
 		}
@@ -312,16 +313,22 @@ func (r *race) wentBack(ctx context.Context) error {
 	return errors.New("the host did not go back by itself")
 }
 
+// saidEvent is what scenarios read of a line of --events.
+type saidEvent struct {
+	Kind, Host, Step, Text string
+	StepKind               step.KindName `json:"step_kind"`
+}
+
 // eachEvent hands over the lines of --events.
-func eachEvent(out io.Reader, do func(kind, host, step, text string)) error {
+func eachEvent(out io.Reader, do func(saidEvent)) error {
 	lines := bufio.NewScanner(out)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var t struct {
-			Event struct{ Kind, Host, Step, Text string }
+			Event saidEvent
 		}
 		if json.Unmarshal(lines.Bytes(), &t) == nil {
-			do(t.Event.Kind, t.Event.Host, t.Event.Step, t.Event.Text)
+			do(t.Event)
 		}
 	}
 	if err := lines.Err(); err != nil && !errors.Is(err, os.ErrClosed) {

@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/updater/drain"
 )
 
 // whatItIsFor has the schedule update the site with the key, and then sends what it sent
@@ -118,16 +119,16 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		_ = json.Compact(&compact, s.Params) // it is JSON: it was just read
 		text := compact.String()
 		switch {
-		case s.Kind == "image":
+		case s.Kind == step.KindImage:
 			all["another image"] = with(func(r *txn.Request) { r.Steps[i].Params = swapDigit(text) })
-		case s.Kind == "drain":
+		case s.Kind == drain.KindDrain:
 			all["a drain without end"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, `"within":"30m0s"`, `"within":"1000h0m0s"`, 1))
 			})
 			all["recordings cut"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, "{", `{"interrupt":true,`, 1))
 			})
-		case s.Kind == "file" && strings.Contains(text, `"content":"`):
+		case s.Kind == step.KindFile && strings.Contains(text, `"content":"`):
 			all["another file"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, `"content":"`, `"content":"x`, 1))
 			})

@@ -10,14 +10,19 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/updater/drain"
 )
+
+// switched stands in place of a kind of steps for the moment when all are done.
+const switched step.KindName = "switched"
 
 // updateKillAnywhere disturbs an update of one media host at every kind of its steps: the
 // controller is killed, or the host rebooted, and another controller with only the site
 // file goes on; without one the host goes back by itself within the deadline; and an
 // engine that restarts in a soak brings the right containers.
 func updateKillAnywhere(ctx context.Context, e *Env) error {
-	kinds := []string{"image/", "download/", "drain", "packages/", "container/", "health/", "switched"}
+	kinds := []step.KindName{step.KindImage, step.KindDownload, drain.KindDrain, step.KindPackages, step.KindContainer, step.KindHealth, switched}
 	if e.Sample {
 		n := e.Random.IntN(len(kinds))
 		kinds = kinds[n : n+1]
@@ -35,7 +40,7 @@ func updateKillAnywhere(ctx context.Context, e *Env) error {
 }
 
 // updateStruck disturbs one update, and has another controller finish it.
-func (e *Env) updateStruck(ctx context.Context, kind string, reboot bool) error {
+func (e *Env) updateStruck(ctx context.Context, kind step.KindName, reboot bool) error {
 	if err := e.at(ctx, releases.Stable); err != nil {
 		return err
 	}
@@ -78,7 +83,7 @@ func (e *Env) oneMedia() (string, error) {
 
 // strikeUpdate begins an update of a host and kills the controller when a step of the kind
 // begins, or once the host has switched.
-func (e *Env) strikeUpdate(ctx context.Context, host, kind string, more []string) error {
+func (e *Env) strikeUpdate(ctx context.Context, host string, kind step.KindName, more []string) error {
 	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--soak", e.soak(), "--lease", "5s", "--host", host, "--events"}, more...)...)
 	var said strings.Builder
 	command.Stderr = &said
@@ -90,9 +95,9 @@ func (e *Env) strikeUpdate(ctx context.Context, host, kind string, more []string
 		return fmt.Errorf("starting the product: %w", err)
 	}
 	struck := false
-	err = eachEvent(out, func(_, at, step, text string) {
-		now := strings.HasPrefix(step, kind) || strings.Contains(text, kind) && kind == "switched"
-		if !struck && at == host && now {
+	err = eachEvent(out, func(one saidEvent) {
+		now := one.StepKind == kind || strings.Contains(one.Text, string(kind)) && kind == switched
+		if !struck && one.Host == host && now {
 			struck = true
 			_ = command.Process.Kill() // it is what the scenario is about
 		}
@@ -152,7 +157,7 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, "switched", []string{"--site", site}); err != nil {
+	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
 		return err
 	}
 	start := e.Now()
@@ -187,7 +192,7 @@ func (e *Env) aborted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, "switched", nil); err != nil {
+	if err := e.strikeUpdate(ctx, host, switched, nil); err != nil {
 		return err
 	}
 	other, err := e.elsewhere()
@@ -245,8 +250,8 @@ func (e *Env) engineRestarts(ctx context.Context) error {
 	}
 	var restarted error
 	done := false
-	err = eachEvent(out, func(_, at, _, text string) {
-		if !done && at == host && strings.Contains(text, "watched for another") {
+	err = eachEvent(out, func(said saidEvent) {
+		if !done && said.Host == host && strings.Contains(said.Text, "watched for another") {
 			done = true
 			_, restarted = e.Lab.Output(ctx, host, "systemctl", "restart", "docker.service")
 		}

@@ -30,19 +30,19 @@ import (
 type Host struct {
 	Root     string
 	Facts    facts.Facts
-	Broken   map[string]error           // by kind: what Inspect of its steps fails with
-	Fails    map[string]error           // by kind: what Apply of its steps fails with
-	Disrupts map[string]step.Disruption // by kind
-	Hold     chan struct{}              // if set, Apply waits until it is closed
-	Crash    bool                       // systemd says that it runs transactions, and does not
+	Broken   map[step.KindName]error           // by kind: what Inspect of its steps fails with
+	Fails    map[step.KindName]error           // by kind: what Apply of its steps fails with
+	Disrupts map[step.KindName]step.Disruption // by kind
+	Hold     chan struct{}                     // if set, Apply waits until it is closed
+	Crash    bool                              // systemd says that it runs transactions, and does not
 	// Looks are kinds that only look, such as health: what is amiss, given a step's parameters.
-	Looks map[string]func(params string) string
+	Looks map[step.KindName]func(params string) string
 	// Engine is what the media engine does; nil: it is asked for real.
 	Engine func() (wowza.State, error)
 	// Takes is what the host's apt would take from a bundle; nil: nothing.
 	Takes func(agent.ProveRequest) ([]agent.PackageFile, error)
 	// Fetches is how many bytes a step would fetch, by kind.
-	Fetches map[string]int64
+	Fetches map[step.KindName]int64
 	// Reaches answers what the host asks the network; nil: it cannot ask.
 	Reaches func(probe.Spec) probe.Verdict
 
@@ -54,7 +54,7 @@ type Host struct {
 	calls   []string
 	froms   []int64
 	applied map[string]bool // by kind and parameters
-	order   []string        // kinds, as they were applied
+	order   []step.KindName // kinds, as they were applied
 	given   map[string][]byte
 	links   []net.Conn
 	running sync.WaitGroup
@@ -64,8 +64,8 @@ type Host struct {
 func New(t testing.TB, now func() time.Time) *Host {
 	t.Helper()
 	h := &Host{
-		Root: t.TempDir(), t: t, now: now, Broken: map[string]error{}, Fails: map[string]error{},
-		Disrupts: map[string]step.Disruption{}, applied: map[string]bool{}, given: map[string][]byte{},
+		Root: t.TempDir(), t: t, now: now, Broken: map[step.KindName]error{}, Fails: map[step.KindName]error{},
+		Disrupts: map[step.KindName]step.Disruption{}, applied: map[string]bool{}, given: map[string][]byte{},
 		Facts: facts.Facts{OS: facts.OS{ID: "ubuntu", VersionID: "24.04", Codename: "noble", Pretty: "Ubuntu 24.04"}, Arch: "amd64"},
 	}
 	h.side = host.Side{Kinds: h.kinds(), Now: now, Launcher: txn.Launcher{
@@ -148,7 +148,7 @@ func (h *Host) Changes() int {
 }
 
 // Imitate adds kinds that package updater brings.
-func (h *Host) Imitate(names ...string) {
+func (h *Host) Imitate(names ...step.KindName) {
 	for _, name := range names {
 		h.side.Kinds[name] = h.imitation(step.Kind{Name: name})
 	}
@@ -156,7 +156,7 @@ func (h *Host) Imitate(names ...string) {
 
 // Applied lists the kinds of the steps that have changed the host, in order, since the last
 // time it was asked.
-func (h *Host) Applied() []string {
+func (h *Host) Applied() []step.KindName {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	order := h.order
@@ -334,7 +334,7 @@ func (h *Host) imitation(k step.Kind) step.Kind {
 	return step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
 		var params bytes.Buffer // without the indentation that a request's file has
 		err := json.Compact(&params, raw)
-		if k.Name == "firewall" && params.String() != "{}" {
+		if k.Name == step.KindFirewall && params.String() != "{}" {
 			return k.New(raw)
 		}
 		return imitated{h, k.Name, params.String()}, err
@@ -343,8 +343,9 @@ func (h *Host) imitation(k step.Kind) step.Kind {
 
 // imitated is a step that remembers that it was applied.
 type imitated struct {
-	h            *Host
-	kind, params string
+	h      *Host
+	kind   step.KindName
+	params string
 }
 
 func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) {
@@ -359,14 +360,14 @@ func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) 
 	}
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	if s.h.applied[s.kind+s.params] {
+	if s.h.applied[string(s.kind)+s.params] {
 		return step.Finding{}, nil
 	}
 	disrupts := s.h.Disrupts[s.kind]
 	if disrupts == "" {
 		disrupts = step.Nothing
 	}
-	return step.Finding{Change: true, Diff: "+ " + s.kind + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
+	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
 }
 
 func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {
@@ -382,7 +383,7 @@ func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {
 	}
 	s.h.mu.Lock()
 	defer s.h.mu.Unlock()
-	s.h.applied[s.kind+s.params] = true
+	s.h.applied[string(s.kind)+s.params] = true
 	s.h.order = append(s.h.order, s.kind)
 	return nil
 }
