@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
+	"ipivs.com/valtctl/cmd/valtlab/scenario/cases"
 )
 
 func newScenario(g *globals) *cobra.Command {
@@ -25,7 +26,7 @@ func newScenarioList() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			for _, s := range scenario.All() {
+			for _, s := range cases.All().Scenarios {
 				fmt.Fprintf(table, "%s\t%s\n", s.Name, s.Summary)
 			}
 			if err := table.Flush(); err != nil {
@@ -45,10 +46,11 @@ type runOptions struct {
 func newScenarioRun(g *globals) *cobra.Command {
 	var o runOptions
 	cmd := &cobra.Command{
-		Use:   "run NAME...|all",
+		Use:   "run NAME...|all|core",
 		Short: "Run scenarios on the lab, which must be up",
 		Long: "Run scenarios on the lab, which must be up. Each prints what it measured and ends in PASS or FAIL; the exit\n" +
-			"code is 1 if any failed. Several share what an undisturbed installation looks like.",
+			"code is 1 if any failed. Several share what an undisturbed installation looks like. core is a fixed core and a third\n" +
+			"of the others, drawn by the seed, and prints which.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Now, o.Out, o.seedGiven = time.Now, cmd.OutOrStdout(), cmd.Flags().Changed("seed")
@@ -75,26 +77,47 @@ func (g *globals) runScenarios(ctx context.Context, names []string, o runOptions
 	if o.Valtctl, err = filepath.Abs(o.Valtctl); err != nil {
 		return fmt.Errorf("finding valtctl: %w", err)
 	}
-	chosen, campaign := scenario.All(), scenario.Campaign{File: l.Path("campaign.json"), Resume: o.resume, SeedGiven: o.seedGiven}
-	if !slices.Equal(names, []string{"all"}) {
-		chosen, campaign.File = nil, ""
-		for _, name := range names {
-			s, err := scenario.Find(scenario.All(), name)
-			if err != nil {
-				return err
-			}
-			chosen = append(chosen, s)
-		}
+	suite := cases.All()
+	chosen, err := choose(suite.Scenarios, names, o)
+	if err != nil {
+		return err
 	}
-	if len(chosen) == 1 { // its verdict is the last line
+	if len(chosen) == 1 && !o.resume { // its verdict is the last line
 		if !scenario.Run(ctx, chosen[0], l, o.Options) {
 			return exitError(1)
 		}
 		return nil
+	}
+	campaign := scenario.Campaign{Resume: o.resume, SeedGiven: o.seedGiven, Leave: suite.Leave}
+	if o.resume || slices.Equal(names, []string{"all"}) {
+		campaign.File = l.Path("campaign.json")
 	}
 	passed, err := campaign.Run(ctx, chosen, l, o.Options)
 	if err == nil && !passed {
 		err = exitError(1)
 	}
 	return err
+}
+
+// choose finds the scenarios that the words of the command line stand for.
+func choose(all []scenario.Scenario, names []string, o runOptions) ([]scenario.Scenario, error) {
+	switch {
+	case slices.Equal(names, []string{"all"}):
+		return all, nil
+	case slices.Equal(names, []string{"core"}):
+		if o.resume {
+			return nil, fmt.Errorf("running the core: what it draws goes by the seed, so --resume is for all or for names")
+		}
+		chosen, left := scenario.DrawCore(all, o.Seed)
+		return chosen, scenario.TellDraw(o.Out, chosen, left, o.Seed)
+	}
+	var chosen []scenario.Scenario
+	for _, name := range names {
+		s, err := scenario.Find(all, name)
+		if err != nil {
+			return nil, err
+		}
+		chosen = append(chosen, s)
+	}
+	return chosen, nil
 }

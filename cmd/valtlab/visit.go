@@ -5,7 +5,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
-	"ipivs.com/valtctl/cmd/valtlab/visit"
+	"ipivs.com/valtctl/cmd/valtlab/smoke"
 )
 
 func newVisit(g *globals) *cobra.Command {
@@ -20,16 +20,16 @@ func newVisit(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			site, err := visit.LabSite(l)
+			site, err := smoke.LabSite(l)
 			if err != nil {
 				return err
 			}
-			return printVisit(cmd, visit.All(cmd.Context(), l, site))
+			return printVisit(cmd, smoke.All(cmd.Context(), l, site))
 		},
 	}
 }
 
-func printVisit(cmd *cobra.Command, answers []visit.Answer) error {
+func printVisit(cmd *cobra.Command, answers []smoke.Answer) error {
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "FROM\tASKED\tANSWER")
 	for _, a := range answers {
@@ -42,7 +42,7 @@ func printVisit(cmd *cobra.Command, answers []visit.Answer) error {
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("printing the answers: %w", err)
 	}
-	if visit.Err(answers) != nil {
+	if smoke.Err(answers) != nil {
 		return exitError(1)
 	}
 	return nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"ipivs.com/valtctl/cmd/valtlab/scenario"
+	"ipivs.com/valtctl/cmd/valtlab/scenario/cases"
 )
 
 const aSite = `site: practice
@@ -82,16 +82,16 @@ func TestVerdict(t *testing.T) {
 func TestVerdictOfBundles(t *testing.T) {
 	good := files{bytes: 1e9, openssl: time.Second, verify: 1250 * time.Millisecond, verifyAll: time.Second, create: 1300 * time.Millisecond, copied: time.Second}
 	for name, c := range map[string]struct {
-		change func(f *files, c *scenario.Carry)
+		change func(f *files, c *cases.Carry)
 		want   string // in the error; none: it holds
 	}{
-		"just good enough":             {func(*files, *scenario.Carry) {}, ""},
-		"slow to verify":               {func(f *files, _ *scenario.Carry) { f.openssl = 900 * time.Millisecond }, "0.72 times as fast as openssl"},
-		"no faster with two":           {func(f *files, _ *scenario.Carry) { f.verifyAll = f.verify }, "1.00 times as fast as with one"},
-		"slow to make":                 {func(f *files, _ *scenario.Carry) { f.create = 2 * time.Second }, "2.00 times as long as copying"},
-		"more of the disk than lacked": {func(_ *files, c *scenario.Carry) { c.Peak = 300 }, "3.00 times the disk"},
+		"just good enough":             {func(*files, *cases.Carry) {}, ""},
+		"slow to verify":               {func(f *files, _ *cases.Carry) { f.openssl = 900 * time.Millisecond }, "0.72 times as fast as openssl"},
+		"no faster with two":           {func(f *files, _ *cases.Carry) { f.verifyAll = f.verify }, "1.00 times as fast as with one"},
+		"slow to make":                 {func(f *files, _ *cases.Carry) { f.create = 2 * time.Second }, "2.00 times as long as copying"},
+		"more of the disk than lacked": {func(_ *files, c *cases.Carry) { c.Peak = 300 }, "3.00 times the disk"},
 	} {
-		f, carry := good, scenario.Carry{Images: 3, Peak: 110, Lacked: 100, Kept: 12, OnlinePeak: 105}
+		f, carry := good, cases.Carry{Images: 3, Peak: 110, Lacked: 100, Kept: 12, OnlinePeak: 105}
 		c.change(&f, &carry)
 		err := judgeCarry(f, carry)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

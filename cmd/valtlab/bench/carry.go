@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
+	"ipivs.com/valtctl/cmd/valtlab/scenario/cases"
 )
 
 // What must hold of bundles.
@@ -31,7 +32,7 @@ func RunCarry(ctx context.Context, o Options, e *scenario.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := scenario.MeasureCarry(ctx, e)
+	c, err := cases.MeasureCarry(ctx, e)
 	if err != nil {
 		return err
 	}
@@ -45,11 +46,11 @@ func RunCarry(ctx context.Context, o Options, e *scenario.Env) (err error) {
 func (f files) verifies() float64 { return f.openssl.Seconds() / f.verify.Seconds() }
 func (f files) shares() float64   { return f.verify.Seconds() / f.verifyAll.Seconds() }
 func (f files) creates() float64  { return f.create.Seconds() / f.copied.Seconds() }
-func disks(c scenario.Carry) float64 {
+func disks(c cases.Carry) float64 {
 	return float64(c.Peak) / float64(max(1, c.Lacked))
 }
 
-func judgeCarry(f files, c scenario.Carry) error {
+func judgeCarry(f files, c cases.Carry) error {
 	var errs []error
 	if r := f.verifies(); r < wantVerify {
 		errs = append(errs, fmt.Errorf("verify is %.2f times as fast as openssl with one processor, not %.1f", r, wantVerify))
@@ -66,7 +67,7 @@ func judgeCarry(f files, c scenario.Carry) error {
 	return errors.Join(errs...)
 }
 
-func writeCarry(w io.Writer, f files, c scenario.Carry) error {
+func writeCarry(w io.Writer, f files, c cases.Carry) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	speed := func(t time.Duration) string {
 		return fmt.Sprintf("%.3f s\t%.0f MB/s", t.Seconds(), float64(f.bytes)/t.Seconds()/1e6)

@@ -72,7 +72,7 @@ func Build(ctx context.Context, cache string, root RootWriter, versions ...strin
 // assemble puts the layers together.
 func assemble(roots debian, p programs, versions []string) (*Set, error) {
 	s := &Set{releases: map[string][]Image{}, camera: p.camera}
-	entry, err := filesLayer([]containers.File{{Path: "/entry", Mode: 0o755, Content: p.entry}})
+	entry, err := filesLayer([]containers.File{{Path: "/entry", Mode: 0o755, Content: p.app}})
 	if err != nil {
 		return nil, err
 	}

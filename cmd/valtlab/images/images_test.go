@@ -118,7 +118,7 @@ func testSet(t *testing.T, versions ...string) *Set {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := assemble(layers, programs{entry: []byte("entry"), engine: []byte("engine"), camera: []byte("camera")}, versions)
+	s, err := assemble(layers, programs{app: []byte("entry"), engine: []byte("engine"), camera: []byte("camera")}, versions)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,10 +12,13 @@ import (
 )
 
 // programs are the practice site's own programs that run in containers, each built
-// from cmd/valtlab/<name>.
+// from cmd/valtlab/standin/programs/<name>.
 type programs struct {
-	entry, engine, camera []byte
+	app, engine, camera []byte
 }
+
+// programsTag keeps them out of a build of ./cmd/..., which leaves what people run.
+const programsTag = "standin"
 
 // buildPrograms compiles them for the containers: static, and without anything of this
 // machine or of the commit in them, so that unchanged sources give unchanged images.
@@ -29,14 +32,14 @@ func buildPrograms(ctx context.Context) (p programs, err error) {
 	if err != nil {
 		return p, err
 	}
-	const in = "./cmd/valtlab/"
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir, in+"entry", in+"engine", in+"camera")
+	const in = "./cmd/valtlab/standin/programs/"
+	build := exec.CommandContext(ctx, "go", "build", "-tags", programsTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir, in+"app", in+"engine", in+"camera")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
 	if output, err := build.CombinedOutput(); err != nil {
 		return p, fmt.Errorf("building the programs for the images: %w: %s", err, bytes.TrimSpace(output))
 	}
-	for name, content := range map[string]*[]byte{"entry": &p.entry, "engine": &p.engine, "camera": &p.camera} {
+	for name, content := range map[string]*[]byte{"app": &p.app, "engine": &p.engine, "camera": &p.camera} {
 		if *content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {
 			return p, fmt.Errorf("reading a program for the images: %w", err)
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
-	"ipivs.com/valtctl/cmd/valtlab/world"
+	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
 // kindPeer is a container that a scenario brings: a server, cameras, a scanner.
@@ -123,7 +123,7 @@ func (l *Lab) without(taken []netip.Addr, n int) ([]netip.Addr, error) {
 // SayNames puts names into the world's DNS under a title, in place of those it has under
 // it. Without names the title's are gone.
 func (l *Lab) SayNames(title string, names map[string]netip.Addr) error {
-	return writeFile(l.Path("world", "hosts.d", title), world.HostsFile(names), 0o644)
+	return writeFile(l.Path("world", "hosts.d", title), vendorsim.HostsFile(names), 0o644)
 }
 
 // CameraImage is the image that the lab's cameras run.
@@ -141,4 +141,6 @@ func (l *Lab) CameraImage(ctx context.Context) (string, error) {
 }
 
 // WorldImage is the image that the world and the client run.
-func (l *Lab) WorldImage(ctx context.Context) (string, error) { return l.Image(ctx, world.Recipe()) }
+func (l *Lab) WorldImage(ctx context.Context) (string, error) {
+	return l.Image(ctx, vendorsim.Recipe())
+}

@@ -6,7 +6,7 @@ import (
 	"os"
 
 	"ipivs.com/valtctl/cmd/valtlab/pki"
-	"ipivs.com/valtctl/cmd/valtlab/world"
+	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
 // SiteName is what clients of the practice site type.
@@ -44,7 +44,7 @@ func (l *Lab) makeCertificates() error {
 		return err
 	}
 	_, err = l.pair("world/tls/world.pem", "world/tls/world.key", func() (pki.Pair, error) {
-		return ca.Issue(l.Now(), world.Names(), []netip.Addr{l.World()})
+		return ca.Issue(l.Now(), vendorsim.Names(), []netip.Addr{l.World()})
 	})
 	if err != nil {
 		return err

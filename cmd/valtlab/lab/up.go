@@ -9,7 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
-	"ipivs.com/valtctl/cmd/valtlab/world"
+	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
 // Camera is one of the lab's cameras, for the hook that starts them.
@@ -234,7 +234,7 @@ func (l *Lab) raiseHost(ctx context.Context, h Host, image string) error {
 func (l *Lab) raiseWorld(ctx context.Context) error {
 	var image string
 	err := l.Stage(ctx, "world image", func(ctx context.Context) (err error) {
-		image, err = l.Image(ctx, world.Recipe())
+		image, err = l.Image(ctx, vendorsim.Recipe())
 		return err
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/mirror"
-	"ipivs.com/valtctl/cmd/valtlab/world"
+	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
 // writeWorld writes the world's configuration and the folders it serves from.
@@ -29,19 +29,19 @@ func (l *Lab) writeWorld() error {
 	}
 	// The hash is kept, since it is another one every time and would make the world new.
 	htpasswd, err := keepFile(l.Path("world", "htpasswd"), 0o600, func() ([]byte, error) {
-		return world.Htpasswd(user, password)
+		return vendorsim.Htpasswd(user, password)
 	})
 	if err != nil {
 		return err
 	}
 	for name, content := range map[string][]byte{
-		"nginx.conf":          world.NginxConfig(l.World()),
-		"dnsmasq.conf":        world.DNSConfig(),
-		"chrony.conf":         world.ChronyConfig(l.Subnet()),
-		"registry.yml":        world.RegistryConfig(),
+		"nginx.conf":          vendorsim.NginxConfig(l.World()),
+		"dnsmasq.conf":        vendorsim.DNSConfig(),
+		"chrony.conf":         vendorsim.ChronyConfig(l.Subnet()),
+		"registry.yml":        vendorsim.RegistryConfig(),
 		"htpasswd":            htpasswd,
-		"meta-release-lts":    world.MetaRelease(),
-		"acme-directory.json": world.ACMEDirectory(),
+		"meta-release-lts":    vendorsim.MetaRelease(),
+		"acme-directory.json": vendorsim.ACMEDirectory(),
 	} {
 		if err := writeFile(l.Path("world", "conf", name), content, 0o644); err != nil {
 			return err
@@ -54,7 +54,7 @@ func (l *Lab) writeWorld() error {
 // itself.
 func (l *Lab) writeNames(s state) error {
 	names := map[string]netip.Addr{worldName: l.World(), clientName: l.Client()}
-	for _, name := range world.Names() {
+	for _, name := range vendorsim.Names() {
 		names[name] = l.World()
 	}
 	for _, h := range s.Hosts {
@@ -66,7 +66,7 @@ func (l *Lab) writeNames(s state) error {
 	for n := 1; n <= s.Cameras; n++ {
 		names[fmt.Sprintf("camera%d", n)] = l.Camera(n)
 	}
-	if err := writeFile(l.Path("world", "hosts.d", "names"), world.HostsFile(names), 0o644); err != nil {
+	if err := writeFile(l.Path("world", "hosts.d", "names"), vendorsim.HostsFile(names), 0o644); err != nil {
 		return err
 	}
 	return l.writeNamesBehind(s)
@@ -80,10 +80,10 @@ func (l *Lab) writeNamesBehind(s state) error {
 			continue
 		}
 		names := map[string]netip.Addr{}
-		for _, name := range append(world.Names(), worldName) {
+		for _, name := range append(vendorsim.Names(), worldName) {
 			names[name] = l.worldFor(h)
 		}
-		if err := writeFile(l.Path("world", "hosts.d", "behind-"+h.Behind), world.HostsFile(names), 0o644); err != nil {
+		if err := writeFile(l.Path("world", "hosts.d", "behind-"+h.Behind), vendorsim.HostsFile(names), 0o644); err != nil {
 			return err
 		}
 	}
@@ -105,10 +105,10 @@ func (l *Lab) worldMachine(image string) (machine, error) {
 		Name: l.Container(worldName), Hostname: worldName, Lab: l.Name(), Kind: kindWorld, Image: image,
 		Network: l.Network(), Address: l.World(), Machine: true,
 		Binds: []containers.Bind{
-			{Source: l.Path("world", "release"), Target: filepath.Dir(world.ReleaseFolder), ReadOnly: true},
-			{Source: l.Path("world", "mirror"), Target: world.MirrorFolder, ReadOnly: true},
+			{Source: l.Path("world", "release"), Target: filepath.Dir(vendorsim.ReleaseFolder), ReadOnly: true},
+			{Source: l.Path("world", "mirror"), Target: vendorsim.MirrorFolder, ReadOnly: true},
 			{Source: l.Path("world", "registry"), Target: "/srv/registry"},
-			{Source: l.Path("world", "hosts.d"), Target: world.HostsFolder, ReadOnly: true},
+			{Source: l.Path("world", "hosts.d"), Target: vendorsim.HostsFolder, ReadOnly: true},
 			{Source: l.Path("hosts", "resolv.conf"), Target: "/etc/resolv.conf", ReadOnly: true},
 		},
 	}}
@@ -120,8 +120,8 @@ func (l *Lab) worldMachine(image string) (machine, error) {
 		"conf/htpasswd":            "/etc/valtlab/htpasswd",
 		"conf/meta-release-lts":    "/etc/valtlab/meta-release-lts",
 		"conf/acme-directory.json": "/etc/valtlab/acme-directory.json",
-		"tls/world.pem":            world.TLSFolder + "/world.pem",
-		"tls/world.key":            world.TLSFolder + "/world.key",
+		"tls/world.pem":            vendorsim.TLSFolder + "/world.pem",
+		"tls/world.key":            vendorsim.TLSFolder + "/world.key",
 	} {
 		content, err := os.ReadFile(l.Path("world", from))
 		if err != nil {

@@ -23,6 +23,8 @@ type Campaign struct {
 	// SeedGiven.
 	Resume    bool
 	SeedGiven bool
+	// Leave takes away what scenarios left for each other; nil: nothing.
+	Leave func(context.Context, *Env) error
 }
 
 // progress is what the file holds.
@@ -46,7 +48,7 @@ func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options
 	if err != nil {
 		return false, err
 	}
-	o.Shared = &Shared{goesOn: true}
+	o.GoesOn = true
 	fmt.Fprintf(o.Out, "seed %d\n", o.Seed)
 	var left []Scenario
 	for _, s := range all {
@@ -57,7 +59,7 @@ func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options
 		left = append(left, s)
 	}
 	failed := 0
-	err = inCompany(ctx, left, l, o, func(s Scenario, passed bool) error {
+	err = inParallel(ctx, left, l, o, func(s Scenario, passed bool) error {
 		if !passed {
 			failed++
 			return nil
@@ -65,8 +67,8 @@ func (c Campaign) Run(ctx context.Context, all []Scenario, l *lab.Lab, o Options
 		now.Passed = append(now.Passed, s.Name)
 		return c.keep(now)
 	})
-	if o.Shared.single != nil { // to nobody
-		err = errors.Join(err, NewEnv(l, o).removeSingle(context.WithoutCancel(ctx)))
+	if c.Leave != nil {
+		err = errors.Join(err, c.Leave(context.WithoutCancel(ctx), NewEnv(l, o)))
 	}
 	if err != nil {
 		return false, err

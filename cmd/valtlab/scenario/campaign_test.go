@@ -103,7 +103,7 @@ func TestDamagedCampaignFileIsNamed(t *testing.T) {
 
 // The sample of a campaign runs what is apart beside what shares, and nothing beside what
 // is alone; a whole one runs all in its order.
-func TestCampaignKeepsCompany(t *testing.T) {
+func TestCampaignRunsInParallel(t *testing.T) {
 	for _, sample := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			var mu sync.Mutex
@@ -113,15 +113,15 @@ func TestCampaignKeepsCompany(t *testing.T) {
 				defer mu.Unlock()
 				log = append(log, text)
 			}
-			scenario := func(name string, c company) Scenario {
-				return Scenario{Name: name, Company: c, Run: func(context.Context, *Env) error {
+			scenario := func(name string, c Parallel) Scenario {
+				return Scenario{Name: name, Parallel: c, Run: func(context.Context, *Env) error {
 					note(name + " begins")
 					time.Sleep(time.Minute)
 					note(name + " ends")
 					return nil
 				}}
 			}
-			all := []Scenario{scenario("guest", apart), scenario("first", alone), scenario("second", shares), scenario("third", alone)}
+			all := []Scenario{scenario("guest", Apart), scenario("first", Alone), scenario("second", Shares), scenario("third", Alone)}
 			var out bytes.Buffer
 			passed, err := Campaign{}.Run(t.Context(), all, nil, Options{Seed: 7, Sample: sample, Valtctl: product(t, "a"), Now: time.Now, Out: &out})
 			if err != nil || !passed || strings.Count(out.String(), "\nPASS ") != 4 || !strings.HasSuffix(out.String(), "seed 7: 4 passed, 0 failed\n") {
@@ -135,7 +135,7 @@ func TestCampaignKeepsCompany(t *testing.T) {
 				return
 			}
 			if where("guest begins") < where("first ends") || where("guest ends") > where("third begins") || where("guest begins") > where("second ends") {
-				t.Errorf("in the wrong company: %q", log)
+				t.Errorf("in the wrong place: %q", log)
 			}
 		})
 	}

@@ -1,6 +1,6 @@
-// Package scenario holds the acceptance cases as runnable scenarios: each does to the
-// practice site what its name says, measures, and passes or says why not. Scenarios use
-// the product only as its users do, by its command line. The list is in list.go.
+// Package scenario runs acceptance cases on the practice site: one by one or as a campaign,
+// whole or as quick samples, in an order and with a seed that repeat a run. What a case does
+// and measures is in the package cases; here is what all of them are run with.
 package scenario
 
 import (
@@ -20,8 +20,9 @@ type Scenario struct {
 	Summary string // one line
 	// Run returns nil when the case holds. The lab is up when it is called; it leaves
 	// the lab usable, not necessarily bare.
-	Run     func(context.Context, *Env) error
-	Company company
+	Run      func(context.Context, *Env) error
+	Parallel Parallel
+	Turn     Turn
 }
 
 // Env is what a scenario works with.
@@ -39,8 +40,10 @@ type Env struct {
 	// Sample wants one quick variant, which disturbs one host where a whole run disturbs all.
 	Sample bool
 	Now    func() time.Time
+	// GoesOn says that scenarios of the same run may come after this one, and use what it
+	// leaves.
+	GoesOn bool
 	out    io.Writer
-	shared *Shared
 }
 
 // Options say how scenarios are run.
@@ -51,20 +54,17 @@ type Options struct {
 	Sample  bool
 	Now     func() time.Time
 	Out     io.Writer
-	Shared  *Shared // of the scenarios of one run; nil: for this one alone
+	GoesOn  bool
 }
 
 // NewEnv is the environment of one run.
 func NewEnv(l *lab.Lab, o Options) *Env {
-	if o.Shared == nil {
-		o.Shared = &Shared{}
-	}
 	var state string
 	if l != nil {
 		state = l.Path("state")
 	}
 	return &Env{
-		Lab: l, Count: max(o.Count, 1), Valtctl: o.Valtctl, State: state, Sample: o.Sample, Now: o.Now, out: o.Out, shared: o.Shared,
+		Lab: l, Count: max(o.Count, 1), Valtctl: o.Valtctl, State: state, Sample: o.Sample, Now: o.Now, GoesOn: o.GoesOn, out: o.Out,
 		Random: rand.New(rand.NewPCG(o.Seed, 0x76616c74)),
 	}
 }
@@ -81,26 +81,6 @@ func (e *Env) Timed(name string, run func() error) error {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	e.Measure(name, "%.2f s", e.Now().Sub(start).Seconds())
-	return nil
-}
-
-// show is one of several things that a scenario shows, each from whatever is there.
-type show struct {
-	name string
-	run  func(context.Context) error
-}
-
-// parts runs all of them, or in a sample one that the seed draws, and times each.
-func (e *Env) parts(ctx context.Context, all ...show) error {
-	if e.Sample {
-		n := e.Random.IntN(len(all))
-		all = all[n : n+1]
-	}
-	for _, p := range all {
-		if err := e.Timed(p.name, func() error { return p.run(ctx) }); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 

@@ -1,0 +1,85 @@
+package cases
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/fault"
+)
+
+// How long the link is cut: a minute, and less in a sample.
+const (
+	cutFor       = time.Minute
+	cutForSample = 20 * time.Second
+)
+
+// linkCut cuts a host's whole network while apt works.
+func linkCut(ctx context.Context, e *Env) error {
+	if _, err := e.baseline(ctx); err != nil {
+		return err
+	}
+	for n := range e.Count {
+		if err := linkCutOnce(ctx, e, n); err != nil {
+			return fmt.Errorf("round %d: %w", n+1, err)
+		}
+	}
+	return nil
+}
+
+func linkCutOnce(ctx context.Context, e *Env, n int) error {
+	hosts, err := e.disturbed()
+	if err != nil {
+		return err
+	}
+	m, d := e.pick(hosts, 0, 0), cutFor
+	if e.Sample {
+		d = cutForSample
+	}
+	if err := e.Lab.Reset(ctx, hosts...); err != nil {
+		return err
+	}
+	u, err := e.launch(ctx, m, append([]string{"install", "--yes"}, on(hosts)...)...)
+	if err != nil {
+		return err
+	}
+	if err := u.await(ctx, moment{host: m.host}); err != nil {
+		return err
+	}
+	if err := e.aptRuns(ctx, m.host); err != nil {
+		return err
+	}
+	if err := pause(ctx, m.after); err != nil {
+		return err
+	}
+	e.Measure(fmt.Sprintf("round %d", n+1), "%s cut for %s, %s after apt began to install", m.host, d, m.after)
+	if err := fault.Hold(ctx, e.Lab, fault.Packets{Host: m.host, Verdict: fault.Drop}, d); err != nil {
+		return err
+	}
+	code, err := u.end(ctx)
+	if err != nil {
+		return err
+	}
+	e.Measure("the controller's exit code", "%d", code)
+	if err := e.Timed("resume", func() error {
+		_, err := e.Expect(ctx, 0, append([]string{"resume", "--yes"}, on(hosts)...)...)
+		return err
+	}); err != nil {
+		return err
+	}
+	return e.asUndisturbed(ctx, hosts)
+}
+
+// aptRuns returns when apt-get downloads or installs on the host.
+func (e *Env) aptRuns(ctx context.Context, host string) error {
+	ctx, cancel := context.WithTimeout(ctx, hostWithin)
+	defer cancel()
+	for {
+		if _, err := e.Lab.Output(ctx, host, "pgrep", "--full", "^(/usr/bin/)?apt-get .*install"); err == nil {
+			return nil
+		}
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for apt on %s: %w", host, err)
+		}
+	}
+}

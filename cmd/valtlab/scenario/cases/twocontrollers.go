@@ -1,0 +1,168 @@
+package cases
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/scenario"
+)
+
+// twoControllers has two runs meet, one wake up after its lease was taken over, and the
+// host that keeps the lease come back with nothing on its disk.
+func twoControllers(ctx context.Context, e *Env) error {
+	hosts, err := e.siteHosts()
+	if err != nil {
+		return err
+	}
+	if err := e.Lab.Reset(ctx, hosts...); err != nil {
+		return err
+	}
+	if err := e.Timed("two at once", func() error { return e.twoAtOnce(ctx) }); err != nil {
+		return err
+	}
+	return e.parts(ctx,
+		show{"a holder paused past its lease", func(ctx context.Context) error { return e.pausedHolder(ctx, hosts) }},
+		show{"the host of the lease reinstalled", e.reinstalledKeeper})
+}
+
+// twoAtOnce starts two installations together: one works, the other says who does.
+func (e *Env) twoAtOnce(ctx context.Context) error {
+	other, err := e.elsewhere()
+	if err != nil {
+		return err
+	}
+	results := make(chan scenario.Result, 2)
+	failed := make(chan error, 2)
+	for _, env := range []*Env{e, other} {
+		go func() {
+			r, err := env.Run(ctx, "install", "--yes")
+			results <- r
+			failed <- err
+		}()
+	}
+	first, second := <-results, <-results
+	if err := errors.Join(<-failed, <-failed); err != nil {
+		return err
+	}
+	if first.Code == 0 {
+		first, second = second, first
+	}
+	if first.Code != 5 || second.Code != 0 {
+		return fmt.Errorf("they ended with %d and %d instead of 5 and 0: %s / %s", first.Code, second.Code, first.Stderr, second.Stderr)
+	}
+	if !strings.Contains(first.Stderr, "lease") && !strings.Contains(first.Stderr, "transaction") {
+		return fmt.Errorf("it does not say what is in the way: %s", first.Stderr)
+	}
+	e.Measure("the one that came second", "exit 5 after %.1f s", first.Took.Seconds())
+	return e.serves(ctx)
+}
+
+// leaseSeconds is how long the paused run holds its lease.
+const leaseSeconds = 6
+
+// pausedHolder stops a run in its middle until another one has taken over and finished.
+func (e *Env) pausedHolder(ctx context.Context, hosts []string) error {
+	target := hosts[len(hosts)-1]
+	if err := e.Lab.Reset(ctx, target); err != nil {
+		return err
+	}
+	u, err := e.launch(ctx, moment{host: target}, "install", "--yes", "--lease", fmt.Sprintf("%ds", leaseSeconds))
+	if err != nil {
+		return err
+	}
+	if err := u.await(ctx, moment{host: target}); err != nil {
+		return err
+	}
+	if err := u.command.Process.Signal(syscall.SIGSTOP); err != nil {
+		return fmt.Errorf("pausing the run: %w", err)
+	}
+	if err := pause(ctx, (leaseSeconds+2)*time.Second); err != nil {
+		return err
+	}
+	other, err := e.elsewhere()
+	if err != nil {
+		return err
+	}
+	if _, err := other.Expect(ctx, 0, "resume", "--yes"); err != nil {
+		return err
+	}
+	before, err := e.journals(ctx, hosts)
+	if err != nil {
+		return err
+	}
+	if err := u.command.Process.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("waking the run: %w", err)
+	}
+	code, err := u.end(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 5 {
+		return fmt.Errorf("the run that woke up ended with %d instead of 5: %s", code, u.stderr)
+	}
+	after, err := e.journals(ctx, hosts)
+	if err != nil {
+		return err
+	}
+	if before != after {
+		return fmt.Errorf("the run that woke up changed something: %s, then %s", before, after)
+	}
+	return nil
+}
+
+// journals is what all hosts have recorded, as one number each.
+func (e *Env) journals(ctx context.Context, hosts []string) (string, error) {
+	var all []string
+	for _, h := range hosts {
+		out, err := e.Lab.Output(ctx, h, "sh", "-c", "cat /var/lib/valtctl/txn/*/journal.jsonl | sha256sum; ls /var/lib/valtctl/txn | wc -l")
+		if err != nil {
+			return "", err
+		}
+		all = append(all, h+" "+strings.Join(strings.Fields(out), " "))
+	}
+	return strings.Join(all, "; "), nil
+}
+
+// reinstalledKeeper makes the application host bare while the others remember a token.
+func (e *Env) reinstalledKeeper(ctx context.Context) error {
+	hosts, err := e.siteHosts()
+	if err != nil {
+		return err
+	}
+	remembered, err := e.fence(ctx, hosts[len(hosts)-1])
+	if err != nil {
+		return err
+	}
+	if err := e.Lab.Reset(ctx, "app1"); err != nil {
+		return err
+	}
+	if _, err := e.Expect(ctx, 0, "install", "--yes"); err != nil {
+		return err
+	}
+	given, err := e.fence(ctx, "app1")
+	if err != nil {
+		return err
+	}
+	e.Measure("tokens", "%d before, %d from the host that had forgotten", remembered, given)
+	if given <= remembered {
+		return fmt.Errorf("the reinstalled host gave out token %d, and %d was known", given, remembered)
+	}
+	return nil
+}
+
+func (e *Env) fence(ctx context.Context, host string) (int64, error) {
+	text, err := e.Lab.Output(ctx, host, "cat", "/var/lib/valtctl/fence.json")
+	if err != nil {
+		return 0, err
+	}
+	var f struct{ Highest int64 }
+	if err := json.Unmarshal([]byte(text), &f); err != nil {
+		return 0, fmt.Errorf("reading the token of %s: %w", host, err)
+	}
+	return f.Highest, nil
+}

@@ -1,0 +1,51 @@
+package scenario
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// twelve are two of the core, one that runs elsewhere, and nine others.
+func twelve() []Scenario {
+	all := []Scenario{{Name: "first", Turn: Core}, {Name: "paper", Turn: Elsewhere}}
+	for n := range 9 {
+		all = append(all, Scenario{Name: fmt.Sprintf("other-%d", n)})
+	}
+	return append(all, Scenario{Name: "last", Turn: Core})
+}
+
+func TestDrawHasTheCoreAndAThirdOfTheOthers(t *testing.T) {
+	seen := map[string]bool{}
+	for seed := range uint64(40) {
+		chosen, left := DrawCore(twelve(), seed)
+		if len(chosen) != 5 || len(left) != 7 {
+			t.Fatalf("seed %d: %s of which not %s", seed, names(chosen), names(left))
+		}
+		if chosen[0].Name != "first" || chosen[4].Name != "last" || !slices.IsSortedFunc(chosen[1:4], func(a, b Scenario) int { return strings.Compare(a.Name, b.Name) }) {
+			t.Fatalf("seed %d: the core or the order is not kept: %s", seed, names(chosen))
+		}
+		if again, _ := DrawCore(twelve(), seed); names(again) != names(chosen) {
+			t.Fatalf("seed %d draws %s and %s", seed, names(chosen), names(again))
+		}
+		for _, s := range chosen {
+			seen[s.Name] = true
+		}
+	}
+	if len(seen) != 11 || seen["paper"] {
+		t.Errorf("forty seeds draw %v", seen)
+	}
+}
+
+func TestDrawIsTold(t *testing.T) {
+	var out bytes.Buffer
+	chosen, left := DrawCore(twelve()[:3], 7)
+	if err := TellDraw(&out, chosen, left, 7); err != nil {
+		t.Fatal(err)
+	}
+	if want := "seed 7 draws 2 of 3 scenarios\n  run: first other-0\n  not run: paper\n"; out.String() != want {
+		t.Errorf("told %q, want %q", out.String(), want)
+	}
+}
