@@ -106,8 +106,7 @@ func TestWhatIsNotHTTP(t *testing.T) {
 		{"nginx that wants TLS", raw(recorded(t, "nginx-https-port.http")), "speaks HTTPS here"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: AskHTTP})
-			want(t, o, WrongContent, c.words)
+			machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: AskHTTP}, WrongContent, c.words)
 		})
 	}
 }
@@ -128,9 +127,8 @@ func TestEither(t *testing.T) {
 			want(t, machine(ca).ask(t, addr, Spec{Ask: AskEither}), Works)
 		})
 	}
-	o := machine().askFor(t, silence, serve(t, mute), Spec{Ask: AskEither})
-	want(t, o, WrongContent, "says nothing")
-	o = machine().ask(t, serve(t, raw("SSH-2.0-x\r\n")), Spec{Ask: AskEither})
+	machine().wantInSilence(t, serve(t, mute), Spec{Ask: AskEither}, WrongContent, "says nothing")
+	o := machine().ask(t, serve(t, raw("SSH-2.0-x\r\n")), Spec{Ask: AskEither})
 	want(t, o, WrongContent, "does not speak HTTP")
 }
 

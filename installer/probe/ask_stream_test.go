@@ -42,11 +42,10 @@ func TestSSH(t *testing.T) {
 		{"a web server", raw("HTTP/1.1 400 Bad Request\r\n\r\n"), WrongContent, "does not speak SSH: it answers as HTTP does"},
 		{"silence", mute, WrongContent, "accepts connections and then says nothing"},
 		{"closed", func(net.Conn) {}, WrongContent, "accepts connections and"},
-		{"talk without end", func(conn net.Conn) { raw(strings.Repeat("hello\r\n", 9000))(conn) }, WrongContent, "more than a right answer"},
+		{"talk without end", raw(strings.Repeat("hello\r\n", 9000)), WrongContent, "more than a right answer"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: AskSSH})
-			want(t, o, c.want, c.words)
+			machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: AskSSH}, c.want, c.words)
 		})
 	}
 	wantEvidence(t, machine().ask(t, serve(t, server), Spec{Ask: AskSSH}), "SSH-2.0-Practice")
@@ -93,11 +92,11 @@ func TestRTMP(t *testing.T) {
 		{"half a handshake and the end", raw("\x03abc"), no + ": it begins one and ends it"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			want(t, machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: AskRTMP}), WrongContent, c.words)
+			machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: AskRTMP}, WrongContent, c.words)
 		})
 	}
 	t.Run("a real web server", func(t *testing.T) {
-		want(t, machine().askFor(t, silence, web(t, http.NotFound), Spec{Ask: AskRTMP}), WrongContent, no)
+		machine().wantInSilence(t, web(t, http.NotFound), Spec{Ask: AskRTMP}, WrongContent, no)
 	})
 }
 
@@ -165,8 +164,7 @@ func TestRTSP(t *testing.T) {
 		{"closed", raw(""), WrongContent, "closes them without a word"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: AskRTSP})
-			want(t, o, c.want, c.words)
+			machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: AskRTSP}, c.want, c.words)
 		})
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -63,9 +64,11 @@ func child[Req, Thing any](f func(context.Context, Env, Req, func(Thing) error) 
 //	src 10.99.1.2 ── 10.99.1.1 way 10.99.2.1 ── 10.99.2.2 dst
 type machines struct{ src, way, dst string }
 
+var networks atomic.Int64
+
 func newMachines(t *testing.T) machines {
 	t.Helper()
-	id := fmt.Sprintf("vp%d", os.Getpid())
+	id := fmt.Sprintf("vp%d-%d", os.Getpid(), networks.Add(1))
 	m := machines{src: id + "src", way: id + "way", dst: id + "dst"}
 	for _, ns := range []string{m.src, m.way, m.dst} {
 		run(t, "", "ip", "netns", "add", ns)

@@ -86,12 +86,12 @@ func TestThroughAProxy(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			addr := web(t, forwarder{to: c.to, login: "Basic bGFiOnMzY3IvdA=="}.ServeHTTP)
-			within := longEnough
+			s := Spec{Ask: c.ask, Host: "repo.example", Port: c.port, Proxy: loginURL}
 			if c.to == gone {
-				within = silence
+				machine(ca).wantInSilence(t, addr, s, c.want, c.words)
+				return
 			}
-			o := machine(ca).askFor(t, within, addr, Spec{Ask: c.ask, Host: "repo.example", Port: c.port, Proxy: loginURL})
-			want(t, o, c.want, c.words)
+			want(t, machine(ca).ask(t, addr, s), c.want, c.words)
 		})
 	}
 	if first := <-asked; first != "repo.example:80" {
@@ -159,8 +159,7 @@ func TestWhatIsNoProxy(t *testing.T) {
 	} {
 		for _, ask := range []Ask{AskHTTP, AskHTTPS} {
 			t.Run(name+", "+string(ask), func(t *testing.T) {
-				o := machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: ask, Host: "a.example", Port: 80, Proxy: loginURL})
-				want(t, o, Proxy, c.words)
+				machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: ask, Host: "a.example", Port: 80, Proxy: loginURL}, Proxy, c.words)
 			})
 		}
 	}

@@ -144,8 +144,7 @@ func TestWhatIsNotTLS(t *testing.T) {
 		}, WrongContent, "the TLS handshake fails"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			o := machine().askFor(t, silence, serve(t, c.handle), Spec{Ask: AskHTTPS, Name: "valt.example"})
-			want(t, o, c.want, c.words)
+			machine().wantInSilence(t, serve(t, c.handle), Spec{Ask: AskHTTPS, Name: "valt.example"}, c.want, c.words)
 		})
 	}
 }
