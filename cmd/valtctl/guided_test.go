@@ -36,7 +36,7 @@ func hidesOwn(line string) string {
 // A single server, with wrong answers on the way, and questions explained.
 func TestGuidedSingle(t *testing.T) {
 	t.Parallel()
-	s := startScreen(t, room(t, nil), "init", "--no-look")
+	s := startScreen(t, "single", room(t, nil), "init", "--no-look")
 	s.hide = hidesOwn
 	s.see("media servers for VALT Cloud")
 	s.press("?", "?")
@@ -64,7 +64,7 @@ func TestGuidedSingle(t *testing.T) {
 	s.down(1, "Install now")
 	s.down(1, "Install now: no")
 	s.end(0)
-	s.golden("single")
+	s.golden()
 	const want = `site: interview
 name: valt.police.example
 ssl: false
@@ -95,7 +95,7 @@ func TestGuidedSeveral(t *testing.T) {
 	t.Parallel()
 	pair := certificateFor(t, "valt.st-marys.example")
 	other := certificateFor(t, "valt.other.example")
-	s := startScreen(t, room(t, map[string]string{"valt.pem": pair.cert, "valt.key": pair.key, "other.pem": other.cert, "other.key": other.key,
+	s := startScreen(t, "several", room(t, map[string]string{"valt.pem": pair.cert, "valt.key": pair.key, "other.pem": other.cert, "other.key": other.key,
 		"registry": "secret\n", "keys/media1": "EPBU4-XXXXX\n"}), "init", "--ssh-user", "valt", "--no-look=false")
 	s.hide = hidesOwn
 	s.see("media servers for VALT Cloud")
@@ -142,7 +142,7 @@ func TestGuidedSeveral(t *testing.T) {
 	s.enter("write site.yaml", "Check the site now")
 	s.press("^C", "\x03")
 	s.end(0)
-	s.golden("several")
+	s.golden()
 	for _, want := range []string{"cameras: [10.0.9.11, 10.0.9.12, 10.0.9.20-10.0.9.39]", "devices: [10.0.20.0/24]", "certificate: valt.pem", "user: valt"} {
 		if !strings.Contains(s.file("site.yaml"), want) {
 			t.Errorf("site.yaml lacks %q:\n%s", want, s.file("site.yaml"))
@@ -155,14 +155,14 @@ func TestGuidedSeveral(t *testing.T) {
 func TestGuidedCloudStoppedAndGoneOnWith(t *testing.T) {
 	t.Parallel()
 	dir := room(t, nil)
-	s := startScreen(t, dir, "init", "--no-look")
+	s := startScreen(t, "cloud-stopped", dir, "init", "--no-look")
 	s.see("media servers for VALT Cloud")
 	s.down(1, "Short name of the site:")
 	s.answer("clinic", "Name of the cloud's application server:")
 	s.answer("valt.example.com", "Name that people type: valt.example.com")
 	s.press("^C", "\x03")
 	s.end(130)
-	s.golden("cloud-stopped")
+	s.golden()
 	if _, err := os.Stat(filepath.Join(dir, "site.yaml")); err == nil {
 		t.Error("a site file was written")
 	}
@@ -174,14 +174,14 @@ func TestGuidedCloudStoppedAndGoneOnWith(t *testing.T) {
 		t.Errorf("the answers' file: %v, %v", info.Mode(), err)
 	}
 
-	s = startScreen(t, dir, "install")
+	s = startScreen(t, "cloud-install", dir, "install")
 	s.see("begin anew")
 	s.answer("", "Name that people type: valt.example.com")
 	s.press("^C", "\x03")
 	s.end(130)
-	s.golden("cloud-install")
+	s.golden()
 
-	s = startScreen(t, dir, "init", "--no-look")
+	s = startScreen(t, "cloud", dir, "init", "--no-look")
 	s.hide = hidesOwn
 	s.see("begin anew")
 	s.enter("Name that people type: valt.example.com", "Where releases come from:")
@@ -195,7 +195,7 @@ func TestGuidedCloudStoppedAndGoneOnWith(t *testing.T) {
 	s.enter("Is BEAM licensed", "HTTP proxy for the internet:", "Weekly maintenance windows:", "write site.yaml", "Check the site now")
 	s.press("^C", "\x03")
 	s.end(0)
-	s.golden("cloud")
+	s.golden()
 	if drafts, _ := filepath.Glob(dir + "/state/valtctl/init.*.json"); len(drafts) != 0 {
 		t.Errorf("answers are still kept beside the file: %v", drafts)
 	}
@@ -226,7 +226,7 @@ clients: [10.0.0.0/16]
 func TestGuidedExistingFile(t *testing.T) {
 	t.Parallel()
 	dir := room(t, map[string]string{"site.yaml": existing, "registry": "x"})
-	s := startScreen(t, dir, "init", "--no-look")
+	s := startScreen(t, "existing-add", dir, "init", "--no-look")
 	s.see("add a media server")
 	s.answer("", "Name of server 3: media2")
 	s.answer("media1", "is also the name of hosts[1]")
@@ -238,7 +238,7 @@ func TestGuidedExistingFile(t *testing.T) {
 	s.enter("write site.yaml", "Check the site now")
 	s.press("^C", "\x03")
 	s.end(0)
-	s.golden("existing-add")
+	s.golden()
 	want := strings.Replace(existing, "# both buildings", `  - name: media2
     address: 10.0.4.22
     roles: [media]
@@ -251,7 +251,7 @@ func TestGuidedExistingFile(t *testing.T) {
 		t.Errorf("site.yaml is\n%s\nwant\n%s", got, want)
 	}
 
-	s = startScreen(t, dir, "init", "--no-look")
+	s = startScreen(t, "existing-all", dir, "init", "--no-look")
 	s.see("go through every answer")
 	s.down(1, "What is it to be:")
 	s.enter("Short name of the site: st-marys", "Name that people type: valt.st-marys.example")
@@ -263,7 +263,7 @@ func TestGuidedExistingFile(t *testing.T) {
 	s.answer("", "Check the site now")
 	s.press("^C", "\x03")
 	s.end(0)
-	s.golden("existing-all")
+	s.golden()
 	if got, want := s.file("site.yaml"), strings.Replace(want, "name: valt.st-marys.example", "name: valt.new.example", 1); got != want {
 		t.Errorf("site.yaml is\n%s\nwant\n%s", got, want)
 	}
@@ -274,7 +274,7 @@ func TestGuidedFingerprint(t *testing.T) {
 	t.Parallel()
 	server := hostKeyServer(t)
 	dir := room(t, map[string]string{"site.yaml": "# half a site\nsite: st-marys\nname: v.example\nssl: false\nssh: { port: " + server.port + ", user: valt }\nupdates: { source: bundle }\nclients: [10.0.0.0/8]\n"})
-	s := startScreen(t, dir, "init", "--yes=false")
+	s := startScreen(t, "fingerprint", dir, "init", "--yes=false")
 	s.hide = func(l string) string {
 		return hidesOwn(strings.NewReplacer(server.fingerprint, "SHA256:FINGERPRINT", server.port, "PORT").Replace(l))
 	}
@@ -289,7 +289,7 @@ func TestGuidedFingerprint(t *testing.T) {
 	s.down(2, "Disk for recordings on valt:")
 	s.press("^C", "\x03")
 	s.end(130)
-	s.golden("fingerprint")
+	s.golden()
 	if known := s.file("state/valtctl/st-marys/known_hosts"); !strings.Contains(known, "[127.0.0.1]:"+server.port+" ssh-ed25519 ") {
 		t.Errorf("known_hosts is %q", known)
 	}

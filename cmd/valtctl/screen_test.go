@@ -42,13 +42,20 @@ type screen struct {
 	last  time.Time    // of output
 
 	kept strings.Builder // the screens so far
+	want string          // those that were looked at and found right
+	path string          // of want
 	hide func(string) string
 }
 
-// startScreen runs valtctl in dir at a terminal of its own.
-func startScreen(t *testing.T, dir string, args ...string) *screen {
+// startScreen runs valtctl in dir at a terminal of its own. Its golden screens have that name.
+func startScreen(t *testing.T, golden, dir string, args ...string) *screen {
 	t.Helper()
-	s := &screen{t: t, dir: dir, ended: make(chan struct{}), term: vt10x.New(vt10x.WithSize(screenColumns, screenRows)), hide: func(s string) string { return s }}
+	file := filepath.Join("../../testdata/guided", golden+".screens")
+	want, err := os.ReadFile(file)
+	if err != nil && !*updateScreens {
+		t.Fatal(err)
+	}
+	s := &screen{t: t, dir: dir, path: file, want: string(want), ended: make(chan struct{}), term: vt10x.New(vt10x.WithSize(screenColumns, screenRows)), hide: func(s string) string { return s }}
 	s.cmd = exec.Command("valtctl", args...)
 	s.cmd.Dir = dir
 	s.cmd.Env = append(os.Environ(), "HOME="+dir+"/home", "XDG_STATE_HOME="+dir+"/state", "TZ=America/Chicago", "TERM=xterm", "SSH_AUTH_SOCK=", "USER=kim",
@@ -86,17 +93,26 @@ func (s *screen) watch() {
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 
+// A screen may take long on a busy machine, in its middle too. One that rests is taken for
+// drawn at once where it is the wanted one, and otherwise when it has rested for long.
+const (
+	screenComes = 5 * time.Minute
+	screenRests = 120 * time.Millisecond
+	screenStays = 30 * time.Second
+)
+
 // see waits until the terminal shows some words that it did not show before the last keys,
 // and comes to rest, and keeps what it shows then.
 func (s *screen) see(words string) {
 	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(screenComes)
 	for {
 		s.mu.Lock()
 		found := strings.Contains(escapes.ReplaceAllString(s.since.String(), ""), words)
-		rests := time.Since(s.last) > 120*time.Millisecond
+		rests := time.Since(s.last)
 		s.mu.Unlock()
-		if found && rests {
+		shown := s.kept.String() + s.tail()
+		if found && rests > screenRests && (rests > screenStays || *updateScreens || strings.HasPrefix(s.want, shown)) {
 			break
 		}
 		if time.Now().After(deadline) {
@@ -104,11 +120,16 @@ func (s *screen) see(words string) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	s.kept.WriteString(s.tail())
+}
+
+// tail is what is kept of a screen.
+func (s *screen) tail() string {
 	lines := strings.Split(s.text(), "\n")
 	if len(lines) > screenTail {
 		lines = lines[len(lines)-screenTail:]
 	}
-	s.kept.WriteString(strings.Join(lines, "\n") + "\n")
+	return strings.Join(lines, "\n") + "\n"
 }
 
 // text is the screen without what is blank.
@@ -154,9 +175,25 @@ func (s *screen) down(n int, words string) {
 	s.t.Helper()
 	for range n {
 		s.press("↓", "\x1b[B")
-		time.Sleep(60 * time.Millisecond) // a key on its own, as a finger presses it
+		s.moved() // a key on its own, as a finger presses it
 	}
 	s.answer("", words)
+}
+
+// moved waits until the last key has changed the screen.
+func (s *screen) moved() {
+	s.t.Helper()
+	for deadline := time.Now().Add(screenComes); ; time.Sleep(10 * time.Millisecond) {
+		s.mu.Lock()
+		changed := s.since.Len() > 0 && time.Since(s.last) > screenRests/2
+		s.mu.Unlock()
+		if changed {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.t.Fatalf("a key changes nothing; the screen is\n%s", s.text())
+		}
+	}
 }
 
 // end waits for the program's end and wants its exit code.
@@ -164,7 +201,7 @@ func (s *screen) end(code int) {
 	s.t.Helper()
 	select {
 	case <-s.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(screenComes):
 		s.t.Fatalf("valtctl does not end; the screen is\n%s", s.text())
 	}
 	_ = s.cmd.Wait()
@@ -174,21 +211,17 @@ func (s *screen) end(code int) {
 }
 
 // golden compares the screens with those that were looked at and found right.
-func (s *screen) golden(name string) {
+func (s *screen) golden() {
 	s.t.Helper()
-	file := filepath.Join("../../testdata/guided", name+".screens")
 	got := s.kept.String()
 	if *updateScreens {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+		if err := os.WriteFile(s.path, []byte(got), 0o644); err != nil {
 			s.t.Fatal(err)
 		}
+		return
 	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		s.t.Errorf("%s (-want +got):\n%s", file, d)
+	if d := cmp.Diff(s.want, got); d != "" {
+		s.t.Errorf("%s (-want +got):\n%s", s.path, d)
 	}
 }
 

@@ -38,7 +38,7 @@ func TestAChangeOfTheEngineWantsEveryContainerBack(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), p.Name) {
 		t.Errorf("after a cut it is not missed: %v", err)
 	}
-	err = keepingContainers(t.Context(), h, 30*time.Second, func() error {
+	err = keepingContainers(t.Context(), h, 10*time.Minute, func() error {
 		return engine.ContainerStart(t.Context(), p.Name, container.StartOptions{})
 	})
 	if err != nil {

@@ -181,7 +181,7 @@ func containerFor(t *testing.T, d ImageDigests) ContainerParams {
 	return ContainerParams{
 		Name: own, Site: "st-marys", Role: "app", Release: "6.4.1", Project: own, Service: "web",
 		Compose: "/etc/valt/compose/compose.app.yaml", Image: d, Repository: "docker.ipivs.com/valt/web",
-		Disrupts: Container, Within: "30s", Spec: ContainerSpec{Restart: "always", NetworkMode: "none"},
+		Disrupts: Container, Within: "10m", Spec: ContainerSpec{Restart: "always", NetworkMode: "none"},
 	}
 }
 

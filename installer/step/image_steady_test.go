@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -61,6 +62,7 @@ type bringing struct {
 	served  int64          // bytes of layers
 	asked   map[string]int // how often each layer was
 	quits   int64          // after so many bytes of layers the controller is gone; 0: never
+	dying   bool           // it is going: nothing is answered any more
 	runs    int            // controllers so far
 	gone    chan struct{}  // told when a controller is
 	onWaits func()         // called when the image waits
@@ -125,6 +127,7 @@ func (b *bringing) next() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.runs++
+	b.dying = false
 	b.now.User, b.now.Password = "bundle", testPassword+strings.Repeat("!", b.runs)
 	password := b.now.Password
 	b.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -162,12 +165,15 @@ func (c *counting) Write(p []byte) (int, error) {
 		return c.ResponseWriter.Write(p)
 	}
 	c.b.mu.Lock()
-	quit := c.b.quits > 0 && c.b.served >= c.b.quits
+	quit := !c.b.dying && c.b.quits > 0 && c.b.served >= c.b.quits
 	if quit {
-		c.b.quits = 0
+		c.b.quits, c.b.dying = 0, true
 	}
-	server := c.b.server
+	dying, server := c.b.dying, c.b.server
 	c.b.mu.Unlock()
+	if dying && !quit {
+		panic(http.ErrAbortHandler)
+	}
 	if quit {
 		go func() {
 			server.CloseClientConnections()
@@ -273,7 +279,7 @@ func TestAnImageWhoseBundleStaysAwayFails(t *testing.T) {
 // TestOnlyTheEngineIsHandedABundle: other users of the host have no password.
 func TestOnlyTheEngineIsHandedABundle(t *testing.T) {
 	asked := false
-	s, err := serveSteady(func() (Carried, error) { asked = true; return Carried{}, ErrSecretGone }, func() {}, &absence{patience: time.Second})
+	s, err := serveSteady(func() (Carried, error) { asked = true; return Carried{}, ErrSecretGone }, func() {}, &absence{patience: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,29 +309,33 @@ func TestOnlyTheEngineIsHandedABundle(t *testing.T) {
 	}
 }
 
+// nowhere is a bundle that does not answer.
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("connection refused")
+}
+
 // TestABundleIsWaitedForOnceInAll: an engine asks again and again, and each time would be long.
 func TestABundleIsWaitedForOnceInAll(t *testing.T) {
-	gone := httptest.NewServer(http.NotFoundHandler())
-	gone.Close()
-	waits := 0
-	absent := &absence{patience: 20 * time.Millisecond}
-	s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(gone.URL, "http://")}, nil }, func() { waits++ }, absent)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	for range 3 {
-		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
-		if _, err := s.ask(r, ""); err == nil {
-			t.Fatal("somebody answered")
+	synctest.Test(t, func(t *testing.T) {
+		waits, began := 0, time.Now()
+		absent := &absence{patience: patience}
+		s := &steady{from: func() (Carried, error) { return Carried{Address: "127.0.0.1:1"}, nil }, waiting: func() { waits++ },
+			absent: absent, bundle: &http.Client{Transport: nowhere{}}}
+		for range 3 {
+			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/v2/", nil)
+			if _, err := s.ask(r, ""); err == nil {
+				t.Fatal("somebody answered")
+			}
 		}
-	}
-	if waits != 1 || !absent.isTooLong() {
-		t.Errorf("it was waited for %d times", waits)
-	}
-	if absent.ended(); absent.isTooLong() {
-		t.Error("a bundle that is back is away too long")
-	}
+		if waits != 1 || !absent.isTooLong() || time.Since(began) > patience+askEvery {
+			t.Errorf("it was waited for %d times, %s", waits, time.Since(began))
+		}
+		if absent.ended(); absent.isTooLong() {
+			t.Error("a bundle that is back is away too long")
+		}
+	})
 }
 
 // TestAnotherAnswerIsNotGoneOnWith: a bundle that answers differently the second time.
@@ -352,7 +362,7 @@ func TestAnotherAnswerIsNotGoneOnWith(t *testing.T) {
 			panic(http.ErrAbortHandler)
 		}))
 		server.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(server.URL, "http://")}, nil }, func() {}, &absence{patience: time.Second})
+		s, err := serveSteady(func() (Carried, error) { return Carried{Address: strings.TrimPrefix(server.URL, "http://")}, nil }, func() {}, &absence{patience: time.Hour})
 		if err != nil {
 			t.Fatal(err)
 		}

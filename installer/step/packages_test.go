@@ -25,7 +25,7 @@ func aptHost(t *testing.T, all ...deb) *aptRoot {
 // wanting makes a packages step; words are "name" or "name=version". It looks at locks often.
 func wanting(t *testing.T, words ...string) *packages {
 	t.Helper()
-	p, err := newPackages(PackagesParams{Packages: wanted(words)}, waiting{locks: 20 * time.Second, poll: 5 * time.Millisecond})
+	p, err := newPackages(PackagesParams{Packages: wanted(words)}, waiting{locks: 10 * time.Minute, poll: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
