@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/image"
+
+	"ipivs.com/valtctl/cmd/valtlab/program"
 )
 
 // File is one file to put into a container. Folders above it are made when absent.
@@ -91,14 +94,28 @@ func (e *Engine) Import(ctx context.Context, ref string, rootTar io.Reader, chan
 		return fmt.Errorf("importing image %s: %w", ref, err)
 	}
 	defer answer.Close()
-	said, err := io.ReadAll(answer)
-	if err != nil {
+	if err := readProgress(answer); err != nil {
 		return fmt.Errorf("importing image %s: %w", ref, err)
 	}
-	if bytes.Contains(said, []byte(`"errorDetail"`)) {
-		return fmt.Errorf("importing image %s: %s", ref, bytes.TrimSpace(said))
-	}
 	return nil
+}
+
+// readProgress reads the engine's progress to its end. An error that the engine tells there
+// is told in its own words, with what it said before.
+func readProgress(answer io.Reader) error {
+	var said []string
+	for lines := json.NewDecoder(answer); ; {
+		var line struct{ Status, Error string }
+		switch err := lines.Decode(&line); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("reading the engine's progress: %w", err)
+		case line.Error != "":
+			return fmt.Errorf("the engine said last:\n%s", program.LastLines([]byte(strings.Join(append(said, line.Error), "\n"))))
+		}
+		said = append(said, line.Status)
+	}
 }
 
 // ReadImageFile returns one file of an image, such as /var/lib/dpkg/status.

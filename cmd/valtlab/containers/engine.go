@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"ipivs.com/valtctl/cmd/valtlab/program"
 )
 
 // Label is the container, network and volume label whose value is the lab's name.
@@ -37,9 +39,13 @@ func Open() (*Engine, error) {
 // API is the engine's own client, for what this package does not wrap.
 func (e *Engine) API() *client.Client { return e.api }
 
+// pingWithin is how long a busy engine may take to answer. One that is not there is told at
+// once.
+const pingWithin = time.Minute
+
 // Ping asks whether the engine answers.
 func (e *Engine) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, pingWithin)
 	defer cancel()
 	if _, err := e.api.Ping(ctx); err != nil {
 		return fmt.Errorf("asking the Docker engine: %w", err)
@@ -82,7 +88,8 @@ func (e *Engine) await(ctx context.Context, exited <-chan error, logFile string)
 	for {
 		select {
 		case err := <-exited:
-			return fmt.Errorf("dockerd ended at once (%v); its last words are in %s", err, logFile)
+			said, _ := os.ReadFile(logFile) // beside its end it is only an explanation
+			return fmt.Errorf("dockerd ended at once (%v); it said last (more is in %s):\n%s", err, logFile, program.LastLines(said))
 		case <-ctx.Done():
 			return fmt.Errorf("waiting for dockerd: %w; see %s", ctx.Err(), logFile)
 		case <-tick.C:

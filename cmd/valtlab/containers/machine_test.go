@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -96,5 +97,18 @@ func TestContainerInsideAnotherHasNoNetworkOfItsOwn(t *testing.T) {
 	spec := Spec{Name: "lab-scanner", Lab: "lab", Kind: "peer", Image: "root", Network: "container:lab-media1"}
 	if got := spec.hostConfig().NetworkMode; got != "container:lab-media1" || spec.endpoint() != nil {
 		t.Errorf("its network is %q, with an end at %v", got, spec.endpoint())
+	}
+}
+
+func TestEnginesErrorIsToldInItsWords(t *testing.T) {
+	err := readProgress(strings.NewReader(`{"status":"Importing"}{"errorDetail":{"message":"no space"},"error":"write /bin/x: no space left on device"}`))
+	if err == nil || err.Error() != "the engine said last:\n  Importing\n  write /bin/x: no space left on device" {
+		t.Errorf("an import that failed: %v", err)
+	}
+	if err := readProgress(strings.NewReader(`{"status":"sha256:0123"}` + "\n")); err != nil {
+		t.Errorf("one that did not: %v", err)
+	}
+	if err := readProgress(strings.NewReader(`{"status":`)); err == nil {
+		t.Error("one that was cut off is taken as done")
 	}
 }

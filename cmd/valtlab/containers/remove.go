@@ -18,10 +18,10 @@ import (
 
 // Remove removes a container with its anonymous volumes, running or not. A
 // container that does not exist is no error. The engine answers "removal in
-// progress" where an earlier removal was cut off, so it is asked a few times.
+// progress" where an earlier removal was cut off or is slow, so it is asked for two minutes.
 func (e *Engine) Remove(ctx context.Context, name string) error {
 	var err error
-	for range 20 {
+	for range 480 {
 		err = e.api.ContainerRemove(ctx, name, container.RemoveOptions{Force: true, RemoveVolumes: true})
 		if err == nil || errdefs.IsNotFound(err) {
 			return nil

@@ -1,7 +1,6 @@
 package images
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"ipivs.com/valtctl/cmd/valtlab/program"
 )
 
 // programs are the practice site's own programs that run in containers, each built
@@ -36,8 +37,8 @@ func buildPrograms(ctx context.Context) (p programs, err error) {
 	build := exec.CommandContext(ctx, "go", "build", "-tags", programsTag, "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", dir, in+"app", in+"engine", in+"camera")
 	build.Dir = root
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOARCH=amd64", "GOFLAGS=")
-	if output, err := build.CombinedOutput(); err != nil {
-		return p, fmt.Errorf("building the programs for the images: %w: %s", err, bytes.TrimSpace(output))
+	if err := program.Run(build); err != nil {
+		return p, fmt.Errorf("building the programs for the images: %w", err)
 	}
 	for name, content := range map[string]*[]byte{"app": &p.app, "engine": &p.engine, "camera": &p.camera} {
 		if *content, err = os.ReadFile(filepath.Join(dir, name)); err != nil {

@@ -140,7 +140,7 @@ func (l *Lab) clientMachine(image string) machine {
 }
 
 // awaitHost returns when the host has booted and its sshd greets, or says what is
-// missing after a minute.
+// missing after awaitWithin.
 func (l *Lab) awaitHost(ctx context.Context, h Host) error {
 	return l.await(ctx, "host "+h.Name, func(ctx context.Context) error {
 		state, err := l.engine.Output(ctx, l.Container(h.Name), "sh", "-c", "systemctl is-system-running || :")
@@ -157,9 +157,13 @@ func (l *Lab) awaitHost(ctx context.Context, h Host) error {
 	})
 }
 
-// await asks until the answer is good, for a minute at most.
+// awaitWithin is how long a machine may take until it answers, which takes seconds unless this one is
+// busy with other things.
+const awaitWithin = 5 * time.Minute
+
+// await asks until the answer is good, for awaitWithin at most.
 func (l *Lab) await(ctx context.Context, what string, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 90*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, awaitWithin)
 	defer cancel()
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -9,6 +8,11 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/docker/docker/client"
+
+	"ipivs.com/valtctl/cmd/valtlab/program"
+	"ipivs.com/valtctl/cmd/valtlab/rootfs"
 )
 
 // tool is a program the lab runs on this machine and the Debian package that has it.
@@ -91,6 +95,9 @@ func (l *Lab) PrepareBench(ctx context.Context) error {
 func (l *Lab) installTools(ctx context.Context) error { return l.install(ctx, tools()) }
 
 func (l *Lab) install(ctx context.Context, wanted []tool) error {
+	if err := rootfs.CheckNull(); err != nil {
+		return err
+	}
 	missing := missingTools(wanted, lookup)
 	if len(missing) == 0 {
 		return nil
@@ -111,18 +118,14 @@ func aptGet(ctx context.Context, args ...string) error {
 	defer cancel()
 	command := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=600"}, args...)...)
 	command.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "NEEDRESTART_SUSPEND=1")
-	said, err := command.CombinedOutput()
-	if err != nil {
-		lines := bytes.Split(bytes.TrimSpace(said), []byte("\n"))
-		return fmt.Errorf("running apt-get %s: %w: %s", args[0], err, bytes.Join(lines[max(0, len(lines)-5):], []byte("\n")))
-	}
-	return nil
+	return program.Run(command)
 }
 
 // startEngine sees that a Docker engine answers, and says so when it starts one.
 func (l *Lab) startEngine(ctx context.Context) error {
-	if l.engine.Ping(ctx) == nil {
-		return nil
+	// One that is there and busy is waited for: starting another would end in two.
+	if err := l.engine.Ping(ctx); err == nil || !client.IsErrConnectionFailed(err) {
+		return err
 	}
 	log := "/var/log/valtlab-dockerd.log"
 	l.Note(stageEngine, "no Docker engine answers: starting dockerd, which stays (log: %s)", log)

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -12,6 +11,8 @@ import (
 	"slices"
 	"sort"
 	"strings"
+
+	"ipivs.com/valtctl/cmd/valtlab/program"
 )
 
 // ownPackage is a package made for the practice site: out of Files, or out of parts of
@@ -183,11 +184,8 @@ func (p ownPackage) cut(ctx context.Context, debian, tree string) error {
 	return nil
 }
 
-func runTool(ctx context.Context, program string, args ...string) error {
-	command := exec.CommandContext(ctx, program, args...)
+func runTool(ctx context.Context, name string, args ...string) error {
+	command := exec.CommandContext(ctx, name, args...)
 	command.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=0")
-	if said, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("running %s: %w: %s", program, err, bytes.TrimSpace(said))
-	}
-	return nil
+	return program.Run(command)
 }

@@ -1,7 +1,6 @@
 package rootfs
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/flock"
+	"ipivs.com/valtctl/cmd/valtlab/program"
 )
 
 // Builder turns recipes into images. It builds at most two at a time, since more
@@ -85,15 +85,17 @@ func (b *Builder) Tar(ctx context.Context, r Recipe, out io.Writer) (err error) 
 	if extras != "" {
 		defer os.RemoveAll(filepath.Dir(extras))
 	}
-	var said bytes.Buffer
+	if err := CheckNull(); err != nil {
+		return err
+	}
 	build := exec.CommandContext(ctx, "mmdebstrap", r.arguments(b.mirror, extras)...)
 	build.Env = append(os.Environ(), "TMPDIR="+scratchFolder(), "SOURCE_DATE_EPOCH=0")
-	build.Stdout, build.Stderr = out, &said
+	build.Stdout = out
 	// Interrupted, mmdebstrap removes its root, which may be in memory; killed, it leaves it.
 	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) }
 	build.WaitDelay = 20 * time.Second
-	if err := build.Run(); err != nil {
-		return fmt.Errorf("running mmdebstrap: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+	if err := program.Run(build); err != nil {
+		return errors.Join(err, CheckNull())
 	}
 	return nil
 }

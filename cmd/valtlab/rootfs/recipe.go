@@ -73,7 +73,7 @@ func Sources(mirror string) []string {
 // controller ("" for none). The tar goes to standard output.
 func (r Recipe) arguments(mirror, extras string) []string {
 	args := []string{
-		"--variant=minbase", "--format=tar", "--quiet",
+		"--variant=minbase", "--format=tar",
 		`--aptopt=Acquire::Languages "none"`,
 		`--aptopt=Acquire::Retries "3"`,
 		"--dpkgopt=force-unsafe-io", // a build that is cut off is thrown away
