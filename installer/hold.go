@@ -42,7 +42,7 @@ type Hold struct {
 // media host of the site file.
 func LeaseHost(s *site.Site) site.Host {
 	for _, h := range s.Hosts {
-		if h.Has(site.App) {
+		if h.KeepsLease() {
 			return h
 		}
 	}

@@ -55,7 +55,7 @@ func readMaterial(s *site.Site, now time.Time) (*material, error) {
 		m.registry = []byte(strings.TrimSpace(string(read("registry.password_file", s.Registry.PasswordFile))))
 	}
 	for i, h := range s.Hosts {
-		if h.Has(site.Media) && h.Wowza.License == site.Electronic {
+		if h.HasLicenceKey() {
 			m.licences[h.Name] = read(fmt.Sprintf("hosts[%d].wowza.key_file", i), h.Wowza.KeyFile)
 		}
 	}

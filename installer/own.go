@@ -97,7 +97,7 @@ func (o *Own) Target(ctx context.Context, version string) (*Target, error) {
 	if err := o.refresh(ctx); err != nil {
 		return nil, err
 	}
-	c, err := readRelease(ctx, o.repo, version)
+	c, err := readRelease(ctx, o.repo, o.run.Site, version)
 	if err != nil {
 		return nil, &problem.Error{Kind: problem.Trust, Doing: "judging release", Object: version, Err: err,
 			Fix: "this host takes only what it has verified itself; see release.url in the site file, and valtctl check update"}

@@ -102,7 +102,7 @@ func choose(ctx context.Context, o Options, m *material, version string, last bo
 			return nil, err
 		}
 	}
-	got, err := readRelease(ctx, repo, version)
+	got, err := readRelease(ctx, repo, o.Site, version)
 	if err != nil {
 		return nil, err
 	}
@@ -132,14 +132,14 @@ func refreshed(ctx context.Context, o Options, m *material, last bool) (repo *re
 	return repo, err, nil
 }
 
-// readRelease is everything of one release that a plan needs.
-func readRelease(ctx context.Context, repo *release.Repository, version string) (*chosen, error) {
+// readRelease is everything of one release that a plan of the site needs.
+func readRelease(ctx context.Context, repo *release.Repository, s *site.Site, version string) (*chosen, error) {
 	got := &chosen{repo: repo, compose: map[site.Role][]byte{}, state: repo.State()}
 	var err error
 	if got.manifest, err = repo.Manifest(ctx, version); err != nil {
 		return nil, err
 	}
-	for _, r := range site.Roles() {
+	for _, r := range plan.ComposeRoles(s, got.manifest) {
 		if got.compose[r], err = repo.Compose(ctx, got.manifest, string(r)); err != nil {
 			return nil, err
 		}

@@ -127,7 +127,7 @@ type Target struct {
 // Plan plans the update of every host to a release; downgrade allows packages to go back.
 // What must not be touched is refused, on all hosts at once.
 func (w *Work) Plan(ctx context.Context, version string, downgrade bool) (*Target, error) {
-	c, err := readRelease(ctx, w.repo, version)
+	c, err := readRelease(ctx, w.repo, w.Site, version)
 	if err != nil {
 		return nil, err
 	}

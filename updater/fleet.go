@@ -109,7 +109,7 @@ func (f *fleet) change(ctx context.Context, host string, r *HostResult) error {
 // drives.
 func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *HostResult) ([]step.Spec, error) {
 	h, _ := f.Site.Host(host)
-	if h.Has(site.Media) {
+	if h.HasEngine() {
 		tried, err := f.work.Try(ctx, f.target, installer.LicenceFlows(host))
 		if tried > 0 {
 			f.gate(r, "licence servers", err, fmt.Sprintf("%d flows work", tried))
@@ -118,7 +118,7 @@ func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *
 			return nil, err
 		}
 	}
-	if h.Has(site.App) && f.target.Manifest.Drain.App != "ignore" {
+	if site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Conducts }) && f.target.Manifest.Drain.App != "ignore" {
 		err := f.awaitRecordings(ctx, host)
 		f.gate(r, "recordings", err, "nothing is recorded on other hosts")
 		if err != nil {
@@ -288,7 +288,7 @@ func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
 func (f *fleet) recording(ctx context.Context, but string) ([]string, error) {
 	var busy []string
 	for _, h := range f.work.Hosts() {
-		if h.Name == but || !h.Has(site.Media) {
+		if h.Name == but || !h.HasEngine() {
 			continue
 		}
 		engine, err := f.engine(ctx, f.target, h.Name)

@@ -39,7 +39,7 @@ func (f *fleet) look(ctx context.Context, t *installer.Target, host string) (Sta
 		return State{}, err
 	}
 	s := State{Answered: answered, Known: true}
-	if h, _ := f.Site.Host(host); h.Has(site.Media) {
+	if h, _ := f.Site.Host(host); h.HasEngine() {
 		s.Engine, err = f.engine(ctx, t, host)
 		s.Known = err == nil
 	}
@@ -179,19 +179,23 @@ func (f *fleet) askers(host string) []string {
 // the way, and then only those flows are asked that the page lists.
 func (f *fleet) fromOutside(t *installer.Target, host string) []step.Spec {
 	h, _ := f.Site.Host(host)
-	if !h.Has(site.App) || f.Site.Firewall == site.FirewallManaged {
+	if f.Site.Firewall == site.FirewallManaged {
 		return nil
 	}
+	var all []step.Spec
 	hp, _ := t.Plan.Host(host)
-	own, ok := hp.Health(site.App)
-	if !ok {
-		return nil
+	for _, role := range site.RolesThat(func(r site.RoleSpec) bool { return r.Asked && h.Has(r.Role) }) {
+		own, ok := hp.Health(role)
+		if !ok {
+			continue
+		}
+		spec, err := step.HealthFrom(own, string(h.Address))
+		if err != nil {
+			return nil // the host itself says what is wrong with it
+		}
+		all = append(all, spec)
 	}
-	spec, err := step.HealthFrom(own, string(h.Address))
-	if err != nil {
-		return nil // the host itself says what is wrong with it
-	}
-	return []step.Spec{spec}
+	return all
 }
 
 func (f *fleet) sshPort(host string) int {

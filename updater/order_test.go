@@ -20,7 +20,7 @@ func TestWhichRoleMayGoFirst(t *testing.T) {
 		"neither may":       {">= 6.4.2", ">= 6.4.2", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			media, app, err := Order("6.4.1", &release.Manifest{Version: "6.4.2", Beside: release.Beside{App: c.app, Media: c.media}})
+			media, app, err := Order("6.4.1", &release.Manifest{Version: "6.4.2", Beside: release.Beside{release.RoleApp: c.app, release.RoleMedia: c.media}})
 			var first []string
 			if media {
 				first = append(first, "media")

@@ -10,7 +10,6 @@ import (
 
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/journal"
-	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -23,6 +22,7 @@ type running struct {
 
 	results []HostResult // one a host; without an outcome: undecided
 	serves  []bool       // as far as is known; of hosts in work too
+	engine  []bool       // it counts for the floor
 	inWork  []bool
 	inWave  []int
 	started []time.Time
@@ -39,9 +39,9 @@ type running struct {
 func newRunning(r *Rollout) *running {
 	n := len(r.Hosts)
 	x := &running{Rollout: r, waves: r.waves(), floor: r.floor(), ended: make(chan ending, n), results: make([]HostResult, n),
-		serves: make([]bool, n), inWork: make([]bool, n), inWave: make([]int, n), started: make([]time.Time, n), begun: r.Now()}
+		serves: make([]bool, n), engine: make([]bool, n), inWork: make([]bool, n), inWave: make([]int, n), started: make([]time.Time, n), begun: r.Now()}
 	for i, h := range r.Hosts {
-		x.results[i].Host, x.serves[i] = h.Name, h.Serves
+		x.results[i].Host, x.serves[i], x.engine[i] = h.Name, h.Serves, h.hasEngine()
 	}
 	return x
 }
@@ -178,13 +178,13 @@ func (x *running) observe(e event.Event) {
 // serving counts the media hosts that serve and are not in work.
 func (x *running) serving() int {
 	n := 0
-	for i, h := range x.Hosts {
-		if x.serves[i] && !x.inWork[i] && h.Has(site.Media) {
+	for i := range x.Hosts {
+		if x.serves[i] && !x.inWork[i] && x.engine[i] {
 			n++
 		}
 	}
 	for _, h := range x.Beside {
-		if h.Serves && h.Has(site.Media) {
+		if h.Serves && h.hasEngine() {
 			n++
 		}
 	}
@@ -194,7 +194,7 @@ func (x *running) serving() int {
 // breaksFloor says that too few media hosts would serve while this one is changed. One
 // that does not serve takes nothing away.
 func (x *running) breaksFloor(i int) bool {
-	return x.Hosts[i].Has(site.Media) && x.serves[i] && x.serving()-1 < x.floor
+	return x.engine[i] && x.serves[i] && x.serving()-1 < x.floor
 }
 
 func (x *running) unresolved(hosts []int) []int {

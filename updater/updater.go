@@ -19,14 +19,14 @@ type Host struct {
 	Serves bool `json:"serves"`
 }
 
-// Has says whether the host has a role.
-func (h Host) Has(r site.Role) bool {
-	for _, role := range h.Roles {
-		if role == r {
-			return true
-		}
-	}
-	return false
+// hasEngine says whether the host counts for the floor.
+func (h Host) hasEngine() bool {
+	return site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Engine })
+}
+
+// ownTurn says whether the host goes before or after the waves.
+func (h Host) ownTurn() bool {
+	return site.Is(h.Roles, func(r site.RoleSpec) bool { return r.OwnTurn })
 }
 
 // Policy is the site's updates section as far as a rollout follows it.

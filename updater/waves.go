@@ -28,7 +28,7 @@ func waveSize(w site.Wave, n int) int {
 // phaseOf places a host: media hosts before the application or after it. A host with both
 // roles changes both at once, and goes where the application goes.
 func phaseOf(h Host, mediaFirst bool) int {
-	if h.Has(site.App) == mediaFirst {
+	if h.ownTurn() == mediaFirst {
 		return 1
 	}
 	return 0
@@ -79,7 +79,7 @@ func (r *Rollout) canary() int {
 	allowed := func(h Host) bool { return r.Either || phaseOf(h, r.MediaFirst) == phase }
 	for _, wanted := range []func(Host) bool{
 		func(h Host) bool { return h.Name == r.Policy.Canary },
-		func(h Host) bool { return h.Has(site.Media) },
+		Host.hasEngine,
 		func(Host) bool { return true },
 	} {
 		if i := first(func(h Host) bool { return wanted(h) && allowed(h) }); i >= 0 {
@@ -94,7 +94,7 @@ func (r *Rollout) canary() int {
 func (r *Rollout) floor() int {
 	media := 0
 	for _, h := range slices.Concat(r.Hosts, r.Beside) {
-		if h.Has(site.Media) {
+		if h.hasEngine() {
 			media++
 		}
 	}

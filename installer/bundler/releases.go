@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -83,7 +83,7 @@ func (p *packing) choose(ctx context.Context) error {
 		if m.Version != version {
 			p.Contents.Also = append(p.Contents.Also, m.Version)
 		}
-		for _, role := range site.Roles() {
+		for _, role := range plan.ComposeRoles(p.Site, m) {
 			text, err := p.repo.Compose(ctx, m, string(role))
 			if err != nil {
 				return err

@@ -157,7 +157,7 @@ func releaseOf(version, from string) *release.Manifest {
 	platform := func(config string, size int64) map[string]release.ImagePlatform {
 		return map[string]release.ImagePlatform{"linux/amd64": {Manifest: "sha256:m-" + config, Config: "sha256:" + config, Size: size}}
 	}
-	return &release.Manifest{Version: version, From: from, Ubuntu: []string{"24.04"}, Beside: release.Beside{App: ">= 6.3", Media: ">= 6.3"},
+	return &release.Manifest{Version: version, From: from, Ubuntu: []string{"24.04"}, Beside: release.Beside{release.RoleApp: ">= 6.3", release.RoleMedia: ">= 6.3"},
 		Roles: map[string]release.Role{"app": {}, "media": {}},
 		Images: map[string]release.Image{"web": {Repository: "docker.ipivs.com/valt/web", Platforms: platform("web", 100<<20)},
 			"engine": {Repository: "docker.ipivs.com/valt/engine", Platforms: platform("engine", 300<<20)}}}

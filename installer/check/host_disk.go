@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/survey"
 )
 
@@ -84,7 +83,7 @@ func judgeInodes(v view) finding {
 }
 
 func judgeRecordings(v view) finding {
-	if !v.Host.Has(site.Media) {
+	if !v.Host.HasEngine() {
 		return finding{}
 	}
 	f := finding{subject: "the recordings' disk of " + v.Host.Name, status: Fail, evidence: []string{"recordings: " + v.Host.Recordings}}
@@ -117,7 +116,7 @@ func judgeRecordings(v view) finding {
 // application host's to serve a database.
 func judgeWriteSpeed(v view) finding {
 	folder, need, what := applicationFolder, int64(writeApplication), "a database"
-	if v.Host.Has(site.Media) && v.Host.Recordings != "" {
+	if v.Host.HasEngine() && v.Host.Recordings != "" {
 		folder, need = v.Host.Recordings, int64(len(v.Host.Cameras))*writePerCamera
 		what = fmt.Sprintf("%d cameras at 1 MiB a second each", len(v.Host.Cameras))
 	}

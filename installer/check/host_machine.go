@@ -142,13 +142,12 @@ func enough(v view, f finding, has, forRole int64, text func(int64) string) find
 }
 
 func roleNames(h site.Host) string {
-	switch {
-	case h.Has(site.App) && h.Has(site.Media):
-		return "an application and media server"
-	case h.Has(site.App):
-		return "an application server"
+	names := site.ShortNames(slices.DeleteFunc(site.Roles(), func(r site.Role) bool { return !h.Has(r) }))
+	article := "a"
+	if len(names) > 0 && strings.ContainsRune("aeiou", rune(names[0][0])) {
+		article = "an"
 	}
-	return "a media server"
+	return fmt.Sprintf("%s %s server", article, strings.Join(names, " and "))
 }
 
 func judgeReboot(v view) finding {
@@ -175,7 +174,7 @@ func judgeAutomaticReboot(v view) finding {
 }
 
 func judgeDongle(v view) finding {
-	if v.Host.Wowza.License != site.Physical || !v.Host.Has(site.Media) {
+	if v.Host.Wowza.License != site.Physical || !v.Host.HasEngine() {
 		return finding{}
 	}
 	f := finding{subject: "the USB licence key of " + v.Host.Name, status: Pass}

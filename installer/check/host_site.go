@@ -54,8 +54,10 @@ func judgeCameras(v view) finding {
 		f.cause = fmt.Sprintf("%s has %d cameras and is the application server as well; the vendor asks for a separate media server above %d", o.Host, o.Cameras, o.Limit)
 		f.fix = o.Split
 	}
-	if len(v.in.Site.Media()) == 0 {
-		f.status, f.cause, f.fix = Warn, "no host has the role media, so nothing can be recorded", "give a host roles: ["+string(site.Media)+"]"
+	for _, role := range site.RolesThat(func(r site.RoleSpec) bool { return r.Engine && r.Lacking != nil }) {
+		if spec, _ := role.Spec(); len(v.in.Site.With(role)) == 0 {
+			f.status, f.cause, f.fix = Warn, fmt.Sprintf("no host has the role %s%s", role, spec.Lacking.So), fmt.Sprintf("give a host roles: [%s]", role)
+		}
 	}
 	return f
 }

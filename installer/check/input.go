@@ -121,8 +121,10 @@ func SurveyRequest(s *site.Site, h site.Host, m, wanted *release.Manifest) surve
 		r.Write = append(r.Write, applicationFolder)
 	}
 	if m != nil {
-		for _, p := range m.Roles[release.RoleMedia].Passwords {
-			r.EnginePasswords = append(r.EnginePasswords, p.Path)
+		for _, role := range site.RolesThat(func(s site.RoleSpec) bool { return s.Engine }) {
+			for _, p := range m.Roles[string(role)].Passwords {
+				r.EnginePasswords = append(r.EnginePasswords, p.Path)
+			}
 		}
 		if s.SSL && s.Cloud == nil {
 			r.Certificates = append(r.Certificates, m.Paths.Certificate)

@@ -113,21 +113,15 @@ func sources(s *site.Site, end End) []Party {
 	case Devices:
 		return networks("beam", s.Beam.Devices)
 	case Licensed:
-		return hosts(slices.DeleteFunc(s.Media(), func(h site.Host) bool { return h.Wowza.License != site.Electronic }))
+		return hosts(slices.DeleteFunc(slices.Clone(s.Hosts), func(h site.Host) bool { return !h.HasLicenceKey() }))
 	}
 	return servers(s, end)
 }
 
 // servers are the site's own hosts that an end stands for.
 func servers(s *site.Site, end End) []Party {
-	switch end {
-	case AppServer:
-		if h, ok := s.App(); ok {
-			return hosts([]site.Host{h})
-		}
-		return nil
-	case MediaHosts:
-		return hosts(s.Media())
+	if role, ok := endRole(end); ok {
+		return hosts(s.With(role))
 	}
 	return hosts(s.Hosts)
 }
@@ -160,7 +154,7 @@ func (r Row) serverDestinations(s *site.Site) []Party {
 			}
 		}
 	}
-	if s.Cloud != nil && r.Key != Administration && r.To != MediaHosts {
+	if s.Cloud != nil && r.Key != Administration && inCloudToo(r.To) {
 		all = append(all, cloud(s.Cloud.App))
 	}
 	return all

@@ -50,7 +50,7 @@ const (
 	Devices    End = "beam" // BEAM's mobile devices
 	AppServer  End = "app"
 	MediaHosts End = "media"
-	AllServers End = "servers"  // "Application & Media Server": every host with either role
+	AllServers End = "servers"  // "Application & Media Server": every host, whatever its roles
 	Cameras    End = "cameras"  // the media host's own
 	Licensed   End = "licensed" // media hosts with an electronic licence
 	Endpoint   End = "endpoint" // a name of the page, or what the site has instead

@@ -74,25 +74,23 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 		return HostPlan{}, err
 	}
 	b := &builder{Input: in, host: h, facts: found, vars: vars, stacks: map[site.Role]Stack{}}
-	for _, r := range roles() {
-		if !h.Has(r.name) {
-			continue
+	for _, r := range h.Roles {
+		if !Plans(r) {
+			b.fail(fmt.Errorf("its role %s has no plan", r))
 		}
+	}
+	for _, r := range b.own() {
 		if b.stacks[r.name], err = b.stack(ctx, r); err != nil {
 			b.fail(err)
 		}
 	}
 	b.siteFiles()
 	b.machine()
-	for _, r := range roles() {
-		if h.Has(r.name) {
-			r.fetch(b)
-		}
+	for _, r := range b.own() {
+		r.fetch(b)
 	}
-	for _, r := range roles() {
-		if h.Has(r.name) {
-			b.serve(r)
-		}
+	for _, r := range b.own() {
+		b.serve(r)
 	}
 	b.firewall()
 	b.after()

@@ -217,11 +217,11 @@ func TestDigestIsOfTheInputAlone(t *testing.T) {
 	}
 }
 
-func TestEveryRoleHasAPlan(t *testing.T) {
-	for _, want := range site.Roles() {
-		if !slices.ContainsFunc(roles(), func(r role) bool { return r.name == want }) {
-			t.Errorf("role %s has no plan: write role_%s.go and list it in roles()", want, want)
-		}
+func TestAHostWithARoleWithoutAPlanIsRefused(t *testing.T) {
+	in := input(t, sampleSite)
+	in.Site.Hosts[0].Roles = append(in.Site.Hosts[0].Roles, "unplanned")
+	if _, err := Build(t.Context(), in); err == nil || !strings.Contains(err.Error(), "planning host app1: its role unplanned has no plan") {
+		t.Errorf("got %v", err)
 	}
 }
 

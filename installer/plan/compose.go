@@ -28,7 +28,8 @@ type Compose struct {
 	File      string // where it is on the host; also names it in errors
 	Content   []byte
 	Site      string
-	Role      string // "media" containers disrupt the engine when replaced
+	Role      string
+	Disrupts  step.Disruption // what replacing one of its containers interrupts
 	Release   string
 	Vars      map[string]string        // values of ${NAME}
 	Images    map[string]release.Image // the manifest's

@@ -18,10 +18,7 @@ import (
 func (c Compose) container(project *types.Project, s types.ServiceConfig) (step.ContainerParams, error) {
 	made := step.ContainerParams{
 		Name: Project + "-" + s.Name, Site: c.Site, Role: c.Role, Release: c.Release,
-		Project: Project, Service: s.Name, Compose: c.File, Disrupts: step.Container,
-	}
-	if c.Role == "media" {
-		made.Disrupts = step.Engine
+		Project: Project, Service: s.Name, Compose: c.File, Disrupts: c.Disrupts,
 	}
 	var errs []error
 	note := func(attribute string, err error) {

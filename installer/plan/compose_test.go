@@ -22,7 +22,7 @@ func composeOf(content string) Compose {
 	}
 	return Compose{
 		File: "/etc/valt/compose/compose.app.yaml", Content: []byte(content),
-		Site: "st-marys", Role: "app", Release: "6.4.1", Platform: "linux/amd64",
+		Site: "st-marys", Role: "app", Disrupts: step.Container, Release: "6.4.1", Platform: "linux/amd64",
 		Vars:   map[string]string{"VALT_NAME": "valt.example", "VALT_RECORDINGS": "/srv/valt", "VALT_EMPTY": ""},
 		Images: map[string]release.Image{"web": image("web"), "db": image("db")},
 	}
@@ -276,7 +276,7 @@ networks: {x: {}, y: {}, z: {}}
 
 func TestServicesOfMediaDisruptTheEngine(t *testing.T) {
 	c := composeOf(`services: {engine: {image: web, network_mode: host}}`)
-	c.Role = "media"
+	c.Role, c.Disrupts = "media", mediaRole().disrupts
 	stack, err := Services(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)

@@ -16,24 +16,16 @@ import (
 // apply half may use no secrets from outside.
 func (b *builder) siteFiles() {
 	paths := b.Manifest.Paths
-	if b.host.Has(site.Media) {
-		b.add(fetched("recordings", "recordings disk "+b.host.Recordings), step.RecordingsKind(), step.RecordingsParams{Path: b.host.Recordings})
-		b.licence()
+	for _, r := range b.own() {
+		if r.siteFiles != nil {
+			r.siteFiles(b)
+		}
 	}
 	if b.Site.SSL {
 		b.add(fetched("certificate", "certificate for "+b.Site.Name), step.CertificateKind(), step.CertificateParams{
 			Name: b.Site.Name, Certificate: b.Public.Certificate, KeySecret: SecretCertificateKey,
 			Path: paths.Certificate, KeyPath: paths.Key})
 	}
-}
-
-func (b *builder) licence() {
-	if b.host.Wowza.License == site.Physical {
-		d := b.Manifest.Dongle
-		b.add(fetched("dongle", "USB licence key"), step.DongleKind(), step.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
-		return
-	}
-	b.add(fetched("licence", "licence key of the media engine"), step.LicenceKind(), step.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
 }
 
 // machine plans what every host has whatever its roles: sources, packages, clock, engine.

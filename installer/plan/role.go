@@ -6,11 +6,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -18,14 +16,43 @@ import (
 // role_<name>.go.
 type role struct {
 	name site.Role
+	// disrupts is what replacing one of its containers interrupts.
+	disrupts step.Disruption
+	// variables are what the release's texts may use of it, on every host; nil: nothing.
+	variables func(in Input, h site.Host) map[string]string
+	// siteFiles adds fetch steps that need the site's own files; nil: none.
+	siteFiles func(b *builder)
 	// prepare adds apply steps before the containers; nil: none.
 	prepare func(b *builder)
 	// adjust changes a container before it is planned; nil: not at all.
 	adjust func(b *builder, c *step.ContainerParams)
+	// watch are files of the site that its containers read when they start; nil: none.
+	watch func(b *builder) []string
+	// recorders is how a host with it is asked whether it records; nil: it never does.
+	recorders func(m *release.Manifest) *step.LastLook
 }
 
-// roles lists every role. A test fails if one of installer/site is missing.
+// roles lists every role. A test of cmd/valtctl fails if one of installer/site is missing.
 func roles() []role { return []role{appRole(), mediaRole()} }
+
+// Plans says whether there is a plan for the role.
+func Plans(r site.Role) bool {
+	return slices.ContainsFunc(roles(), func(known role) bool { return known.name == r })
+}
+
+// ComposeRoles are the roles whose Compose files a plan of the site is made with: those that
+// the release is for, and those that a host has, which the release must be for as well.
+func ComposeRoles(s *site.Site, m *release.Manifest) []site.Role {
+	return site.RolesThat(func(r site.RoleSpec) bool {
+		_, spoken := m.Roles[string(r.Role)]
+		return spoken || len(s.With(r.Role)) > 0
+	})
+}
+
+// own are the roles of this host.
+func (b *builder) own() []role {
+	return slices.DeleteFunc(roles(), func(r role) bool { return !b.host.Has(r.name) })
+}
 
 // fetch plans the images of the role.
 func (r role) fetch(b *builder) {
@@ -84,7 +111,7 @@ func (b *builder) stack(ctx context.Context, r role) (Stack, error) {
 		endpoints[name] = e.String()
 	}
 	return Services(ctx, Compose{
-		File: b.composePath(r), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Release: b.Manifest.Version,
+		File: b.composePath(r), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Disrupts: r.disrupts, Release: b.Manifest.Version,
 		Vars: b.vars, Images: b.Manifest.Images, Platform: "linux/" + b.facts.Arch, Endpoints: endpoints,
 	})
 }
@@ -117,13 +144,9 @@ func (b *builder) lastLook(c step.ContainerParams) *step.LastLook {
 
 // recorders is how this host is asked whether it records; nil: it has no engine that does.
 func (b *builder) recorders() *step.LastLook {
-	if !b.host.Has(site.Media) || b.Manifest.Drain.Method != "wowza-rest" {
-		return nil
-	}
-	for _, p := range b.Manifest.Roles[release.RoleMedia].Passwords {
-		if p.Name == "engine" {
-			quiet := time.Duration(max(1, b.Manifest.Drain.QuietSeconds)) * time.Second
-			return &step.LastLook{Engine: wowza.Access{PasswordFile: p.Path}, Quiet: quiet.String()}
+	for _, r := range b.own() {
+		if r.recorders != nil {
+			return r.recorders(b.Manifest)
 		}
 	}
 	return nil
@@ -137,8 +160,8 @@ func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
 	if b.Site.SSL {
 		files = append(files, b.Manifest.Paths.Certificate, b.Manifest.Paths.Key)
 	}
-	if r.name == site.Media && b.host.Wowza.License == site.Electronic {
-		files = append(files, b.Manifest.Paths.Licence)
+	if r.watch != nil {
+		files = append(files, r.watch(b)...)
 	}
 	return slices.DeleteFunc(files, func(file string) bool {
 		return !slices.ContainsFunc(mounts, func(m step.ContainerMount) bool {

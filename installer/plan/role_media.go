@@ -2,15 +2,87 @@ package plan
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // mediaRole is a media server: the streaming engine.
 func mediaRole() role {
-	return role{name: site.Media, prepare: waitForDisk, adjust: passDongle}
+	return role{name: site.Media, disrupts: step.Engine, variables: mediaVariables, siteFiles: diskAndLicence,
+		prepare: waitForDisk, adjust: passDongle, watch: licenceFile, recorders: askEngine}
+}
+
+func mediaVariables(in Input, h site.Host) map[string]string {
+	return map[string]string{
+		"VALT_RECORDINGS":      h.Recordings,
+		"VALT_LICENCE":         in.Manifest.Paths.Licence,
+		"VALT_LICENSE":         string(h.Wowza.License),
+		"VALT_MEDIA_ADDRESSES": mediaAddresses(in.Site),
+		"VALT_CAMERAS":         cameras(h),
+	}
+}
+
+func mediaAddresses(s *site.Site) string {
+	var all []string
+	for _, h := range s.Media() {
+		all = append(all, string(h.Address))
+	}
+	return strings.Join(all, ",")
+}
+
+// cameras lists host:port; never of IPv6, which site refuses.
+func cameras(h site.Host) string {
+	var all []string
+	for _, c := range h.Cameras {
+		all = append(all, string(c.Address)+":"+strconv.Itoa(int(c.RTSP)))
+	}
+	return strings.Join(all, ",")
+}
+
+// diskAndLicence plans what an engine does not start without.
+func diskAndLicence(b *builder) {
+	b.add(fetched("recordings", "recordings disk "+b.host.Recordings), step.RecordingsKind(), step.RecordingsParams{Path: b.host.Recordings})
+	if b.host.Wowza.License == site.Physical {
+		d := b.Manifest.Dongle
+		b.add(fetched("dongle", "USB licence key"), step.DongleKind(), step.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
+		return
+	}
+	b.add(fetched("licence", "licence key of the media engine"), step.LicenceKind(), step.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
+}
+
+// licenceFile is what an engine with an electronic licence reads when it starts.
+func licenceFile(b *builder) []string {
+	if b.host.Wowza.License != site.Electronic {
+		return nil
+	}
+	return []string{b.Manifest.Paths.Licence}
+}
+
+// askEngine asks the engine itself, where the release says that this is how it is asked.
+func askEngine(m *release.Manifest) *step.LastLook {
+	access, ok := EngineAccess(m)
+	if !ok || m.Drain.Method != "wowza-rest" {
+		return nil
+	}
+	quiet := time.Duration(max(1, m.Drain.QuietSeconds)) * time.Second
+	return &step.LastLook{Engine: access, Quiet: quiet.String()}
+}
+
+// EngineAccess is how a host asks its own streaming engine: with the password that the
+// release has made there under this name (docs/assumptions.md). false: there is none.
+func EngineAccess(m *release.Manifest) (wowza.Access, bool) {
+	for _, p := range m.Roles[string(site.Media)].Passwords {
+		if p.Name == "engine" {
+			return wowza.Access{PasswordFile: p.Path}, true
+		}
+	}
+	return wowza.Access{}, false
 }
 
 // waitForDisk makes Docker start after the recordings disk is mounted, without needing it:

@@ -17,24 +17,23 @@ import (
 func variables(in Input, h site.Host, found HostFacts) (map[string]string, error) {
 	s := in.Site
 	vars := map[string]string{
-		"VALT_SITE":            s.ID,
-		"VALT_NAME":            s.Name,
-		"VALT_HOST":            h.Name,
-		"VALT_ADDRESS":         string(h.Address),
-		"VALT_SSL":             strconv.FormatBool(s.SSL),
-		"VALT_SCHEME":          s.Scheme(),
-		"VALT_WEB_PORT":        strconv.Itoa(int(s.WebPort())),
-		"VALT_STREAM_PORT":     strconv.Itoa(int(s.StreamPort())),
-		"VALT_RECORDINGS":      h.Recordings,
-		"VALT_CERTIFICATE":     in.Manifest.Paths.Certificate,
-		"VALT_KEY":             in.Manifest.Paths.Key,
-		"VALT_LICENCE":         in.Manifest.Paths.Licence,
-		"VALT_LICENSE":         string(h.Wowza.License),
-		"VALT_APP_ADDRESS":     appAddress(s),
-		"VALT_MEDIA_ADDRESSES": mediaAddresses(s),
-		"VALT_CAMERAS":         cameras(h),
-		"VALT_CODENAME":        found.Codename,
-		"VALT_RELEASE":         in.Manifest.Version,
+		"VALT_SITE":        s.ID,
+		"VALT_NAME":        s.Name,
+		"VALT_HOST":        h.Name,
+		"VALT_ADDRESS":     string(h.Address),
+		"VALT_SSL":         strconv.FormatBool(s.SSL),
+		"VALT_SCHEME":      s.Scheme(),
+		"VALT_WEB_PORT":    strconv.Itoa(int(s.WebPort())),
+		"VALT_STREAM_PORT": strconv.Itoa(int(s.StreamPort())),
+		"VALT_CERTIFICATE": in.Manifest.Paths.Certificate,
+		"VALT_KEY":         in.Manifest.Paths.Key,
+		"VALT_CODENAME":    found.Codename,
+		"VALT_RELEASE":     in.Manifest.Version,
+	}
+	for _, r := range roles() {
+		if r.variables != nil {
+			maps.Copy(vars, r.variables(in, h))
+		}
 	}
 	return vars, settings(in, vars)
 }
@@ -60,29 +59,4 @@ func settings(in Input, vars map[string]string) error {
 			Fix: "remove it, or write one of " + strings.Join(slices.Sorted(maps.Keys(in.Manifest.Settings)), ", ")})
 	}
 	return errors.Join(errs...)
-}
-
-func appAddress(s *site.Site) string {
-	if s.Cloud != nil {
-		return string(s.Cloud.App)
-	}
-	app, _ := s.App()
-	return string(app.Address)
-}
-
-func mediaAddresses(s *site.Site) string {
-	var all []string
-	for _, h := range s.Media() {
-		all = append(all, string(h.Address))
-	}
-	return strings.Join(all, ",")
-}
-
-// cameras lists host:port; never of IPv6, which site refuses.
-func cameras(h site.Host) string {
-	var all []string
-	for _, c := range h.Cameras {
-		all = append(all, string(c.Address)+":"+strconv.Itoa(int(c.RTSP)))
-	}
-	return strings.Join(all, ",")
 }

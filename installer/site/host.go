@@ -1,19 +1,5 @@
 package site
 
-import "slices"
-
-// Role is what a host does for the site.
-type Role string
-
-// The roles. Each has its steps in installer/plan.
-const (
-	App   Role = "app"   // nginx, PHP, database and messaging
-	Media Role = "media" // the streaming engine
-)
-
-// Roles lists every role.
-func Roles() []Role { return []Role{App, Media} }
-
 // Host is one Ubuntu server.
 type Host struct {
 	Name       string   `json:"name" jsonschema:"required" jsonschema_description:"The host's short name, used by --host, plans and reports."`
@@ -25,9 +11,6 @@ type Host struct {
 	// SSH is the site's ssh block with this host's own over it.
 	SSH SSH `json:"ssh,omitzero" jsonschema_description:"What differs from the site's ssh block."`
 }
-
-// Has says whether the host has the role.
-func (h Host) Has(r Role) bool { return slices.Contains(h.Roles, r) }
 
 // Wowza is the licence of one streaming engine.
 type Wowza struct {

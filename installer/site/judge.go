@@ -47,45 +47,68 @@ func (r *reader) judgeNames(s *Site) {
 	}
 }
 
-// judgeRoles looks at who does what: one application host at most, and media keys on
-// media hosts alone.
+// judgeRoles looks at who does what: no second host with a role of which there is one, and
+// a role's keys on its hosts alone.
 func (r *reader) judgeRoles(s *Site) {
-	app := ""
+	first := map[Role]string{} // the host that has it
 	for i, h := range s.Hosts {
 		if r.emptied(hostField(i, "roles")) {
-			r.at(hostField(i, "roles"), "names no role", "write [app], [media] or [app, media]")
+			r.at(hostField(i, "roles"), "names no role", "write "+rolesExample())
 		}
 		if len(h.Roles) != len(slices.Compact(slices.Sorted(slices.Values(h.Roles)))) {
 			r.at(hostField(i, "roles"), "names a role twice", "name each role once")
 		}
-		if h.Has(App) && app != "" {
-			r.at(hostField(i, "roles"), fmt.Sprintf("a site has one application host, and %s is it already", app), "take app from one of the two")
+		for _, role := range specs() {
+			if !role.One || !h.Has(role.Role) {
+				continue
+			}
+			if other := first[role.Role]; other != "" {
+				r.at(hostField(i, "roles"), fmt.Sprintf("a site has one %s host, and %s is it already", role.Short, other), fmt.Sprintf("take %s from one of the two", role.Role))
+			} else {
+				first[role.Role] = h.Name
+			}
 		}
-		if h.Has(App) && app == "" {
-			app = h.Name
-		}
-		r.judgeMediaKeys(i, h)
+		r.judgeRoleKeys(i, h)
 	}
-	if !r.given("hosts") || !r.sound("hosts") {
-		return // the roles are not known
-	}
-	switch {
-	case len(s.Hosts) == 0:
-		r.at("hosts", "names no host", "write at least one host with name, address and roles")
-	case app == "" && s.Cloud == nil:
-		r.at("hosts", "no host has the role app", "give one host roles: [app], or write cloud: if the application server is the vendor's")
-	case len(s.Media()) == 0:
-		r.warn("hosts", "no host has the role media, so nothing can be recorded", "give a host roles: [media], or [app, media] to a single server")
+	if r.given("hosts") && r.sound("hosts") { // or the roles are not known
+		r.judgeLacking(s)
 	}
 }
 
-func (r *reader) judgeMediaKeys(i int, h Host) {
-	if h.Has(Media) || len(h.Roles) == 0 {
+// judgeLacking tells of the first role that a site lacks.
+func (r *reader) judgeLacking(s *Site) {
+	if len(s.Hosts) == 0 {
+		r.at("hosts", "names no host", "write at least one host with name, address and roles")
 		return
 	}
-	for _, key := range []string{"recordings", "wowza", "cameras"} {
-		if r.given(hostField(i, key)) {
-			r.at(hostField(i, key), "belongs to a media host, and this host has not the role media", "move it to the media host, or add media to this host's roles")
+	for _, role := range specs() {
+		if role.Lacking == nil || role.InCloud && s.Cloud != nil || len(s.With(role.Role)) > 0 {
+			continue
+		}
+		tell := r.at
+		if role.Lacking.Warning {
+			tell = r.warn
+		}
+		tell("hosts", fmt.Sprintf("no host has the role %s%s", role.Role, role.Lacking.So), role.Lacking.Fix)
+		return
+	}
+}
+
+// judgeRoleKeys finds keys on a host that has none of the roles that give them a meaning.
+func (r *reader) judgeRoleKeys(i int, h Host) {
+	if len(h.Roles) == 0 {
+		return
+	}
+	told := map[string]bool{}
+	for _, role := range specs() {
+		for _, key := range role.Keys {
+			means := func(s RoleSpec) bool { return slices.Contains(s.Keys, key) }
+			if told[key] || Is(h.Roles, means) || !r.given(hostField(i, key)) {
+				continue
+			}
+			told[key] = true
+			r.at(hostField(i, key), fmt.Sprintf("belongs to a %s host, and this host has not the role %s", role.Short, role.Role),
+				fmt.Sprintf("move it to the %s host, or add %s to this host's roles", role.Short, role.Role))
 		}
 	}
 }
@@ -100,8 +123,11 @@ func (r *reader) judgeCloud(s *Site) {
 		r.at("ssl", "VALT Cloud is reached over SSL alone", "write ssl: true, or remove cloud")
 	}
 	for i, h := range s.Hosts {
-		if h.Has(App) {
-			r.at(hostField(i, "roles"), "the application server of a site with cloud is the cloud's", "write roles: [media], or remove cloud")
+		for _, role := range specs() {
+			if role.InCloud && h.Has(role.Role) {
+				r.at(hostField(i, "roles"), fmt.Sprintf("the %s server of a site with cloud is the cloud's", role.Short),
+					fmt.Sprintf("write roles: [%s], or remove cloud", RolesThat(func(s RoleSpec) bool { return !s.InCloud })[0]))
+			}
 		}
 	}
 	if s.Name == "" {

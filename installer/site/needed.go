@@ -23,12 +23,10 @@ func (s *Site) NeededForInstall() error {
 		n.file("registry.password_file", s.Registry.PasswordFile, "write registry: with password_file: and the file that holds the password")
 	}
 	for i, h := range s.Hosts {
-		if !h.Has(Media) {
-			continue
-		}
-		n.key(hostField(i, "recordings"), h.Recordings, "write recordings: and the folder where the recordings' file system is mounted")
-		if h.Wowza.License == Electronic {
-			n.file(hostField(i, "wowza.key_file"), h.Wowza.KeyFile, "write wowza: with key_file: and the file that holds the licence key, or license: physical for a dongle")
+		for _, role := range specs() {
+			if h.Has(role.Role) && role.needs != nil {
+				role.needs(&n, i, h)
+			}
 		}
 	}
 	for i, file := range s.Network.Trust {

@@ -109,14 +109,16 @@ func (r *reader) host(v value, h *Host) {
 	r.object(v, []field{
 		{key: "name", read: scalar(r, &h.Name, parseID), need: "name: and a short name, such as media1"},
 		{key: "address", read: scalar(r, &h.Address, parseAddress), need: "address: and the host's IPv4 address or name"},
-		{key: "roles", read: list(r, &h.Roles, parseRole), need: "roles: [app], [media] or [app, media]"},
+		{key: "roles", read: list(r, &h.Roles, parseRole), need: "roles: " + rolesExample()},
 		{key: "recordings", read: scalar(r, &h.Recordings, parseHostPath)},
 		{key: "wowza", read: func(v value) { r.wowza(v, &h.Wowza) }},
 		{key: "cameras", read: func(v value) { h.Cameras = r.cameras(v) }},
 		{key: "ssh", read: func(v value) { r.ssh(v, &h.SSH) }},
 	})
-	if h.Has(Media) && h.Wowza.License == "" {
-		h.Wowza.License = Electronic
+	for _, role := range specs() {
+		if h.Has(role.Role) && role.defaults != nil {
+			role.defaults(h)
+		}
 	}
 }
 

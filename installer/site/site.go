@@ -134,8 +134,11 @@ func (s *Site) App() (Host, bool) {
 
 // Media lists the media hosts in the file's order, one that is also the application
 // host included.
-func (s *Site) Media() []Host {
-	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return !h.Has(Media) })
+func (s *Site) Media() []Host { return s.With(Media) }
+
+// With lists the hosts that have a role, in the file's order.
+func (s *Site) With(r Role) []Host {
+	return slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return !h.Has(r) })
 }
 
 // Host finds a host by its name.

@@ -3,7 +3,8 @@ package wizard
 import (
 	"fmt"
 	"slices"
-	"strings"
+
+	"ipivs.com/valtctl/installer/site"
 )
 
 // servers asks about each server in turn.
@@ -13,10 +14,14 @@ func (a *asking) servers() {
 	}
 	for i := 0; ; i++ {
 		a.where(i)
-		if roles := a.role(i); roles == "" {
+		roles := a.role(i)
+		if roles == "" {
 			return // what follows depends on it
-		} else if strings.Contains(roles, "media") {
-			a.media(i)
+		}
+		for _, g := range roleGuides() {
+			if hasRole(roles, g.role) && g.ask != nil {
+				g.ask(a, i)
+			}
 		}
 		if a.said(layout) == Single || a.oneMore(i) != "yes" {
 			return
@@ -70,24 +75,24 @@ func (a *asking) login() {
 
 // role asks what the server does, where the others leave a choice.
 func (a *asking) role(i int) string {
-	q := server(i, "roles", "roles", Question{Ask: "What it does", Kind: Choice, isList: true, Suggest: "app", Choices: []Option{
-		{"app", "application server: pages, users, database"}, {"media", "media server: records and streams"}, {"app, media", "both"},
-	}, Explain: "A site has one application server. It may be a media server as well, for up to 50 cameras."})
+	open := a.open(i)
+	q := server(i, "roles", "roles", Question{Ask: "What it does", Kind: Choice, isList: true, Suggest: string(open[0]), Choices: roleChoices(open),
+		Explain: "A site has one application server. It may be a media server as well, for up to 50 cameras."})
 	switch {
 	case a.said(layout) == Single:
-		q.fixed = "app, media"
-	case a.said(layout) == Cloud || a.anotherIs("app", i):
-		q.fixed = "media"
+		q.fixed = roleAnswer(singleRoles())
+	case len(open) == 1:
+		q.fixed = string(open[0])
 	}
 	return a.add(q)
 }
 
 // anotherIs says that another server has the role.
-func (a *asking) anotherIs(role string, but int) bool {
+func (a *asking) anotherIs(role site.Role, but int) bool {
 	for i := 0; ; i++ {
 		roles, ok := a.g.answer[ofHost(i, "roles")]
 		switch {
-		case i != but && strings.Contains(roles, role) && a.counts(i):
+		case i != but && hasRole(roles, role) && a.counts(i):
 			return true
 		case !ok && i > but:
 			return false
@@ -105,28 +110,11 @@ func (a *asking) counts(i int) bool {
 	return true
 }
 
-// media asks what only a media server has.
-func (a *asking) media(i int) {
-	name := a.said(ofHost(i, "name"))
-	a.add(server(i, "recordings", "recordings", Question{Ask: "Disk for recordings on " + name, Aspect: AsDisk, Suggest: "/srv/valt", Example: "write a folder such as /srv/valt",
-		Explain: "The folder where a disk of its own is mounted. Without that disk the engine does not start, so that recordings never fill up the system."}))
-	license := a.add(server(i, "wowza.license", "license", Question{Ask: "Licence of its streaming engine", Kind: Choice, Suggest: "electronic", implied: "electronic",
-		Choices: []Option{{"electronic", "a key that licence servers confirm over the internet"}, {"physical", "a USB dongle"}},
-		Explain: "Each media server has a licence of its own. An electronic one needs the five licence servers, also on a site without internet otherwise."}))
-	if license == "electronic" {
-		a.add(server(i, "wowza.key_file", "key-file", Question{Ask: "File with the licence key of " + name, Kind: File, Aspect: AsLicence, Suggest: "keys/" + name, Example: "write the path of a file",
-			Explain: "A file that holds the key, one line, and nothing else. A relative path starts at the site file's folder."}))
-	}
-	a.add(server(i, "cameras", "cameras", Question{Ask: "Cameras of " + name, Kind: List, Optional: true,
-		Explain: "Paste addresses, one a line or with commas, and ranges such as 10.0.9.20-10.0.9.39. Each is asked from this server. Empty: none yet."}))
-}
-
 // oneMore asks for another server; a site without an application or media server needs one.
 func (a *asking) oneMore(i int) string {
 	q := server(i, more, "", Question{Ask: "Another server", Kind: Choice, Suggest: "no", Choices: yesNo("yes, a media server", "no, that is all"),
 		Explain: "A media server can be added at any later time: valtctl init, then valtctl install."})
-	lacksApp := a.said(layout) == Several && !a.anotherIs("app", -1)
-	if lacksApp || !a.anotherIs("media", -1) || a.g.loaded[q.Field] == "yes" { // one of the file's goes by hand alone
+	if a.lacksRole() || a.g.loaded[q.Field] == "yes" { // one of the file's goes by hand alone
 		q.fixed = "yes"
 	}
 	return a.add(q)

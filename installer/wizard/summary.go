@@ -20,7 +20,7 @@ func Table(s *site.Site) string {
 			roles[i] = string(r)
 		}
 		cameras := "-"
-		if h.Has(site.Media) {
+		if h.HasEngine() {
 			cameras = fmt.Sprint(len(h.Cameras))
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", h.Name, h.Address, strings.Join(roles, ", "), dashed(h.Recordings), dashed(string(h.Wowza.License)), cameras)
@@ -53,7 +53,7 @@ func Picture(s *site.Site) string {
 	}
 	fmt.Fprintf(&b, "    │ %s://%s, TCP %d and %d\n", s.Scheme(), dashed(s.Name), s.WebPort(), s.StreamPort())
 	if s.Cloud != nil {
-		fmt.Fprintf(&b, "    ├── %s (VALT Cloud): application server\n", s.Cloud.App)
+		fmt.Fprintf(&b, "    ├── %s (VALT Cloud): %s\n", s.Cloud.App, inCloud())
 	}
 	for i, h := range s.Hosts {
 		branch, below := "├", "│"
@@ -68,13 +68,17 @@ func Picture(s *site.Site) string {
 	return b.String()
 }
 
+// inCloud is what VALT Cloud does for a site.
+func inCloud() string {
+	return strings.Join(site.ShortNames(site.RolesThat(func(s site.RoleSpec) bool { return s.InCloud })), " and ") + " server"
+}
+
 func does(h site.Host) string {
 	var all []string
-	if h.Has(site.App) {
-		all = append(all, "application server")
-	}
-	if h.Has(site.Media) {
-		all = append(all, "media server, recordings on "+dashed(h.Recordings))
+	for _, g := range roleGuides() {
+		if h.Has(g.role) {
+			all = append(all, g.does(h))
+		}
 	}
 	return strings.Join(all, " and ")
 }

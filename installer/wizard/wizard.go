@@ -67,7 +67,11 @@ func fields() []string {
 }
 
 func hostFields() []string {
-	return []string{"name", "address", "roles", "recordings", "wowza.license", "wowza.key_file", "cameras"}
+	all := []string{"name", "address", "roles"}
+	for _, g := range roleGuides() {
+		all = append(all, g.fields...)
+	}
+	return all
 }
 
 func (g *Guide) load(d *document) {
@@ -98,7 +102,7 @@ func (g *Guide) load(d *document) {
 	switch {
 	case d.find("cloud") != nil:
 		g.loaded[layout] = Cloud
-	case hosts == 1 && strings.Contains(g.loaded[ofHost(0, "roles")], "app") && strings.Contains(g.loaded[ofHost(0, "roles")], "media"):
+	case hosts == 1 && hasRoles(g.loaded[ofHost(0, "roles")], singleRoles()):
 		g.loaded[layout] = Single
 	case hosts > 0:
 		g.loaded[layout] = Several
@@ -316,18 +320,15 @@ func sketch(text []byte, i int) ([]byte, error) {
 	}
 	fill("ssl", Edit{Value: "true"})
 	fill("clients", Edit{List: []string{"192.0.2.1"}, IsList: true})
-	role := "app"
-	if d.find("cloud") != nil {
-		role = "media"
+	var taken []string
+	for n := 0; n <= i; n++ {
+		taken = append(taken, itemsOf(d.find(ofHost(n, "roles")))...)
 	}
 	for n := 0; n <= i; n++ {
-		if d.find(ofHost(n, "roles")) != nil && strings.Contains(strings.Join(itemsOf(d.find(ofHost(n, "roles"))), " "), "app") {
-			role = "media"
-		}
-	}
-	for n := 0; n <= i; n++ {
-		fill(ofHost(n, "roles"), Edit{List: []string{role}, IsList: true})
-		role = "media"
+		role := site.RolesThat(func(s site.RoleSpec) bool {
+			return !(s.InCloud && d.find("cloud") != nil) && !(s.One && (n > 0 || slices.Contains(taken, string(s.Role))))
+		})[0]
+		fill(ofHost(n, "roles"), Edit{List: []string{string(role)}, IsList: true})
 	}
 	return Apply(text, edits)
 }

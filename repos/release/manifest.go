@@ -46,11 +46,9 @@ type Dongle struct {
 	Service string `json:"service"`
 }
 
-// Beside holds constraints on the versions of each role that this release works with.
-type Beside struct {
-	App   string `json:"app,omitempty"`
-	Media string `json:"media,omitempty"`
-}
+// Beside holds, by the name of a role, constraints on the versions of its hosts that this
+// release works with. A role without one is not held to any.
+type Beside map[string]string
 
 // AptSource is one deb822 source. URI's host is a name of the vendor's network
 // page, which the site file may replace; {codename} in URI and Suites stands for the

@@ -59,8 +59,7 @@ func (m *Manifest) AllowsFrom(installed string) error {
 // AllowsBeside says whether a host of that role may serve that version while others
 // serve this release.
 func (m *Manifest) AllowsBeside(role, serving string) error {
-	constraint := map[string]string{RoleApp: m.Beside.App, RoleMedia: m.Beside.Media}[role]
-	return allows(constraint, serving, fmt.Sprintf("release %s works beside %s servers of", m.Version, role),
+	return allows(m.Beside[role], serving, fmt.Sprintf("release %s works beside %s servers of", m.Version, role),
 		"update the "+role+" servers to a release in that range first")
 }
 

@@ -45,7 +45,7 @@ func TestAllowsFrom(t *testing.T) {
 }
 
 func TestAllowsBeside(t *testing.T) {
-	m := &release.Manifest{Version: "6.5.0", Beside: release.Beside{App: ">= 6.4", Media: ">= 6.3"}}
+	m := &release.Manifest{Version: "6.5.0", Beside: release.Beside{release.RoleApp: ">= 6.4", release.RoleMedia: ">= 6.3"}}
 	if err := m.AllowsBeside(release.RoleMedia, "6.3.0"); err != nil {
 		t.Error(err)
 	}

@@ -7,12 +7,6 @@ import (
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// The roles that a release knows (design.md, "Words").
-const (
-	RoleApp   = "app"
-	RoleMedia = "media"
-)
-
 // ParseManifest reads a manifest strictly: an unknown field is an error, and so is every
 // value that a host could not use. All errors are reported, each a problem of kind Input
 // whose object is the field ("roles.media.health[0].within").

@@ -31,8 +31,10 @@ func (m *Manifest) validate(f *findings) {
 	_, err := version.NewVersion(m.Version)
 	f.need(err == nil && matches(`[0-9][0-9A-Za-z.+~-]*`, m.Version), "version", m.Version, "a version such as 6.4.2")
 	f.constraint("from", m.From)
-	f.constraint("beside.app", m.Beside.App)
-	f.constraint("beside.media", m.Beside.Media)
+	for _, role := range slices.Sorted(maps.Keys(m.Beside)) {
+		f.role("beside."+role, role)
+		f.constraint("beside."+role, m.Beside[role])
+	}
 	f.need(len(m.Ubuntu) > 0, "ubuntu", "", "the Ubuntu releases it runs on, such as 24.04")
 	for i, u := range m.Ubuntu {
 		f.need(matches(`\d\d\.\d\d`, u), fmt.Sprintf("ubuntu[%d]", i), u, "a VERSION_ID such as 24.04")
@@ -89,7 +91,7 @@ func (m *Manifest) validateImages(f *findings) {
 }
 
 func (m *Manifest) validateRoles(f *findings) {
-	f.need(len(m.Roles) > 0, "roles", "", "app, media or both")
+	f.need(len(m.Roles) > 0, "roles", "", strings.Join(RoleNames(), ", ")+" or both")
 	for _, name := range slices.Sorted(maps.Keys(m.Roles)) {
 		at, r := "roles."+name, m.Roles[name]
 		f.role(at, name)
@@ -182,10 +184,6 @@ func (f *findings) mode(field, mode string) {
 func (f *findings) owner(at string, uid, gid int) {
 	f.need(uid >= 0, at+".uid", uid, "a numeric user, 0 or more")
 	f.need(gid >= 0, at+".gid", gid, "a numeric group, 0 or more")
-}
-
-func (f *findings) role(field, role string) {
-	f.need(role == RoleApp || role == RoleMedia, field, role, "app or media")
 }
 
 // digest says whether text is a SHA-256 digest as registries write it.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -30,7 +31,7 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 			p.From = append(p.From, a.String())
 		}
 	}
-	if !h.Has(site.Media) {
+	if !h.HasEngine() {
 		return p, nil
 	}
 	if m.Drain.Method != method {
@@ -46,13 +47,10 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 	return p, err
 }
 
-// Engine is how a media host asks its own engine: with the password that the release has
-// made there under this name (docs/assumptions.md).
+// Engine is how a media host asks its own engine (plan.EngineAccess).
 func Engine(m *release.Manifest) (*wowza.Access, error) {
-	for _, p := range m.Roles[string(site.Media)].Passwords {
-		if p.Name == "engine" {
-			return &wowza.Access{PasswordFile: p.Path}, nil
-		}
+	if access, ok := plan.EngineAccess(m); ok {
+		return &access, nil
 	}
 	return nil, &problem.Error{Kind: problem.Failed, Doing: "asking the media engine", Object: m.Version,
 		Err: errors.New(`the release has no password "engine", so nobody can tell what is recorded`), Fix: "tell the vendor"}

@@ -28,7 +28,7 @@ func Run(ctx context.Context, seed uint64, n int) error {
 	f.cancel = cancel
 	mediaFirst, either := f.random.IntN(2) == 0, f.random.IntN(2) == 0
 	for _, h := range f.hosts { // a canary of the role that must go second is second
-		f.canaryFirst = f.canaryFirst || h.Name == f.policy.Canary && (either || h.Has(site.Media) == mediaFirst)
+		f.canaryFirst = f.canaryFirst || h.Name == f.policy.Canary && (either || slices.Contains(h.Roles, site.Media) == mediaFirst)
 	}
 	r := &updater.Rollout{
 		About: updater.About{Run: fmt.Sprint(seed), Kind: updater.KindUpdate, Site: "paper", From: "1", To: "2", Who: "simulation"},

@@ -150,16 +150,17 @@ func (p *picture) row(s *site.Site, key string) *row {
 	r := &row{key: key, Name: key}
 	if h, ok := s.Host(key); ok {
 		r.Address = string(h.Address)
-		var roles []string
-		for _, role := range h.Roles {
-			roles = append(roles, map[site.Role]string{site.App: "application", site.Media: "media"}[role])
-		}
-		r.Roles = strings.Join(roles, " and ")
+		r.Roles = strings.Join(site.ShortNames(h.Roles), " and ")
 	} else if s.Cloud != nil {
-		r.Name, r.Address, r.Roles, r.Cloud = "VALT Cloud", string(s.Cloud.App), "application", true
+		r.Name, r.Address, r.Roles, r.Cloud = "VALT Cloud", string(s.Cloud.App), cloudRoles(), true
 	}
 	p.Rows = append(p.Rows, r)
 	return r
+}
+
+// cloudRoles are what VALT Cloud does for a site.
+func cloudRoles() string {
+	return strings.Join(site.ShortNames(site.RolesThat(func(r site.RoleSpec) bool { return r.InCloud })), " and ")
 }
 
 // columnOrder is from the hosts outwards; the first three are on the left.
@@ -194,12 +195,12 @@ func (p *picture) column(key string, f *network.Flow, in bool) *column {
 
 // sort puts the application server first, and the rest in the site file's order.
 func (p *picture) sort(s *site.Site) {
+	app, _ := s.App()
 	at := func(r *row) int {
-		i := slices.IndexFunc(s.Hosts, func(h site.Host) bool { return h.Name == r.key })
-		if i >= 0 && s.Hosts[i].Has(site.App) {
+		if r.key == app.Name {
 			return -1
 		}
-		return i
+		return slices.IndexFunc(s.Hosts, func(h site.Host) bool { return h.Name == r.key })
 	}
 	slices.SortStableFunc(p.Rows, func(a, b *row) int { return at(a) - at(b) })
 	order := columnOrder()

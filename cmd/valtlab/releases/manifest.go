@@ -96,7 +96,7 @@ func imageEntry(image images.Image) (release.Image, error) {
 // manifest is a release without its images (docs/assumptions.md gives the reasons).
 func manifest(version string, keys Keys) release.Manifest {
 	return release.Manifest{
-		Schema: release.ManifestSchema, Version: version, From: ">= 6.2", Beside: release.Beside{App: ">= 6.3, < 7", Media: ">= 6.3, < 7"},
+		Schema: release.ManifestSchema, Version: version, From: ">= 6.2", Beside: release.Beside{release.RoleApp: ">= 6.3, < 7", release.RoleMedia: ">= 6.3, < 7"},
 		Ubuntu: []string{"22.04", "24.04"}, Apt: sources(keys), Packages: packages(version), Images: map[string]release.Image{},
 		Roles: map[string]release.Role{release.RoleApp: appRole(version), release.RoleMedia: mediaRole(version)},
 		Settings: map[string]release.Setting{

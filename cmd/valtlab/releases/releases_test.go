@@ -13,6 +13,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/images"
 	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -111,7 +112,7 @@ func TestComposeFilesBecomeContainers(t *testing.T) {
 			for name, setting := range m.Settings {
 				vars["VALT_SETTING_"+strings.ToUpper(name)] = setting.Default
 			}
-			stack, err := plan.Services(t.Context(), plan.Compose{File: "/etc/valt/compose/" + role + ".yaml", Content: content, Site: "practice", Role: role,
+			stack, err := plan.Services(t.Context(), plan.Compose{File: "/etc/valt/compose/" + role + ".yaml", Content: content, Site: "practice", Role: role, Disrupts: step.Container,
 				Release: version, Vars: vars, Images: m.Images, Platform: "linux/amd64"})
 			if err != nil {
 				t.Fatalf("%s of %s: %v", role, version, err)
