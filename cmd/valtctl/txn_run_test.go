@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"go/ast"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,24 +95,5 @@ func TestTheBootUnitHasNothingToSayWhereNothingIsUnfinished(t *testing.T) {
 	directoryTxn(t, root, "/srv/x")
 	if code, out, errs := onHost(t, root, "txn-resume"); code != 0 || !strings.Contains(out, " done: ") {
 		t.Error(code, out, errs)
-	}
-}
-
-func TestEveryKindOfStepIsListed(t *testing.T) {
-	listed, err := os.ReadFile("steps.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, f := range goFiles(t) {
-		if f.dir != "installer/step" || f.test {
-			continue
-		}
-		for _, d := range f.tree.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			if ok && fn.Recv == nil && fn.Name.IsExported() && strings.HasSuffix(fn.Name.Name, "Kind") &&
-				!bytes.Contains(listed, []byte("step."+fn.Name.Name+"(")) {
-				t.Errorf("%s: %s is not in stepKinds", f.path, fn.Name.Name)
-			}
-		}
 	}
 }

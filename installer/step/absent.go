@@ -20,7 +20,7 @@ const KindAbsent KindName = "absent"
 
 // AbsentKind removes what valtctl has put on a host and has no use any more.
 func AbsentKind() Kind {
-	return kindOf(KindAbsent, func(p AbsentParams) (Step, error) {
+	return kindOf(KindAbsent, OneWay, func(p AbsentParams) (Step, error) {
 		for _, path := range p.Paths {
 			if err := cleanPath(path); err != nil {
 				return nil, err

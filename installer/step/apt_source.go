@@ -54,7 +54,7 @@ const KindAptSource KindName = "apt-source"
 // AptSourceKind writes a deb822 source that trusts exactly one keyring, and takes
 // away the distribution's own files that it replaces, each time they come back.
 func AptSourceKind() Kind {
-	return kindOf(KindAptSource, func(p AptSourceParams) (Step, error) { return newAptSource(p) })
+	return kindOf(KindAptSource, Reversible, func(p AptSourceParams) (Step, error) { return newAptSource(p) })
 }
 
 type aptSource struct {
@@ -160,6 +160,12 @@ func (s *aptSource) Apply(_ context.Context, h *Machine) error {
 		}
 	}
 	return writeFile(h, s.path, s.content, owner{mode: 0o644})
+}
+
+// Undo puts back what the sources and keyrings were.
+func (s *aptSource) Undo(_ context.Context, h *Machine) error {
+	_, err := putBack(h)
+	return err
 }
 
 // retire keeps what a file holds beside it and takes it out of apt's sight.

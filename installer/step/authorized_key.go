@@ -33,7 +33,7 @@ const KindAuthorizedKey KindName = "authorized-key"
 // AuthorizedKeyKind keeps one line of a login's authorized_keys. It is "restrict", so there
 // is no terminal and no forwarding, and it forces its command. Other lines stay as they are.
 func AuthorizedKeyKind() Kind {
-	return kindOf(KindAuthorizedKey, func(p AuthorizedKeyParams) (Step, error) { return newAuthorizedKey(p) })
+	return kindOf(KindAuthorizedKey, OneWay, func(p AuthorizedKeyParams) (Step, error) { return newAuthorizedKey(p) })
 }
 
 type authorizedKey struct {

@@ -28,7 +28,7 @@ const KindCertificate KindName = "certificate"
 
 // CertificateKind writes the site's certificate and key, as a pair or not at all.
 func CertificateKind() Kind {
-	return kindOf(KindCertificate, func(p CertificateParams) (Step, error) { return newCertificate(p) })
+	return kindOf(KindCertificate, Reversible, func(p CertificateParams) (Step, error) { return newCertificate(p) })
 }
 
 type certificate struct {
@@ -71,6 +71,12 @@ func (c *certificate) Apply(ctx context.Context, h *Machine) error {
 	// The key first: a server that reads between the two finds its old chain and a
 	// key that does not match and says so, rather than no key at all.
 	return errors.Join(c.key.Apply(ctx, h), c.chain.Apply(ctx, h))
+}
+
+// Undo puts back chain and key.
+func (c *certificate) Undo(_ context.Context, h *Machine) error {
+	_, err := putBack(h)
+	return err
 }
 
 func (c *certificate) check(h *Machine) ([]string, error) {

@@ -32,7 +32,7 @@ const KindClock KindName = "clock"
 // ClockKind sets a time service's servers and has it run. In a container, whose clock
 // is its host's, the service is set and enabled but not expected to run.
 func ClockKind() Kind {
-	return kindOf(KindClock, func(p ClockParams) (Step, error) { return newClock(p) })
+	return kindOf(KindClock, Reversible, func(p ClockParams) (Step, error) { return newClock(p) })
 }
 
 type clock struct {
@@ -148,6 +148,15 @@ func (c *clock) Apply(ctx context.Context, h *Machine) error {
 		}
 	}
 	return nil
+}
+
+// Undo puts back the time servers.
+func (c *clock) Undo(ctx context.Context, h *Machine) error {
+	any, err := putBack(h)
+	if err != nil || !any {
+		return err
+	}
+	return systemctl(ctx, h, []string{"restart", c.unit})
 }
 
 // write writes or removes our file; what is already right keeps its time.

@@ -25,7 +25,7 @@ const KindContainer KindName = "container"
 
 // ContainerKind keeps one container of a Compose service as the release wants it.
 func ContainerKind() Kind {
-	return kindOf(KindContainer, func(p ContainerParams) (Step, error) { return newContainer(p) })
+	return kindOf(KindContainer, Reversible, func(p ContainerParams) (Step, error) { return newContainer(p) })
 }
 
 // containerStep is a ContainerParams with its texts read.

@@ -68,38 +68,6 @@ func readFormer(h *Machine) (*former, error) {
 	return &was, nil
 }
 
-// Undo brings the former container back. Like Apply it starts from what the engine has:
-//
-//	no former                    remove the new one, if any
-//	former still has the name    give it back its restart policy and start it
-//	former is set aside          remove the new one, rename, restart policy, start
-func (c *containerStep) Undo(ctx context.Context, h *Machine) error {
-	was, err := readFormer(h)
-	if was == nil || err != nil {
-		return err
-	}
-	engine, err := h.Docker()
-	if err != nil {
-		return fmt.Errorf("taking back container %s: %w", c.Name, err)
-	}
-	if err := c.removeNext(ctx, engine); err != nil {
-		return err
-	}
-	current, err := inspectOurs(ctx, engine, c.Name)
-	if err != nil {
-		return err
-	}
-	if current != nil && current.ID != was.ID {
-		if err := c.removeNew(ctx, h, engine, current); err != nil {
-			return err
-		}
-	}
-	if was.ID == "" {
-		return nil
-	}
-	return c.revive(ctx, engine, was)
-}
-
 // removeNew takes the new container away, not before what it records has ended.
 func (c *containerStep) removeNew(ctx context.Context, h *Machine, engine *client.Client, current *container.InspectResponse) error {
 	if current.State.Running {

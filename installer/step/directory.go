@@ -21,7 +21,7 @@ const KindDirectory KindName = "directory"
 
 // DirectoryKind makes folders with their owner and mode.
 func DirectoryKind() Kind {
-	return kindOf(KindDirectory, func(p DirectoryParams) (Step, error) { return newDirectory(p) })
+	return kindOf(KindDirectory, Reversible, func(p DirectoryParams) (Step, error) { return newDirectory(p) })
 }
 
 type directory struct {
@@ -70,3 +70,6 @@ func (d *directory) Apply(_ context.Context, h *Machine) error {
 	}
 	return nil
 }
+
+// Undo leaves the folder: what is in it by now may be wanted.
+func (d *directory) Undo(context.Context, *Machine) error { return nil }

@@ -24,7 +24,7 @@ const KindDongle KindName = "dongle"
 // DongleKind proves that a physical licence's USB key is plugged in and can be passed
 // through. It changes nothing; the container step passes the device.
 func DongleKind() Kind {
-	return kindOf(KindDongle, func(p DongleParams) (Step, error) {
+	return kindOf(KindDongle, Reversible, func(p DongleParams) (Step, error) {
 		if p.Vendor == "" {
 			return nil, errors.New("reading the parameters of a dongle step: vendor is missing")
 		}
@@ -55,6 +55,9 @@ func (d *dongle) Apply(ctx context.Context, h *Machine) error {
 	_, err := d.Inspect(ctx, h)
 	return err
 }
+
+// Undo has nothing to take back: it only looks.
+func (d *dongle) Undo(context.Context, *Machine) error { return nil }
 
 func (d *dongle) ids() string {
 	if d.Product == "" {

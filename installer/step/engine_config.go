@@ -32,7 +32,7 @@ const KindEngineConfig KindName = "engine-config"
 // EngineConfigKind writes the engine's configuration, before its first start where it can,
 // and makes a running engine take it.
 func EngineConfigKind() Kind {
-	return kindOf(KindEngineConfig, func(p EngineConfigParams) (Step, error) { return newEngineConfig(p) })
+	return kindOf(KindEngineConfig, Reversible, func(p EngineConfigParams) (Step, error) { return newEngineConfig(p) })
 }
 
 // The files of the engine, and the mark that a running one has not read them yet. The
@@ -216,6 +216,19 @@ func (e *engineConfig) Apply(ctx context.Context, h *Machine) error {
 		return dropMark(h)
 	}
 	return keepingContainers(ctx, h, comeBackWithin, func() error { return e.take(ctx, h, restart) })
+}
+
+// Undo puts back the engine's configuration and has it read that.
+func (e *engineConfig) Undo(ctx context.Context, h *Machine) error {
+	any, err := putBack(h)
+	if err != nil || !any {
+		return err
+	}
+	_, up, err := e.engineState(ctx, h)
+	if err != nil || !up {
+		return err
+	}
+	return e.take(ctx, h, true)
 }
 
 func (f engineFile) write(h *Machine) error {

@@ -23,7 +23,7 @@ const KindEngineService KindName = "engine-service"
 // EngineServiceKind sees that the Docker engine answers and starts at boot, also where
 // somebody stopped or disabled it. It never restarts one that answers.
 func EngineServiceKind() Kind {
-	return kindOf(KindEngineService, func(EngineServiceParams) (Step, error) { return engineService{}, nil })
+	return kindOf(KindEngineService, Reversible, func(EngineServiceParams) (Step, error) { return engineService{}, nil })
 }
 
 type engineService struct{}
@@ -53,3 +53,6 @@ func (engineService) Apply(ctx context.Context, h *Machine) error {
 	}
 	return nil
 }
+
+// Undo leaves the engine running.
+func (engineService) Undo(context.Context, *Machine) error { return nil }

@@ -30,7 +30,7 @@ const KindFile KindName = "file"
 
 // FileKind writes files whole.
 func FileKind() Kind {
-	return kindOf(KindFile, func(p FileParams) (Step, error) { return newFile(p) })
+	return kindOf(KindFile, Reversible, func(p FileParams) (Step, error) { return newFile(p) })
 }
 
 // file is a FileParams with its mode read.
@@ -88,6 +88,12 @@ func (f *file) Apply(_ context.Context, h *Machine) error {
 		return err
 	}
 	return writeFile(h, f.Path, want, owner{f.mode, f.UID, f.GID})
+}
+
+// Undo puts back what the file was.
+func (f *file) Undo(_ context.Context, h *Machine) error {
+	_, err := putBack(h)
+	return err
 }
 
 func (f *file) wanted(h *Machine) ([]byte, error) {

@@ -64,7 +64,7 @@ const KindFirewall KindName = "firewall"
 // (ConfirmFirewall); otherwise the host puts back what was there, by a timer that needs
 // nothing of this program. Only confirmed rules are written where a boot finds them.
 func FirewallKind() Kind {
-	return kindOf(KindFirewall, func(p FirewallParams) (Step, error) { return newFirewall(p) })
+	return kindOf(KindFirewall, Reversible, func(p FirewallParams) (Step, error) { return newFirewall(p) })
 }
 
 type firewall struct {
@@ -147,6 +147,29 @@ func (f *firewall) Apply(ctx context.Context, h *Machine) error {
 		}
 	}
 	return f.keep(ctx, h)
+}
+
+// Undo puts back the firewall that was there: its rules are loaded again, or where there
+// were none the table goes.
+func (f *firewall) Undo(ctx context.Context, h *Machine) error {
+	any, err := putBack(h)
+	if err != nil || !any {
+		return err
+	}
+	if _, err := h.Run.Run(ctx, Command{Argv: []string{"systemctl", "daemon-reload"}}); err != nil {
+		return fmt.Errorf("telling systemd of the former firewall: %w", err)
+	}
+	rules, err := readIfThere(h.Path(firewallRules))
+	if err != nil {
+		return err
+	}
+	if rules == nil {
+		if err := runNFT(ctx, h, emptyTable); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	return runNFT(ctx, h, string(rules))
 }
 
 // keep makes confirmed rules those of the next boot.

@@ -45,7 +45,7 @@ const KindHealth KindName = "health"
 
 // HealthKind waits until a host serves. It changes nothing itself.
 func HealthKind() Kind {
-	return kindOf(KindHealth, func(p HealthParams) (Step, error) { return newHealth(p) })
+	return kindOf(KindHealth, Reversible, func(p HealthParams) (Step, error) { return newHealth(p) })
 }
 
 // HealthFrom is a health step of one host as another one asks it, at an address.
@@ -136,6 +136,9 @@ func (s *health) Apply(ctx context.Context, h *Machine) error {
 	}
 	return errors.Join(failed...)
 }
+
+// Undo has nothing to take back: it only looks.
+func (s *health) Undo(context.Context, *Machine) error { return nil }
 
 // await asks until the answer is right or its time is over.
 func (s *health) await(ctx context.Context, h *Machine, check HealthCheck, within time.Duration) error {

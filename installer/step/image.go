@@ -37,7 +37,7 @@ const KindImage KindName = "image"
 // ImageKind pulls images by the digest of their manifest and gives each a local tag: without
 // one `docker image prune` between fetch and apply takes them away (seen with 20.10).
 func ImageKind() Kind {
-	return kindOf(KindImage, func(p ImageParams) (Step, error) {
+	return kindOf(KindImage, Reversible, func(p ImageParams) (Step, error) {
 		if p.Repository == "" || p.Digests.Manifest == "" || p.Digests.Config == "" {
 			return nil, fmt.Errorf("checking image %q: a repository, a manifest and a config digest are needed", p.Name)
 		}
@@ -102,6 +102,9 @@ func (i *imageStep) Apply(ctx context.Context, h *Machine) error {
 	}
 	return nil
 }
+
+// Undo leaves the image: the release before has its own.
+func (s *imageStep) Undo(context.Context, *Machine) error { return nil }
 
 // fetch pulls, going on after a broken connection: the engine keeps the layers that
 // arrived whole.

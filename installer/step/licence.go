@@ -21,7 +21,7 @@ const KindLicence KindName = "licence"
 
 // LicenceKind writes the media engine's licence key, root-only.
 func LicenceKind() Kind {
-	return kindOf(KindLicence, func(p LicenceParams) (Step, error) {
+	return kindOf(KindLicence, Reversible, func(p LicenceParams) (Step, error) {
 		f, err := newFile(FileParams{Path: p.Path, Mode: "0600", Secret: p.Secret})
 		if err != nil {
 			return nil, err
@@ -45,6 +45,12 @@ func (l *licence) Apply(ctx context.Context, h *Machine) error {
 		return err
 	}
 	return l.file.Apply(ctx, h)
+}
+
+// Undo puts back the licence key.
+func (l *licence) Undo(_ context.Context, h *Machine) error {
+	_, err := putBack(h)
+	return err
 }
 
 func (l *licence) check(h *Machine) error {

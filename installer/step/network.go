@@ -27,7 +27,7 @@ const KindNetwork KindName = "network"
 
 // NetworkKind makes bridge networks for containers.
 func NetworkKind() Kind {
-	return kindOf(KindNetwork, func(p NetworkParams) (Step, error) { return &networkStep{p}, nil })
+	return kindOf(KindNetwork, Reversible, func(p NetworkParams) (Step, error) { return &networkStep{p}, nil })
 }
 
 type networkStep struct{ NetworkParams }
@@ -78,6 +78,9 @@ func (n *networkStep) Apply(ctx context.Context, h *Machine) error {
 	}
 	return nil
 }
+
+// Undo leaves the network: containers of the release before may be in it.
+func (n *networkStep) Undo(context.Context, *Machine) error { return nil }
 
 func (n *networkStep) options() network.CreateOptions {
 	made := network.CreateOptions{Driver: "bridge", Internal: n.Internal, Labels: map[string]string{

@@ -2,8 +2,12 @@ package step
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +49,7 @@ const KindPackages KindName = "packages"
 // and checked, and only then anything is installed. It can be killed at any moment;
 // the next Apply finds what was left and goes on from there.
 func PackagesKind() Kind {
-	return kindOf(KindPackages, func(p PackagesParams) (Step, error) { return newPackages(p, waiting{}) })
+	return kindOf(KindPackages, Reversible, func(p PackagesParams) (Step, error) { return newPackages(p, waiting{}) })
 }
 
 // waiting is how patient a step is; zero values are the ordinary ones.
@@ -184,6 +188,37 @@ func (p *packages) Apply(ctx context.Context, h *Machine) (err error) {
 	}
 	p.notes = append(p.notes, t.rebootNotes(ctx)...)
 	return err
+}
+
+// Undo brings exactly those versions back that were installed before.
+func (p *packages) Undo(ctx context.Context, h *Machine) (err error) {
+	text, err := os.ReadFile(filepath.Join(h.Keep, beforeFile))
+	if h.Keep == "" || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("reading what was installed: %w", err)
+	}
+	var was prepared
+	if err := json.Unmarshal(text, &was); err != nil {
+		return fmt.Errorf("reading what was installed: %w", err)
+	}
+	t := newTransaction(h, p.wait)
+	restart, err := pauseTimers(ctx, h)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, restart()) }()
+	if err := t.repair(ctx); err != nil {
+		return err
+	}
+	if err := t.reinstall(ctx, was); err != nil {
+		return err
+	}
+	if len(was.OneWay) > 0 {
+		return fmt.Errorf("taking packages back: no source had the former version of %v", was.OneWay)
+	}
+	return nil
 }
 
 // install goes from fresh lists to verified packages.

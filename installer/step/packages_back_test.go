@@ -107,7 +107,7 @@ func TestAVersionThatNoSourceHasIsOneWay(t *testing.T) {
 		t.Errorf("nobody is told: %+v, %v", found, err)
 	}
 	p := wanting(t, "valt-host=6.4.2-1")
-	if found, err := p.Inspect(t.Context(), r.Machine); err != nil || WayBack(p, found) != OneWay {
+	if found, err := p.Inspect(t.Context(), r.Machine); err != nil || WayBack(PackagesKind(), found) != OneWay {
 		t.Errorf("%+v, %v", found, err)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -39,7 +38,7 @@ const KindDownload KindName = "download"
 // DownloadKind is the fetch half of a packages step in an update: it has the same
 // parameters, brings every file that will be needed, and changes no package.
 func DownloadKind() Kind {
-	return kindOf(KindDownload, func(p PackagesParams) (Step, error) {
+	return kindOf(KindDownload, Reversible, func(p PackagesParams) (Step, error) {
 		made, err := newPackages(p, waiting{})
 		return &download{made}, err
 	})
@@ -264,37 +263,6 @@ func (p *packages) keepPrepared(h *Machine, ready *prepared) error {
 		return fmt.Errorf("noting what was installed: %w", err)
 	}
 	return durable.WriteFile(full, text, 0o600)
-}
-
-// Undo brings exactly those versions back that were installed before.
-func (p *packages) Undo(ctx context.Context, h *Machine) (err error) {
-	text, err := os.ReadFile(filepath.Join(h.Keep, beforeFile))
-	if h.Keep == "" || errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading what was installed: %w", err)
-	}
-	var was prepared
-	if err := json.Unmarshal(text, &was); err != nil {
-		return fmt.Errorf("reading what was installed: %w", err)
-	}
-	t := newTransaction(h, p.wait)
-	restart, err := pauseTimers(ctx, h)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, restart()) }()
-	if err := t.repair(ctx); err != nil {
-		return err
-	}
-	if err := t.reinstall(ctx, was); err != nil {
-		return err
-	}
-	if len(was.OneWay) > 0 {
-		return fmt.Errorf("taking packages back: no source had the former version of %v", was.OneWay)
-	}
-	return nil
 }
 
 // reinstall installs the kept files of those packages that are of another version now.

@@ -8,8 +8,8 @@ import (
 
 // kindOf makes a Kind whose parameters are a T. Unknown parameters are errors: a host
 // must not half-understand what a controller of another version asks for.
-func kindOf[T any](name KindName, build func(T) (Step, error)) Kind {
-	return Kind{Name: name, New: func(raw json.RawMessage) (Step, error) {
+func kindOf[T any](name KindName, way Way, build func(T) (Step, error)) Kind {
+	return Kind{Name: name, Way: way, New: func(raw json.RawMessage) (Step, error) {
 		var params T
 		d := json.NewDecoder(bytes.NewReader(raw))
 		d.DisallowUnknownFields()

@@ -30,7 +30,7 @@ const KindPassword KindName = "password"
 
 // PasswordKind makes passwords where there are none and never changes one.
 func PasswordKind() Kind {
-	return kindOf(KindPassword, func(p PasswordParams) (Step, error) {
+	return kindOf(KindPassword, Reversible, func(p PasswordParams) (Step, error) {
 		if p.Length == 0 {
 			p.Length = passwordLength
 		}
@@ -73,6 +73,9 @@ func (p *password) Apply(_ context.Context, h *Machine) error {
 	}
 	return writeFile(h, p.Path, content, owner{0o600, p.UID, p.GID})
 }
+
+// Undo leaves the password: it is for all releases.
+func (p *password) Undo(context.Context, *Machine) error { return nil }
 
 func newPassword(length int) ([]byte, error) {
 	var made strings.Builder

@@ -37,7 +37,7 @@ const KindPrune KindName = "prune"
 // never touched. It must be a plan's last step, so that it is settled while the containers
 // that were set aside still tell what the release before was.
 func PruneKind() Kind {
-	return kindOf(KindPrune, func(p PruneParams) (Step, error) { return &prune{PruneParams: p, tag: ownTag}, nil })
+	return kindOf(KindPrune, Reversible, func(p PruneParams) (Step, error) { return &prune{PruneParams: p, tag: ownTag}, nil })
 }
 
 type prune struct {

@@ -28,7 +28,7 @@ const KindReboot KindName = "reboot"
 // (/run/reboot-required, Debian policy 9.3.3 and update-notifier) or a newer kernel waits.
 // The transaction goes on after the boot, and looks at everything before it again.
 func RebootKind() Kind {
-	return kindOf(KindReboot, func(p RebootParams) (Step, error) {
+	return kindOf(KindReboot, Reversible, func(p RebootParams) (Step, error) {
 		quiet, err := p.LastLook.between()
 		return &reboot{RebootParams: p, quiet: quiet, patience: rebootPatience}, err
 	})

@@ -27,7 +27,7 @@ const KindRecordings KindName = "recordings"
 // RecordingsKind prepares a mounted disk for recordings. It mounts nothing: which disk
 // holds evidence is a person's decision.
 func RecordingsKind() Kind {
-	return kindOf(KindRecordings, func(p RecordingsParams) (Step, error) {
+	return kindOf(KindRecordings, Reversible, func(p RecordingsParams) (Step, error) {
 		folder, err := newDirectory(DirectoryParams{Path: path.Join(p.Path, recordingsFolder), Mode: "0750"})
 		if err != nil {
 			return nil, err
@@ -55,6 +55,9 @@ func (r *recordings) Apply(ctx context.Context, h *Machine) error {
 	}
 	return r.folder.Apply(ctx, h)
 }
+
+// Undo has nothing to take back: it only looks.
+func (r *recordings) Undo(context.Context, *Machine) error { return nil }
 
 // mounted proves that a writable file system of its own is mounted at the path
 // (proc_pid_mountinfo(5)).

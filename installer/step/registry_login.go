@@ -23,7 +23,7 @@ const KindRegistryLogin KindName = "registry-login"
 
 // RegistryLoginKind keeps a login in root's Docker configuration, closed to others.
 func RegistryLoginKind() Kind {
-	return kindOf(KindRegistryLogin, func(p RegistryLoginParams) (Step, error) {
+	return kindOf(KindRegistryLogin, Reversible, func(p RegistryLoginParams) (Step, error) {
 		if p.Registry == "" || p.Username == "" || p.PasswordSecret == "" {
 			return nil, fmt.Errorf("checking the login at %q: a registry, a user name and a password are needed", p.Registry)
 		}
@@ -76,6 +76,12 @@ func (r *registryLogin) Apply(_ context.Context, h *Machine) error {
 		return fmt.Errorf("giving %s to root: %w", loginDir, err)
 	}
 	return writeFile(h, loginFile, want, owner{0o600, 0, 0})
+}
+
+// Undo puts back the login.
+func (r *registryLogin) Undo(_ context.Context, h *Machine) error {
+	_, err := putBack(h)
+	return err
 }
 
 // files is the configuration as it is and as it shall be.

@@ -24,7 +24,7 @@ const KindSSHKey KindName = "ssh-key"
 
 // SSHKeyKind makes an Ed25519 key, root-only, where there is none. One that is there is kept.
 func SSHKeyKind() Kind {
-	return kindOf(KindSSHKey, func(p SSHKeyParams) (Step, error) {
+	return kindOf(KindSSHKey, OneWay, func(p SSHKeyParams) (Step, error) {
 		if err := cleanPath(p.Path); err != nil {
 			return nil, err
 		}

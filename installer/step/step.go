@@ -52,9 +52,11 @@ type Spec struct {
 }
 
 // Kind makes steps of one kind from a Spec's parameters. New rejects parameters
-// that it does not know.
+// that it does not know. Way is how a change of such a step is taken back where the step
+// finds nothing else: reversible ones are Undoers, and no others are.
 type Kind struct {
 	Name KindName
+	Way  Way
 	New  func(params json.RawMessage) (Step, error)
 }
 
@@ -72,7 +74,7 @@ type Step interface {
 // Undo needs before it changes anything. Undo may be called again after it was cut off
 // anywhere, and without anything kept it has nothing to do. A step that has nothing to
 // take back (it only looks, or what it brings harms nobody) says so with an Undo that
-// returns nil; one without Undo is one way.
+// returns nil; a Kind whose steps have none says OneWay or RestoreOnly.
 type Undoer interface {
 	Undo(ctx context.Context, h *Machine) error
 }
@@ -97,16 +99,13 @@ const (
 	OneWay      Way = "one way"
 )
 
-// WayBack is how a step's change can be taken back: what it found, else whether it can
-// be undone at all.
-func WayBack(s Step, f Finding) Way {
+// WayBack is how a change of a step of the kind can be taken back: what the step found,
+// else what holds for all of its kind.
+func WayBack(k Kind, f Finding) Way {
 	if f.Way != "" {
 		return f.Way
 	}
-	if _, ok := s.(Undoer); ok {
-		return Reversible
-	}
-	return OneWay
+	return k.Way
 }
 
 // Finding is what Inspect saw.
@@ -114,7 +113,7 @@ type Finding struct {
 	Change   bool       `json:"change"`
 	Diff     string     `json:"diff,omitempty"`     // lines with + and -, no secrets
 	Disrupts Disruption `json:"disrupts,omitempty"` // what Apply would interrupt now
-	Way      Way        `json:"way,omitempty"`      // back; empty: WayBack says it
+	Way      Way        `json:"way,omitempty"`      // back; empty: its Kind says it
 	Fetch    int64      `json:"fetch,omitempty"`    // bytes that Apply would fetch, where known
 	Notes    []string   `json:"notes,omitempty"`    // what a person should know
 }

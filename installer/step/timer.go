@@ -18,7 +18,7 @@ const KindTimer KindName = "timer"
 // TimerKind writes both units, enables the timer and starts it. The service is started by
 // nothing else.
 func TimerKind() Kind {
-	return kindOf(KindTimer, func(p TimerParams) (Step, error) {
+	return kindOf(KindTimer, OneWay, func(p TimerParams) (Step, error) {
 		service, err := newUnit(UnitParams{Name: p.Name + ".service", Content: p.Service})
 		if err != nil {
 			return nil, err

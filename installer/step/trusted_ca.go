@@ -46,7 +46,7 @@ const KindTrustedCA KindName = "trusted-ca"
 // also works before the package ca-certificates is there, by writing the bundle that apt and Docker read;
 // the package takes the same files up when it comes.
 func TrustedCAKind() Kind {
-	return kindOf(KindTrustedCA, func(p TrustedCAParams) (Step, error) { return newTrustedCA(p) })
+	return kindOf(KindTrustedCA, Reversible, func(p TrustedCAParams) (Step, error) { return newTrustedCA(p) })
 }
 
 // trustedCA holds one certificate a file, since update-ca-certificates links no file
@@ -209,6 +209,21 @@ func (t *trustedCA) Apply(ctx context.Context, h *Machine) error {
 	}
 	if err := t.unlink(h, stray); err != nil {
 		return err
+	}
+	if _, err := h.Run.Run(ctx, Command{Argv: []string{trustUpdater}}); err != nil {
+		return fmt.Errorf("making %s: %w", trustBundle, err)
+	}
+	return nil
+}
+
+// Undo puts back the authorities and what is made of them.
+func (t *trustedCA) Undo(ctx context.Context, h *Machine) error {
+	any, err := putBack(h)
+	if err != nil || !any {
+		return err
+	}
+	if _, err := os.Stat(h.Path(trustUpdater)); errors.Is(err, fs.ErrNotExist) {
+		return nil // the bundle itself was kept
 	}
 	if _, err := h.Run.Run(ctx, Command{Argv: []string{trustUpdater}}); err != nil {
 		return fmt.Errorf("making %s: %w", trustBundle, err)

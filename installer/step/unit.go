@@ -26,7 +26,7 @@ const KindUnit KindName = "unit"
 
 // UnitKind writes systemd units and enables them (systemd.unit(5)). It starts nothing.
 func UnitKind() Kind {
-	return kindOf(KindUnit, func(p UnitParams) (Step, error) { return newUnit(p) })
+	return kindOf(KindUnit, Reversible, func(p UnitParams) (Step, error) { return newUnit(p) })
 }
 
 type unit struct {
@@ -67,6 +67,18 @@ func (u *unit) Apply(ctx context.Context, h *Machine) error {
 		return err
 	}
 	if err := u.enable(h); err != nil {
+		return err
+	}
+	if _, err := h.Run.Run(ctx, Command{Argv: []string{"systemctl", "daemon-reload"}}); err != nil {
+		return fmt.Errorf("telling systemd of %s: %w", u.Path, err)
+	}
+	return nil
+}
+
+// Undo puts back the unit and whether it was enabled.
+func (u *unit) Undo(ctx context.Context, h *Machine) error {
+	any, err := putBack(h)
+	if err != nil || !any {
 		return err
 	}
 	if _, err := h.Run.Run(ctx, Command{Argv: []string{"systemctl", "daemon-reload"}}); err != nil {

@@ -30,7 +30,7 @@ const KindDrain step.KindName = "drain"
 // there. The gate stays closed until the transaction is confirmed or taken back; in one
 // that is neither (valtctl drain), until it is opened.
 func DrainKind() step.Kind {
-	return step.Kind{Name: KindDrain, New: func(raw json.RawMessage) (step.Step, error) {
+	return step.Kind{Name: KindDrain, Way: step.Reversible, New: func(raw json.RawMessage) (step.Step, error) {
 		var p Params
 		if err := strictly(raw, &p); err != nil {
 			return nil, fmt.Errorf("reading the parameters of a drain step: %w", err)
@@ -38,6 +38,9 @@ func DrainKind() step.Kind {
 		return newDrain(p)
 	}}
 }
+
+// Kinds lists the kinds of this package, for whoever lists them all.
+func Kinds() []step.Kind { return []step.Kind{DrainKind(), OpenKind()} }
 
 // strictly decodes parameters and refuses those that this program does not know.
 func strictly(raw json.RawMessage, into any) error {
@@ -217,7 +220,7 @@ const KindOpen step.KindName = "open"
 
 // OpenKind opens a host's gate (valtctl undrain).
 func OpenKind() step.Kind {
-	return step.Kind{Name: KindOpen, New: func(json.RawMessage) (step.Step, error) {
+	return step.Kind{Name: KindOpen, Way: step.OneWay, New: func(json.RawMessage) (step.Step, error) {
 		g, err := newGate()
 		return &opened{g}, err
 	}}

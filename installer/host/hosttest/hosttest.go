@@ -22,6 +22,7 @@ import (
 	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/kinds"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 )
@@ -316,15 +317,11 @@ func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 	return step.Output{}, nil
 }
 
-// kinds has every kind that a plan uses, without effect. A firewall is the real one over
+// kinds has every kind, without effect. A firewall is the real one over
 // the imitated nft, since it speaks with the controller.
 func (h *Host) kinds() step.Registry {
 	var all []step.Kind
-	for _, k := range []step.Kind{
-		step.AptSourceKind(), step.CertificateKind(), step.ClockKind(), step.ContainerKind(), step.DirectoryKind(), step.DongleKind(), step.DownloadKind(),
-		step.EngineConfigKind(), step.EngineServiceKind(), step.FileKind(), step.FirewallKind(), step.HealthKind(), step.ImageKind(), step.LicenceKind(), step.NetworkKind(),
-		step.PackagesKind(), step.PasswordKind(), step.PruneKind(), step.RebootKind(), step.RecordingsKind(), step.RegistryLoginKind(), step.TrustedCAKind(), step.UnitKind(),
-	} {
+	for _, k := range kinds.All() {
 		all = append(all, h.imitation(k))
 	}
 	return step.NewRegistry(all)
