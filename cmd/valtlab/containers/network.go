@@ -14,9 +14,13 @@ import (
 type Network struct {
 	Name   string
 	Lab    string
+	Home   string // the lab's state folder, which tells it from another one of its name
 	Subnet netip.Prefix
 	Bridge string // name of the bridge on the controller, 15 bytes at most
 }
+
+// HomeLabel is the network's label whose value is the lab's state folder.
+const HomeLabel = Label + ".home"
 
 // EnsureNetwork makes the network, or takes it as it is when it already fits. One
 // of the same name that is another kind is an error: it is not the lab's to remove.
@@ -31,7 +35,7 @@ func (e *Engine) EnsureNetwork(ctx context.Context, n Network) error {
 	_, err = e.api.NetworkCreate(ctx, n.Name, network.CreateOptions{
 		Driver:   "bridge",
 		Internal: true,
-		Labels:   map[string]string{Label: n.Lab},
+		Labels:   map[string]string{Label: n.Lab, HomeLabel: n.Home},
 		Options:  map[string]string{"com.docker.network.bridge.name": n.Bridge},
 		IPAM:     &network.IPAM{Config: []network.IPAMConfig{{Subnet: n.Subnet.String(), Gateway: n.Subnet.Addr().Next().String()}}},
 	})
@@ -64,6 +68,19 @@ func (e *Engine) Join(ctx context.Context, networkName, containerName string, ad
 		return fmt.Errorf("joining %s to network %s: %w", containerName, networkName, err)
 	}
 	return nil
+}
+
+// Home is the state folder of the lab that a network is of; empty where there is no such
+// network, or it does not say.
+func (e *Engine) Home(ctx context.Context, name string) (string, error) {
+	found, err := e.api.NetworkInspect(ctx, name, network.InspectOptions{})
+	if errdefs.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("inspecting network %s: %w", name, err)
+	}
+	return found.Labels[HomeLabel], nil
 }
 
 // RemoveNetwork removes a network that nothing is on; one that does not exist is

@@ -48,7 +48,7 @@ func (l *Lab) ensureBehind(ctx context.Context, h Host) error {
 	subnet := netip.PrefixFrom(h.Address, 24).Masked()
 	network := l.behindNetwork(h.Behind)
 	err := l.engine.EnsureNetwork(ctx, containers.Network{
-		Name: network, Lab: l.Name(), Subnet: subnet, Bridge: bridgeName(network),
+		Name: network, Lab: l.Name(), Home: l.Path(), Subnet: subnet, Bridge: bridgeName(network),
 	})
 	if err != nil {
 		return err

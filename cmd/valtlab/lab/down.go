@@ -11,6 +11,9 @@ import (
 // the cache.
 func (l *Lab) Down(ctx context.Context, purge bool) error {
 	if err := l.engine.Ping(ctx); err == nil {
+		if err := l.own(ctx); err != nil {
+			return err
+		}
 		removed, err := l.engine.RemoveLab(ctx, l.Name())
 		if err != nil {
 			return err

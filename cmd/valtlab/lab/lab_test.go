@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"os"
 	"strings"
@@ -80,6 +81,21 @@ func TestOddHostsAreInTheirFragment(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q:\n%s", want, got)
 		}
+	}
+}
+
+func TestLabOfAnotherFolderIsLeftAlone(t *testing.T) {
+	l, other := open(t), open(t)
+	if err := errors.Join(l.save(twoMedia(l)), other.save(twoMedia(other))); err != nil {
+		t.Fatal(err)
+	}
+	for _, home := range []string{"", l.Path(), t.TempDir()} {
+		if err := l.judgeHome(home); err != nil {
+			t.Errorf("home %q: %v", home, err)
+		}
+	}
+	if err := l.judgeHome(other.Path()); err == nil || !strings.Contains(err.Error(), "--dir "+other.Path()) {
+		t.Errorf("the lab of another folder is taken: %v", err)
 	}
 }
 

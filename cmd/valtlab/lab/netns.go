@@ -60,6 +60,23 @@ func run(ctx context.Context, input io.Reader, program string, args ...string) e
 // Dial connects to a TCP address as a container would, from its address and through its
 // rules. The address must be numeric.
 func (l *Lab) Dial(ctx context.Context, name, address string) (net.Conn, error) {
+	inside, err := l.Inside(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer inside.Close()
+	return inside.Dial(ctx, address)
+}
+
+// Inside is a container's network, for who connects from there often: the engine, which may
+// be busy, is asked for it once. It is gone when the container has been started anew.
+type Inside struct {
+	name  string
+	netns *os.File
+}
+
+// Inside enters the network of a container that runs. Close leaves it.
+func (l *Lab) Inside(ctx context.Context, name string) (*Inside, error) {
 	pid, err := l.engine.PID(ctx, l.Container(name))
 	if err != nil {
 		return nil, err
@@ -68,7 +85,19 @@ func (l *Lab) Dial(ctx context.Context, name, address string) (net.Conn, error) 
 	if err != nil {
 		return nil, fmt.Errorf("entering the network of %s: %w", name, err)
 	}
-	defer there.Close()
+	return &Inside{name, there}, nil
+}
+
+// Close leaves the network. Connections stay.
+func (i *Inside) Close() error {
+	if err := i.netns.Close(); err != nil {
+		return fmt.Errorf("leaving the network of %s: %w", i.name, err)
+	}
+	return nil
+}
+
+// Dial connects to a numeric TCP address.
+func (i *Inside) Dial(ctx context.Context, address string) (net.Conn, error) {
 	type dialled struct {
 		conn net.Conn
 		err  error
@@ -78,8 +107,8 @@ func (l *Lab) Dial(ctx context.Context, name, address string) (net.Conn, error) 
 		// The thread is never given back: it ends with this goroutine, in a network that no
 		// other one must be in.
 		runtime.LockOSThread()
-		if err := unix.Setns(int(there.Fd()), unix.CLONE_NEWNET); err != nil {
-			done <- dialled{nil, fmt.Errorf("entering the network of %s: %w", name, err)}
+		if err := unix.Setns(int(i.netns.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- dialled{nil, fmt.Errorf("entering the network of %s: %w", i.name, err)}
 			return
 		}
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)

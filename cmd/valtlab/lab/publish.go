@@ -39,7 +39,7 @@ func (l *Lab) Transport() (*http.Transport, error) {
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(ca)
 	world := l.World().String()
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	dialer := &net.Dialer{Timeout: time.Minute}
 	return &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: roots},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {

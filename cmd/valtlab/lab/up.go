@@ -74,6 +74,9 @@ func (l *Lab) Up(ctx context.Context, o UpOptions) error {
 	if err := l.Stage(ctx, stageEngine, l.startEngine); err != nil {
 		return err
 	}
+	if err := l.own(ctx); err != nil {
+		return err
+	}
 	s, err := l.prepareState(ctx, o)
 	if err != nil {
 		return err
@@ -116,7 +119,7 @@ func (l *Lab) prepareState(ctx context.Context, o UpOptions) (state, error) {
 }
 
 func (l *Lab) sealedNetwork() containers.Network {
-	return containers.Network{Name: l.Network(), Lab: l.Name(), Subnet: l.Subnet(), Bridge: bridgeName(l.Network())}
+	return containers.Network{Name: l.Network(), Lab: l.Name(), Home: l.Path(), Subnet: l.Subnet(), Bridge: bridgeName(l.Network())}
 }
 
 // raise builds and starts everything, each part as soon as what it needs is there.

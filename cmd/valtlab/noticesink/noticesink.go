@@ -188,6 +188,12 @@ type Received struct {
 	Report        string // the report that came with it; empty: none did
 }
 
+// Delivered says whether all mail that was taken is where Mails finds it.
+func Delivered(ctx context.Context, l *lab.Lab) (bool, error) {
+	queued, err := l.Output(ctx, Name, "exim4", "-bpc")
+	return strings.TrimSpace(queued) == "0", err
+}
+
 // Mails are what the mail server has kept, in the order in which it came.
 func Mails(ctx context.Context, l *lab.Lab) ([]Received, error) {
 	names, err := l.Output(ctx, Name, "sh", "-c", "ls -tr "+mailbox+" 2>/dev/null || true")

@@ -34,15 +34,9 @@ func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 	}
 	m := e.pick(hosts, 0, leastSteps)
 	alone := e.Random.IntN(2) == 0 // whether the hosts are left to finish by themselves
-	if err := e.Lab.Reset(ctx, hosts...); err != nil {
-		return err
-	}
 	// A short lease, so that the one of the killed controller is soon over.
-	u, err := e.launch(ctx, m, append([]string{"install", "--yes", "--lease", "5s"}, on(hosts)...)...)
+	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes", "--lease", "5s"}, on(hosts)...)...)
 	if err != nil {
-		return err
-	}
-	if err := u.await(ctx, m); err != nil {
 		return err
 	}
 	if err := u.kill(ctx); err != nil {

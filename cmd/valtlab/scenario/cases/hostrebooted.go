@@ -29,14 +29,8 @@ func hostRebootedOnce(ctx context.Context, e *Env, fetch bool) error {
 	if !fetch {
 		m = e.pick(hosts, fetchSteps+6, leastSteps+4)
 	}
-	if err := e.Lab.Reset(ctx, hosts...); err != nil {
-		return err
-	}
-	u, err := e.launch(ctx, m, append([]string{"install", "--yes"}, on(hosts)...)...)
+	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes"}, on(hosts)...)...)
 	if err != nil {
-		return err
-	}
-	if err := u.await(ctx, m); err != nil {
 		return err
 	}
 	half, err := e.half(ctx, m.host)

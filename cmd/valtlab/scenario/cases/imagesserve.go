@@ -124,7 +124,7 @@ func (s *imageSite) serves(ctx context.Context) error {
 
 // get asks over HTTP. The certificate is not the question here.
 func (s *imageSite) get(ctx context.Context, url string) (status int, body string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -144,7 +144,7 @@ func (s *imageSite) get(ctx context.Context, url string) (status int, body strin
 }
 
 // imagesWithin is how long the application may take to say what is expected.
-const imagesWithin = 90 * time.Second
+const imagesWithin = 5 * time.Minute
 
 // await asks /health until it answers with the status and these fields.
 func (s *imageSite) await(ctx context.Context, web string, status int, want map[string]string) error {

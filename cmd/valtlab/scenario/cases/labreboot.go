@@ -62,7 +62,7 @@ func (e *Env) Reboot(ctx context.Context, host string) error {
 	}
 	// The command dies with the host, so its result says nothing.
 	_, _ = e.Lab.Output(ctx, host, "systemctl", "reboot")
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	for {
 		if after, err := e.Lab.Boot(ctx, host); err == nil && after != before {

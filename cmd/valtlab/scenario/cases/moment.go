@@ -55,6 +55,41 @@ func (m moment) reached(line []byte) bool {
 	return t.Event.Index >= m.index || t.Event.Kind == "done"
 }
 
+// earlier is a moment that comes sooner, for a product that had ended by m; false: there is none.
+func (m moment) earlier() (moment, bool) {
+	if m.index == 0 && m.after == 0 {
+		return m, false
+	}
+	return moment{m.host, m.index / 2, m.after / 2}, true
+}
+
+// errTooLate says that the product had ended by itself before the moment's while was over.
+var errTooLate = errors.New("it ended before the moment had passed")
+
+// strike starts the product and returns while it is under way, at the moment. Where it has
+// ended by then, as it may where hosts are quicker than the one who watches them, all is
+// prepared again, and the moment comes sooner.
+func (e *Env) strike(ctx context.Context, m moment, prepare func() error, args ...string) (*underWay, moment, error) {
+	for {
+		if err := prepare(); err != nil {
+			return nil, m, err
+		}
+		u, err := e.launch(ctx, m, args...)
+		if err != nil {
+			return nil, m, err
+		}
+		if err = u.await(ctx, m); !errors.Is(err, errTooLate) {
+			return u, m, err
+		}
+		sooner, ok := m.earlier()
+		if !ok {
+			return nil, m, err
+		}
+		e.Measure("too late", "%s; once more, %s", m, sooner)
+		m = sooner
+	}
+}
+
 // underWay is the product while it runs.
 type underWay struct {
 	command *exec.Cmd
@@ -97,11 +132,20 @@ func (u *underWay) await(ctx context.Context, m moment) error {
 	select {
 	case <-u.struck:
 	case err := <-u.ended:
-		return fmt.Errorf("it ended before the moment (%s): %w: %s", m, errors.Join(err), u.stderr)
+		// An end that the events told is the moment too, so this one went otherwise.
+		return fmt.Errorf("it ended before the moment (%s) came: %w: %s", m, errors.Join(err), u.stderr)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the moment: %w", ctx.Err())
 	}
-	return pause(ctx, m.after)
+	select {
+	case <-time.After(m.after):
+		return nil
+	case err := <-u.ended:
+		u.ended <- err // for end
+		return fmt.Errorf("%w (%s): %s", errTooLate, m, u.stderr)
+	case <-ctx.Done():
+		return fmt.Errorf("waiting for the moment: %w", ctx.Err())
+	}
 }
 
 // end waits for the product to end by itself and returns its exit code.

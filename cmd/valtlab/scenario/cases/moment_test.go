@@ -1,6 +1,8 @@
 package cases
 
 import (
+	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -67,5 +69,25 @@ func TestProductThatEndsTooSoonIsAnError(t *testing.T) {
 	}
 	if err := u.await(t.Context(), m); err == nil {
 		t.Error("the moment never came, and that is no error")
+	}
+}
+
+// A product that ends while the moment's while passes is struck anew, sooner each time.
+func TestMomentThatIsTooLateComesSooner(t *testing.T) {
+	product := filepath.Join(t.TempDir(), "valtctl")
+	script := "#!/bin/sh\necho '{\"event\":{\"kind\":\"start\",\"host\":\"app1\",\"index\":9}}'\n"
+	if err := os.WriteFile(product, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	e := newEnv(scenario.NewEnv(nil, scenario.Options{Out: io.Discard}))
+	e.Lab, e.Valtctl, e.State = &lab.Lab{}, product, t.TempDir()
+	prepared := 0
+	m := moment{host: "app1", index: 9, after: time.Hour}
+	_, last, err := e.strike(t.Context(), m, func() error { prepared++; return nil }, "install")
+	if err == nil { // the last moment has no while to pass, so it may be met
+		err = errTooLate
+	}
+	if !errors.Is(err, errTooLate) || last.index != 0 || prepared < 5 {
+		t.Errorf("prepared %d times, the last moment %s: %v", prepared, last, err)
 	}
 }

@@ -274,7 +274,7 @@ func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt)
 // then sees the recording and lets its owner in again.
 func (r *race) stopAtLast(ctx context.Context, desk *desk, stream string) error {
 	var err error
-	for range 60 {
+	for start := r.env.Now(); r.env.Now().Sub(start) < hostWithin; {
 		if err = desk.stop(ctx, stream); err == nil || strings.Contains(err.Error(), "404") {
 			return nil // 404: it ended with its stream; a cut one is found among the lost
 		}
@@ -288,7 +288,7 @@ func (r *race) stopAtLast(ctx context.Context, desk *desk, stream string) error 
 // wentBack waits until no host is in the middle of something and the killed controller's
 // lease is over, and lets another one go on with the rollout.
 func (r *race) wentBack(ctx context.Context) error {
-	for range 120 {
+	for start := r.env.Now(); r.env.Now().Sub(start) < hostWithin; {
 		status, err := r.env.Run(ctx, "lock", "show")
 		if err != nil {
 			return err

@@ -94,7 +94,7 @@ func (e *Env) steal(ctx context.Context, host lab.Host) (*thief, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the schedule's key: %w", err)
 	}
-	return &thief{e, host, &ssh.ClientConfig{User: "valt", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 10 * time.Second,
+	return &thief{e, host, &ssh.ClientConfig{User: "valt", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 2 * time.Minute,
 		HostKeyCallback: ssh.InsecureIgnoreHostKey()}}, nil // a thief does not mind
 }
 

@@ -3,6 +3,7 @@ package cases
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -31,9 +32,6 @@ const downtimeLimit = 1.5
 
 // rolling updates the site while clients ask and a recording runs.
 func rolling(ctx context.Context, e *Env) error {
-	if err := e.at(ctx, releases.Stable); err != nil {
-		return err
-	}
 	media, err := e.mediaHosts()
 	if err != nil {
 		return err
@@ -41,19 +39,29 @@ func rolling(ctx context.Context, e *Env) error {
 	if len(media) < 3 && !e.Sample {
 		return fmt.Errorf("the lab has %d media hosts; make one with: valtlab up --media 3", len(media))
 	}
+	return atItsBest(func() error { return e.roll(ctx, media) })
+}
+
+// roll updates the site once, from wherever it is.
+func (e *Env) roll(ctx context.Context, media []lab.Host) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
 	byHand, err := e.byHand(ctx, media)
 	if err != nil {
 		return err
 	}
-	w := e.watchSite(ctx, media)
+	w, err := e.watchSite(ctx, media)
+	if err != nil {
+		return err
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- e.recordFor(ctx, media[len(media)-1], 15*time.Second) }()
 	err = e.Timed("update of the site", func() error {
 		_, err := e.Expect(ctx, 0, e.quick("update", "--to", releases.Canary)...)
 		return err
 	})
-	w.end()
-	if err != nil {
+	if err = errors.Join(err, w.end()); err != nil {
 		return err
 	}
 	if err := <-ended; err != nil {
@@ -94,13 +102,15 @@ func (e *Env) recordFor(ctx context.Context, media lab.Host, d time.Duration) er
 func (e *Env) byHand(ctx context.Context, media []lab.Host) (map[string]time.Duration, error) {
 	rounds := map[string][]time.Duration{}
 	for range byHandRounds {
-		w := e.watchSite(ctx, media)
-		err := e.stopAndStart(ctx, map[string]string{"app1": "valt-web", media[0].Name: "valt-engine"})
+		w, err := e.watchSite(ctx, media)
+		if err != nil {
+			return nil, err
+		}
+		err = e.stopAndStart(ctx, map[string]string{"app1": "valt-web", media[0].Name: "valt-engine"})
 		if err == nil {
 			err = w.allServe(ctx)
 		}
-		w.end()
-		if err != nil {
+		if err = errors.Join(err, w.end()); err != nil {
 			return nil, err
 		}
 		rounds["app"] = append(rounds["app"], w.of("app1").longest())
@@ -150,7 +160,7 @@ type watched struct {
 	serves        bool // a neighbour gets an answer
 	since         time.Time
 	gaps          []time.Duration
-	admits        atomic.Bool // people get an answer
+	admits        atomic.Bool // people's connections are taken
 }
 
 // watching is a site while somebody asks all its hosts.
@@ -160,37 +170,54 @@ type watching struct {
 	done   sync.WaitGroup
 	fewest atomic.Int64 // media hosts that gave people an answer, at the worst moment
 	nMedia int
+	inside []*lab.Inside // where it asks from
 }
 
 // watchSite begins to ask every host 20 times a second: as people do, and as its neighbours
 // do, which the gate lets through.
-func (e *Env) watchSite(ctx context.Context, media []lab.Host) *watching {
-	ctx, stop := context.WithCancel(ctx)
-	w := &watching{stop: stop, nMedia: len(media)}
+func (e *Env) watchSite(ctx context.Context, media []lab.Host) (*watching, error) {
+	w := &watching{nMedia: len(media)}
+	from := map[string]*lab.Inside{}
+	for _, name := range []string{"client", "app1", media[0].Name} {
+		inside, err := e.Lab.Inside(ctx, name)
+		if err != nil {
+			return nil, errors.Join(err, w.leave())
+		}
+		from[name], w.inside = inside, append(w.inside, inside)
+	}
+	ctx, w.stop = context.WithCancel(ctx)
 	w.fewest.Store(int64(len(media)))
 	w.hosts = append(w.hosts, &watched{host: "app1", role: "app", url: "https://" + e.Lab.App().String() + "/",
-		client: e.poller("client"), neighbour: e.poller(media[0].Name)})
+		neighbour: poller(from[media[0].Name], nil)})
 	for _, h := range media {
 		w.hosts = append(w.hosts, &watched{host: h.Name, role: "media", url: "http://" + h.Address.String() + ":8000/",
-			client: e.poller("client"), neighbour: e.poller("app1")})
+			neighbour: poller(from["app1"], nil)})
 	}
 	for _, h := range w.hosts {
 		h.serves, h.since = true, e.Now()
+		h.client = poller(from["client"], h.admits.Store)
 		h.admits.Store(true)
 		w.done.Go(func() { h.poll(ctx, e.Now) })
 		w.done.Go(func() { h.visit(ctx) })
 	}
 	w.done.Go(func() { w.count(ctx) })
-	return w
+	return w, nil
 }
 
 // poller asks from a container's address. Every question is a new session, as a new
 // visitor's is. The certificate has the site's name and is checked by valtlab visit; here
-// only whether something answers is asked.
-func (e *Env) poller(from string) *http.Client {
+// only whether something answers is asked. connected, unless it is nil, is told whether each
+// connection was taken.
+func poller(from *lab.Inside, connected func(bool)) *http.Client {
 	return &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
-		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return e.Lab.Dial(ctx, from, address) },
+		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
+			conn, err := from.Dial(ctx, address)
+			if connected != nil {
+				connected(err == nil)
+			}
+			return conn, err
+		},
 	}}
 }
 
@@ -228,7 +255,8 @@ func (h *watched) poll(ctx context.Context, now func() time.Time) {
 	}
 }
 
-// visit asks as people do.
+// visit asks as people do. A host admits them if it takes their connection, which its kernel
+// does at once however busy its programs are; one that is gated drops it.
 func (h *watched) visit(ctx context.Context) {
 	for ctx.Err() == nil {
 		ok := getsAnswer(ctx, h.client, h.url)
@@ -239,7 +267,6 @@ func (h *watched) visit(ctx context.Context) {
 		if !ok {
 			h.failed.Add(1)
 		}
-		h.admits.Store(ok)
 		_ = pause(ctx, visitEvery)
 	}
 }
@@ -258,9 +285,18 @@ func (w *watching) count(ctx context.Context) {
 	}
 }
 
-func (w *watching) end() {
+func (w *watching) end() error {
 	w.stop()
 	w.done.Wait()
+	return w.leave()
+}
+
+func (w *watching) leave() error {
+	var errs []error
+	for _, i := range w.inside {
+		errs = append(errs, i.Close())
+	}
+	return errors.Join(errs...)
 }
 
 func (w *watching) of(host string) *watched {
@@ -290,7 +326,7 @@ func (w *watching) judge(e *Env, byHand map[string]time.Duration) error {
 		e.Measure(h.host, "away for %.2f s; %d of %d requests of new visitors failed (drain included)", h.longest().Seconds(), h.failed.Load(), h.asked.Load())
 		limit := time.Duration(float64(byHand[h.role]) * downtimeLimit)
 		if h.longest() > limit {
-			err = fmt.Errorf("%s was away for %.2f s, more than %.1f times the %.2f s by hand", h.host, h.longest().Seconds(), downtimeLimit, byHand[h.role].Seconds())
+			err = slow("%s was away for %.2f s, more than %.1f times the %.2f s by hand", h.host, h.longest().Seconds(), downtimeLimit, byHand[h.role].Seconds())
 		}
 	}
 	e.Measure("fewest media hosts that took sessions", "%d of %d", w.fewest.Load(), w.nMedia)

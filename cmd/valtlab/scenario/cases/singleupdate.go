@@ -105,8 +105,8 @@ func (e *Env) comebackUnit(ctx context.Context, there bool) error {
 		if err == nil && (unit != "") == there {
 			return nil
 		}
-		if e.Now().Sub(start) > 4*time.Minute {
-			return fmt.Errorf("the unit of the rollout on %s: there %t, for four minutes (%w)", singleName, !there, err)
+		if e.Now().Sub(start) > hostWithin {
+			return fmt.Errorf("the unit of the rollout on %s: there %t, for %s (%w)", singleName, !there, hostWithin, err)
 		}
 		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return err

@@ -110,8 +110,8 @@ func (w *weeks) forget(ctx context.Context) error {
 	if _, err := w.Lab.Output(ctx, scheduleHome, "rm", "-f", folder+"/schedule.json", folder+"/notices.json"); err != nil {
 		return err
 	}
-	if err := pause(ctx, 2*time.Second); err != nil { // mail that was taken is delivered by then
-		return err
+	if err := w.until(ctx, hostWithin, func() (bool, error) { return noticesink.Delivered(ctx, w.Lab) }); err != nil {
+		return fmt.Errorf("waiting for mail that was taken to be delivered: %w", err)
 	}
 	mails, err := noticesink.Mails(ctx, w.Lab)
 	if err != nil {

@@ -24,7 +24,7 @@ func (w *weeks) rebooted(ctx context.Context) error {
 	if _, err := w.Lab.Output(ctx, scheduleHome, "systemctl", "start", "--no-block", scheduleUnit+".service"); err != nil {
 		return err
 	}
-	if err := w.until(ctx, time.Minute, func() (bool, error) {
+	if err := w.until(ctx, hostWithin, func() (bool, error) {
 		said, err := w.Lab.Output(ctx, scheduleHome, "journalctl", "--no-pager", "--output=cat", "--since=@"+before, "--unit="+scheduleUnit)
 		return strings.Contains(said, w.media[1].Name+"     transaction") && strings.Contains(said, w.media[1].Name+"     wave"), err
 	}); err != nil {
@@ -34,7 +34,7 @@ func (w *weeks) rebooted(ctx context.Context) error {
 		return err
 	}
 	start := w.Now()
-	if err := w.until(ctx, 4*time.Minute, func() (bool, error) {
+	if err := w.until(ctx, hostWithin, func() (bool, error) {
 		state, err := outputIfThere(ctx, w.Lab, scheduleHome, "cat", path.Dir(path.Dir(scheduleCopy))+"/schedule.json")
 		return strings.Contains(state, `"outcome": "the site has `+releases.Canary), err
 	}); err != nil {

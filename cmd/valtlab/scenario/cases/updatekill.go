@@ -110,7 +110,7 @@ func (e *Env) strikeUpdate(ctx context.Context, host string, kind step.KindName,
 
 // awaitLease waits until the killed controller's lease is over.
 func (e *Env) awaitLease(ctx context.Context) error {
-	for range 60 {
+	for start := e.Now(); e.Now().Sub(start) < hostWithin; {
 		shown, err := e.Run(ctx, "lock", "show")
 		if err != nil {
 			return err
@@ -162,7 +162,7 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	}
 	start := e.Now()
 	for e.gateOpen(ctx, host) != nil {
-		if e.Now().Sub(start) > 2*time.Minute {
+		if e.Now().Sub(start) > hostWithin {
 			return fmt.Errorf("%s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
 		}
 		if err := pause(ctx, 500*time.Millisecond); err != nil {
