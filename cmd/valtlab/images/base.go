@@ -12,10 +12,10 @@ import (
 	"path/filepath"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/renameio/v2"
 
 	"ipivs.com/valtctl/cmd/valtlab/flock"
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // BaseRecipe is the root that the application images are cut out of: what nginx, PHP,
@@ -140,28 +140,20 @@ func makeBase(name string, write func(io.Writer) error) (_ map[string]*blob, err
 	if err != nil {
 		return nil, fmt.Errorf("keeping the layers' hashes: %w", err)
 	}
-	if err := renameio.WriteFile(indexFile(name), text, 0o644); err != nil {
-		return nil, fmt.Errorf("keeping the layers' hashes: %w", err)
-	}
-	return blobs, nil
+	return blobs, durable.WriteFile(indexFile(name), text, 0o644)
 }
 
 // keepLayer compresses a tar while it is written, and keeps it.
-func keepLayer(file string, write func(io.Writer) error) (_ *blob, err error) {
-	out, err := renameio.NewPendingFile(file, renameio.WithPermissions(0o644))
-	if err != nil {
-		return nil, fmt.Errorf("keeping the layer: %w", err)
-	}
-	defer func() { err = errors.Join(err, out.Cleanup()) }()
-	reader, writer := io.Pipe()
-	go func() { writer.CloseWithError(write(writer)) }()
-	b, err := compress(reader, out)
-	reader.CloseWithError(errors.New("the layer could not be kept"))
+func keepLayer(file string, write func(io.Writer) error) (b *blob, err error) {
+	err = durable.WriteFrom(file, 0o644, func(out io.Writer) (err error) {
+		reader, writer := io.Pipe()
+		go func() { writer.CloseWithError(write(writer)) }()
+		b, err = compress(reader, out)
+		reader.CloseWithError(errors.New("the layer could not be kept"))
+		return err
+	})
 	if err != nil {
 		return nil, err
-	}
-	if err := out.CloseAtomicallyReplace(); err != nil {
-		return nil, fmt.Errorf("keeping the layer: %w", err)
 	}
 	b.file = file
 	return b, nil

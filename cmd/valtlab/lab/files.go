@@ -9,8 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/google/renameio/v2"
 	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // writeFile writes a file of the state folder in one step, its folder made first.
@@ -18,10 +18,7 @@ func writeFile(path string, content []byte, mode os.FileMode) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("writing %s: %w", path, err)
 	}
-	if err := renameio.WriteFile(path, content, mode, renameio.WithStaticPermissions(mode)); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
+	return durable.WriteFile(path, content, mode)
 }
 
 // keepFile returns the file's content, making it first if it is not there.

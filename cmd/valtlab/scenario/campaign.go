@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // Campaign is several scenarios as one run: they share what need not be found out twice,
@@ -123,12 +123,5 @@ func (c Campaign) keep(p progress) error {
 	if err != nil {
 		return fmt.Errorf("keeping what passed: %w", err)
 	}
-	temporary := filepath.Join(filepath.Dir(c.File), "."+filepath.Base(c.File)+".new")
-	if err := os.WriteFile(temporary, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("keeping what passed: %w", err)
-	}
-	if err := os.Rename(temporary, c.File); err != nil {
-		return fmt.Errorf("keeping what passed: %w", err)
-	}
-	return nil
+	return durable.WriteFile(c.File, append(text, '\n'), 0o644)
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/renameio/v2"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // The states of a recording on the disk. lost is written in capitals, so that it is
@@ -83,10 +83,7 @@ func writeState(recording string, s recordState) error {
 	if err != nil {
 		return fmt.Errorf("writing the state of %s: %w", recording, err)
 	}
-	if err := renameio.WriteFile(recording+".json", append(text, '\n'), 0o640); err != nil {
-		return fmt.Errorf("writing the state of %s: %w", recording, err)
-	}
-	return nil
+	return durable.WriteFile(recording+".json", append(text, '\n'), 0o640)
 }
 
 // markLost marks the recordings that a predecessor left unfinished: it was killed and
