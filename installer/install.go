@@ -4,287 +4,191 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
-	"time"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
-	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
-	"ipivs.com/valtctl/repos/release"
 )
 
-// Options are what a run is given. Site, Connect, StateDir, Run, Now and Observer are
-// needed.
+// Options are what an installation is given.
 type Options struct {
-	Site     *site.Site
-	Hosts    []string // only these; empty: all
-	Connect  Connect
-	StateDir string // the controller's folder for this site
-	Run      string // the run's id, unique and sortable by time
-	Who      string // who runs it, for the hosts' journals
-	Now      func() time.Time
-	Observer event.Observer
-	DryRun   bool
-	Lease    time.Duration // how long the site's lease is held without renewing; 0: DefaultLease
-	// Outlive has the run wait for the end of a lease that somebody holds and does not renew.
-	Outlive bool
-	// Carrier is the bundle that everything comes from; nil: the site's own sources.
-	Carrier *Carrier
-	// Limit is how many hosts fetch at a time: they share one line to the vendor, or one
-	// bundle. 0: DefaultLimit.
-	Limit int
+	fleet.Options
 	// SkipChecks leaves out trying the flows that the changes need.
 	SkipChecks bool
 	// Confirm is asked before the first change, with what was found; nil: go on.
 	Confirm func(ctx context.Context, found *Result) error
 }
 
-// DefaultLimit is how many hosts fetch at a time where nobody says otherwise.
-const DefaultLimit = 16
-
-// AtOnce is how many hosts fetch at a time.
-func (o Options) AtOnce() int {
-	if o.Limit > 0 {
-		return o.Limit
-	}
-	return DefaultLimit
-}
-
-// run is one run under way.
-type run struct {
-	Options
-	material *material
-	hosts    []site.Host
-	fleet    fleet
-	facts    []agent.FactsReply
-	chosen   *chosen
+// installation is one Install under way.
+type installation struct {
+	*Run
+	site     *site.Site
+	observer event.Observer
+	target   *Target
 	result   *Result
-
-	held *Hold                        // the site's lease, once it is held
-	more map[string]map[string][]byte // secrets of this run alone, by host
-
-	links sync.Mutex // guards what fleet holds once hosts are followed
-}
-
-// session is the connection to a host; nil: there is none now.
-func (r *run) session(i int) *session {
-	r.links.Lock()
-	defer r.links.Unlock()
-	return r.fleet[i]
-}
-
-// setSession replaces the connection to a host and returns the one before.
-func (r *run) setSession(i int, s *session) *session {
-	r.links.Lock()
-	defer r.links.Unlock()
-	was := r.fleet[i]
-	r.fleet[i] = s
-	return was
 }
 
 // Install brings the site's hosts to the site's release. It reports every problem at once;
 // what it refuses it refuses before anything is changed. The Result is nil only if nothing
 // could be planned.
-func Install(ctx context.Context, o Options) (*Result, error) {
-	r, err := begin(ctx, o, "", false)
+func Install(ctx context.Context, o Options) (*Result, error) { return install(ctx, o, "", false) }
+
+// install is Install to a version, or to the site's where that is empty. last is as
+// inputs.Source's.
+func install(ctx context.Context, o Options, version string, last bool) (*Result, error) {
+	r, err := prepare(o.Options)
 	if err != nil {
 		return nil, err
 	}
-	err = r.install(ctx)
-	return r.result, errors.Join(err, r.fleet.close())
-}
-
-// begin reads the site's files, connects to the hosts and resolves the release, the two
-// at the same time since neither needs the other.
-func begin(ctx context.Context, o Options, version string, last bool) (*run, error) {
-	r := &run{Options: o}
-	var err error
-	if r.material, err = readMaterial(o.Site, o.Now()); err != nil {
-		return nil, err
-	}
-	if r.hosts, err = picked(o.Site, o.Hosts); err != nil {
-		return nil, err
-	}
-	err = each(2, func(i int) error {
-		var err error
-		if i == 0 {
-			r.chosen, err = choose(ctx, o, r.material, version, last)
-			return err
-		}
-		return r.meet(ctx)
-	})
+	rel, err := r.meet(ctx, version, last)
 	if err != nil {
-		return nil, errors.Join(err, r.fleet.close())
+		return nil, errors.Join(err, r.Close())
 	}
-	return r, nil
+	in := &installation{Run: r, site: o.Site, observer: o.Observer}
+	err = in.run(ctx, o, rel)
+	return in.result, errors.Join(err, r.Close())
 }
 
-// meet connects to the hosts and gathers their facts.
-func (r *run) meet(ctx context.Context) error {
-	r.fleet = make(fleet, len(r.hosts))
-	r.facts = make([]agent.FactsReply, len(r.hosts))
-	return each(len(r.hosts), func(i int) error {
-		s, err := r.Connect.carrying(ctx, r.hosts[i], r.Observer, r.Carrier)
-		if err != nil {
+// meet connects to the hosts and resolves the release, at the same time since neither needs
+// the other.
+func (r *Run) meet(ctx context.Context, version string, last bool) (*inputs.Release, error) {
+	var rel *inputs.Release
+	both := []func() error{
+		func() (err error) {
+			rel, err = r.source.Resolve(ctx, version, last)
 			return err
-		}
-		r.fleet[i] = s
-		if r.facts[i], err = s.client.Facts(ctx, agent.FactsRequest{}); err != nil {
-			return fmt.Errorf("host %s: %w", r.hosts[i].Name, err)
-		}
-		f := r.facts[i].Facts
-		r.Observer.Observe(event.Event{Kind: event.Facts, Host: r.hosts[i].Name, Text: fmt.Sprintf("%s %s, %s", f.OS.Pretty, f.Arch, engineText(f))})
-		return nil
-	})
+		},
+		func() error { return r.Connect(ctx) },
+	}
+	err := fleet.Each(both, func(do func() error) error { return do() })
+	return rel, err
 }
 
-func engineText(f facts.Facts) string {
-	if f.Engine == nil {
-		return "no Docker engine"
-	}
-	return "Docker " + f.Engine.Version
-}
-
-// install plans, looks, asks, and has the hosts do it.
-func (r *run) install(ctx context.Context) error {
-	if err := r.precheck(); err != nil {
+// run plans, looks, asks, and has the hosts do it.
+func (in *installation) run(ctx context.Context, o Options, rel *inputs.Release) error {
+	if err := in.preflight(rel, refuseOtherRelease); err != nil {
 		return err
 	}
-	if err := r.plan(ctx); err != nil {
+	if err := in.plan(ctx, rel); err != nil {
 		return err
 	}
-	if err := r.inspect(ctx); err != nil {
+	if err := in.inspect(ctx); err != nil {
 		return err
 	}
-	if r.DryRun {
+	if o.DryRun {
 		return nil
 	}
-	if r.anyChange() && !r.SkipChecks && r.Carrier == nil {
-		if err := r.reach(ctx); err != nil {
+	if !in.result.changes() {
+		return in.apply(ctx)
+	}
+	if !o.SkipChecks && o.Carrier == nil {
+		if err := in.reach(ctx, in.prober(rel.Manifest)); err != nil {
 			return err
 		}
 	}
-	if r.anyChange() && r.Confirm != nil {
-		if err := r.Confirm(ctx, r.result); err != nil {
+	if o.Confirm != nil {
+		if err := o.Confirm(ctx, in.result); err != nil {
 			return err
 		}
 	}
-	if !r.anyChange() {
-		return r.apply(ctx)
-	}
-	held, ctx, err := r.hold(ctx, nil)
+	held, ctx, err := in.Hold(ctx, nil)
 	if err != nil {
 		return err
 	}
-	return errors.Join(r.apply(ctx), held.Release(ctx))
-}
-
-// precheck refuses what must not be touched, on all hosts at once.
-func (r *run) precheck() error { return r.check(refuseOtherRelease) }
-
-// check is precheck with the judgement of what is installed already.
-func (r *run) check(installed refuseRelease) error {
-	var errs []error
-	for i, h := range r.hosts {
-		f := &r.facts[i].Facts
-		errs = append(errs, refuse(r.Site, r.chosen.manifest, h.Name, f, installed), unfinished(h.Name, r.facts[i].Transactions))
-		if seen := r.facts[i].TrustedState; seen != nil {
-			errs = append(errs, release.NotOlder(r.chosen.state, *seen, h.Name))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(in.apply(ctx), held.Release(ctx))
 }
 
 // plan makes the plan and the result's frame.
-func (r *run) plan(ctx context.Context) error {
-	p, digest, err := r.build(ctx, r.chosen, plan.Input{})
-	if err != nil {
+func (in *installation) plan(ctx context.Context, rel *inputs.Release) error {
+	var err error
+	if in.target, err = in.Run.target(ctx, rel, plan.Input{}); err != nil {
 		return err
 	}
-	r.result = &Result{Run: r.Run, Site: r.Site.ID, Release: r.chosen.manifest.Version, Digest: digest, DryRun: r.DryRun,
-		Hosts: make([]HostResult, len(r.hosts)), plan: p}
-	for i, h := range r.hosts {
-		r.result.Hosts[i] = HostResult{Host: h.Name, Outcome: Unchanged, Steps: len(p.Hosts[i].Steps)}
+	o := in.Options
+	in.result = &Result{Run: o.Run, Site: o.Site.ID, Release: rel.Manifest.Version, Digest: in.target.Digest, DryRun: o.DryRun,
+		Hosts: make([]HostResult, len(in.Hosts))}
+	for i, h := range in.Hosts {
+		in.result.Hosts[i] = HostResult{Host: h.Name, Outcome: Unchanged, Steps: len(in.steps(h))}
 	}
 	return nil
 }
 
-// build plans a release for the run's hosts; in says what kind of plan.
-func (r *run) build(ctx context.Context, c *chosen, in plan.Input) (*plan.Plan, string, error) {
-	in.Site, in.Manifest, in.Compose, in.Public = r.Site, c.manifest, c.compose, r.material.public
-	in.Hosts, in.Bundle = map[string]plan.HostFacts{}, r.Carrier != nil
-	for i, h := range r.hosts {
-		in.Hosts[h.Name] = plan.HostFacts{Codename: r.facts[i].Facts.OS.Codename, Arch: r.facts[i].Facts.Arch}
-	}
-	p, err := plan.Build(ctx, in)
-	if err != nil {
-		return nil, "", err
-	}
-	digest, err := p.Digest()
-	return p, digest, err
+// steps are a host's part of the plan.
+func (in *installation) steps(h *fleet.Host) []step.Spec {
+	hp, _ := in.target.Plan.Host(h.Name)
+	return hp.Steps
 }
 
 // inspect has every host compare itself with its plan.
-func (r *run) inspect(ctx context.Context) error {
-	return each(len(r.hosts), func(i int) error {
-		h, steps := r.hosts[i], r.result.plan.Hosts[i].Steps
-		reply, err := r.fleet[i].client.Inspect(ctx, agent.InspectRequest{Steps: steps, Secrets: r.secrets(h.Name)})
-		if err != nil {
-			return fmt.Errorf("host %s: %w", h.Name, err)
+func (in *installation) inspect(ctx context.Context) error {
+	return fleet.Each(in.Hosts, func(h *fleet.Host) error {
+		steps := in.steps(h)
+		findings, err := in.Inspect(ctx, h.Name, in.target, steps)
+		if findings == nil {
+			return err
 		}
-		if len(reply.Findings) != len(steps) {
-			return fmt.Errorf("host %s: it answered for %d of %d steps", h.Name, len(reply.Findings), len(steps))
-		}
-		err = errors.Join(r.judge(i, reply.Findings), r.suits(ctx, i, steps, reply.Findings))
-		found := &r.result.Hosts[i]
-		r.Observer.Observe(event.Event{Kind: event.Inspect, Host: h.Name, Count: len(steps),
+		found := in.result.host(h.Name)
+		found.sort(steps, findings)
+		in.observer.Observe(event.Event{Kind: event.Inspect, Host: h.Name, Count: len(steps),
 			Text: fmt.Sprintf("%d of %d steps differ", len(found.Changes)+len(found.Deferred), len(steps))})
 		return err
 	})
 }
 
-// judge sorts what a host found into changes, deferrals, notes and problems.
-func (r *run) judge(i int, findings []agent.StepFinding) error {
-	res := &r.result.Hosts[i]
+// sort puts what a host found into changes, deferrals and notes.
+func (r *HostResult) sort(steps []step.Spec, findings []agent.StepFinding) {
 	var errs []error
 	for n, f := range findings {
-		spec := r.result.plan.Hosts[i].Steps[n]
 		if err := problem.FromRecords(f.Problems); err != nil {
-			errs = append(errs, fmt.Errorf("host %s: %w", res.Host, err))
+			errs = append(errs, fmt.Errorf("host %s: %w", r.Host, err))
 			continue
 		}
-		res.Notes = append(res.Notes, f.Finding.Notes...)
+		r.Notes = append(r.Notes, f.Finding.Notes...)
 		if !f.Finding.Change {
 			continue
 		}
+		spec := steps[n]
 		change := StepChange{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Diff: f.Finding.Diff, Disrupts: f.Finding.Disrupts}
 		if interrupts(f.Finding.Disrupts) {
-			res.Deferred = append(res.Deferred, change)
+			r.Deferred = append(r.Deferred, change)
 			continue
 		}
-		res.Changes = append(res.Changes, change)
+		r.Changes = append(r.Changes, change)
 	}
-	err := errors.Join(errs...)
-	switch {
+	switch err := errors.Join(errs...); {
 	case err != nil:
-		res.Outcome, res.Reason = Failed, oneLine(err)
-	case len(res.Changes) > 0:
-		res.Outcome = Planned
+		r.Outcome, r.Reason = Failed, fleet.OneLine(err)
+	case len(r.Changes) > 0:
+		r.Outcome = Planned
 	}
-	return err
 }
 
 func interrupts(d step.Disruption) bool { return d != "" && d != step.Nothing }
 
-func (r *run) anyChange() bool {
-	for _, h := range r.result.Hosts {
-		if len(h.Changes) > 0 {
-			return true
+// apply has every host that differs change, as many at a time as may fetch.
+func (in *installation) apply(ctx context.Context) error {
+	return fleet.EachOf(ctx, in.Options.AtOnce(), in.Hosts, func(h *fleet.Host) error {
+		res := in.result.host(h.Name)
+		if len(res.Changes) == 0 {
+			in.observer.Observe(event.Event{Kind: event.Done, Host: h.Name, Text: string(res.Outcome)})
+			return nil
 		}
-	}
-	return false
+		end, err := in.change(ctx, h, in.target, Change{Steps: in.steps(h), Policy: txn.Defer})
+		res.Transaction = end.ID
+		switch {
+		case err != nil && end.ID == "":
+			res.Outcome, res.Reason = Failed, fleet.Bare(err).Error()
+			return err
+		case err != nil:
+			res.Outcome = Running
+			return err
+		}
+		return in.result.conclude(in.observer, h.Name, end.Result)
+	})
 }

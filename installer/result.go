@@ -1,8 +1,12 @@
 package installer
 
 import (
-	"ipivs.com/valtctl/installer/plan"
+	"fmt"
+	"slices"
+
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
 )
 
 // Outcome is what a run came to on one host.
@@ -25,8 +29,6 @@ type Result struct {
 	Digest  string       `json:"plan_digest"`
 	DryRun  bool         `json:"dry_run,omitempty"`
 	Hosts   []HostResult `json:"hosts"`
-
-	plan *plan.Plan
 }
 
 // HostResult is one host's part.
@@ -58,4 +60,35 @@ func (r *Result) Differs() bool {
 		}
 	}
 	return false
+}
+
+// changes says that some host would be changed.
+func (r *Result) changes() bool {
+	return slices.ContainsFunc(r.Hosts, func(h HostResult) bool { return len(h.Changes) > 0 })
+}
+
+// host is the part of a host that the result has.
+func (r *Result) host(name string) *HostResult {
+	return &r.Hosts[slices.IndexFunc(r.Hosts, func(h HostResult) bool { return h.Host == name })]
+}
+
+// conclude puts what a host's transaction came to into the result, and tells that the host
+// is finished.
+func (r *Result) conclude(obs event.Observer, host string, result txn.Result) error {
+	res := r.host(host)
+	switch result.Outcome {
+	case txn.Done:
+		res.Outcome = Changed
+	case txn.Failed:
+		res.Outcome = Failed
+	default:
+		res.Outcome = Running
+	}
+	err := result.Err()
+	if err != nil {
+		res.Reason = err.Error()
+		err = fmt.Errorf("host %s: %w", host, err)
+	}
+	obs.Observe(event.Event{Kind: event.Done, Host: host, Text: string(res.Outcome)})
+	return err
 }

@@ -4,26 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
+	"sync"
 
 	"ipivs.com/valtctl/installer/event"
-	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/txn"
-	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
-
-// unfinished refuses a new run on a host whose last one is not over.
-func unfinished(host string, all []txn.Summary) error {
-	for _, t := range all {
-		if t.State.Finished() {
-			continue
-		}
-		return &problem.Error{Kind: problem.Locked, Doing: "checking host", Object: host,
-			Err: fmt.Errorf("transaction %s is %s", t.ID, t.State), Fix: "follow or finish it with: valtctl resume"}
-	}
-	return nil
-}
 
 // ErrNothingToResume says that nothing is unfinished, and that what was done last was a
 // rollout: going on with an installation would be wrong.
@@ -36,79 +23,64 @@ var ErrNothingToResume = errors.New("nothing is unfinished")
 // The lease of a controller that was killed is waited for: going on is what resume is for.
 func Resume(ctx context.Context, o Options) (*Result, error) {
 	o.Outlive = true
-	begun, err := adoptAll(ctx, o)
+	begun, err := adoptAll(ctx, o.Options)
 	if err != nil || o.DryRun && begun != "" {
 		return nil, err
 	}
-	r, err := begin(ctx, o, begun, true)
-	if err != nil {
-		return nil, err
-	}
-	err = r.install(ctx)
-	return r.result, errors.Join(err, r.fleet.close())
+	return install(ctx, o, begun, true)
 }
 
 // adoptAll brings every unfinished transaction to its end and returns the release that
 // they, or else the newest finished ones, were for; empty where nothing was ever begun.
-func adoptAll(ctx context.Context, o Options) (string, error) {
-	m, err := readMaterial(o.Site, o.Now())
+func adoptAll(ctx context.Context, o fleet.Options) (version string, err error) {
+	r, err := Begin(ctx, o)
 	if err != nil {
 		return "", err
 	}
-	r := &run{Options: o, material: m}
-	if r.hosts, err = picked(o.Site, o.Hosts); err != nil {
-		return "", err
+	defer func() { err = errors.Join(err, r.Close()) }()
+	unfinished := len(r.Unfinished()) > 0
+	if !unfinished && r.wasRolled() {
+		return "", ErrNothingToResume
 	}
-	if err := r.meet(ctx); err != nil {
-		return "", errors.Join(err, r.fleet.close())
-	}
-	if !r.anyUnfinished() && r.wasRolled() {
-		return "", errors.Join(ErrNothingToResume, r.fleet.close())
-	}
-	r.result = &Result{Run: o.Run, Site: o.Site.ID, Hosts: make([]HostResult, len(r.hosts)), plan: &plan.Plan{}}
-	var held *Hold
-	if r.anyUnfinished() && !o.DryRun {
-		if held, ctx, err = r.hold(ctx, nil); err != nil {
-			return "", errors.Join(err, r.fleet.close())
+	var held *fleet.LeaseHolder
+	if unfinished && !o.DryRun {
+		if held, ctx, err = r.Hold(ctx, nil); err != nil {
+			return "", err
 		}
 	}
-	releases := make([]string, len(r.hosts))
-	err = each(len(r.hosts), func(i int) error {
-		r.result.Hosts[i].Host = r.hosts[i].Name
-		var err error
-		releases[i], err = r.adopt(ctx, i)
+	result := &Result{}
+	for _, h := range r.Hosts {
+		result.Hosts = append(result.Hosts, HostResult{Host: h.Name})
+	}
+	var mu sync.Mutex
+	var releases []string
+	err = fleet.Each(r.Hosts, func(h *fleet.Host) error {
+		version, err := r.adopt(ctx, h, result)
+		mu.Lock()
+		defer mu.Unlock()
+		releases = append(releases, version)
 		return err
 	})
-	return oneRelease(releases), errors.Join(err, held.Release(ctx), r.fleet.close())
-}
-
-func (r *run) anyUnfinished() bool {
-	for _, f := range r.facts {
-		for _, t := range f.Transactions {
-			if !t.State.Finished() {
-				return true
-			}
-		}
-	}
-	return false
+	return newest(releases), errors.Join(err, held.Release(ctx))
 }
 
 // wasRolled says that every host has VALT and that a rollout changed one of them last, or
 // tried to.
-func (r *run) wasRolled() bool {
+func (r *Run) wasRolled() bool {
 	rolled := false
-	for i, f := range r.facts {
+	for _, h := range r.Hosts {
+		f := h.Facts()
 		if f.Facts.Installed == nil {
 			return false
 		}
-		now := HostFacts{Host: r.hosts[i].Name, Transactions: f.Transactions}.Now()
+		now := txn.Current(f.Transactions)
 		rolled = rolled || now != nil && now.WayBack
 	}
 	return rolled
 }
 
-// oneRelease is the newest of those that hosts were begun with.
-func oneRelease(all []string) string {
+// newest is the newest of the releases that hosts were begun with; empty where none was.
+func newest(all []string) string {
 	var named []string
 	for _, v := range all {
 		if v != "" {
@@ -120,43 +92,45 @@ func oneRelease(all []string) string {
 
 // adopt goes on with a host's unfinished transaction. It returns the release that the host
 // was to be brought to.
-func (r *run) adopt(ctx context.Context, i int) (string, error) {
-	if len(r.facts[i].Transactions) == 0 {
+func (r *Run) adopt(ctx context.Context, h *fleet.Host, result *Result) (string, error) {
+	all := h.Facts().Transactions
+	if len(all) == 0 {
 		return "", nil
 	}
-	newest := r.facts[i].Transactions[0]
-	if newest.State.Finished() {
-		return r.broughtTo(i), nil
+	last := all[0]
+	if last.State.Finished() {
+		return broughtTo(h), nil
 	}
-	r.Observer.Observe(event.Event{Kind: event.Note, Host: r.hosts[i].Name,
-		Text: fmt.Sprintf("transaction %s of %s is %s%s", newest.ID, newest.Who, newest.State, afterStep(newest))})
-	if r.DryRun {
-		return newest.Release, nil
+	note := func(text string) {
+		r.Options.Observer.Observe(event.Event{Kind: event.Note, Host: h.Name, Text: text})
 	}
-	if newest.State != txn.StateRunning || r.Carrier != nil { // a bundle answers at another place now
-		if err := r.restart(ctx, i, newest.ID); err != nil {
-			return newest.Release, err
+	note(fmt.Sprintf("transaction %s of %s is %s%s", last.ID, last.Who, last.State, afterStep(last)))
+	if r.Options.DryRun {
+		return last.Release, nil
+	}
+	if last.State != txn.StateRunning || r.Options.Carrier != nil { // a bundle answers at another place now
+		if err := h.Restart(ctx, last.ID, r.secrets(h)); err != nil {
+			return last.Release, err
 		}
 	}
-	f := &following{run: r, host: i, id: newest.ID, titles: map[string]titled{}}
-	result, err := f.toTheEnd(ctx)
+	end, err := r.follow(ctx, h, fleet.Transaction{ID: last.ID})
 	if err != nil {
-		return newest.Release, f.left(ctx, err)
+		return last.Release, err
 	}
-	if result.Outcome == txn.Failed {
+	if end.Result.Outcome == txn.Failed {
 		// What failed is over; the run that follows begins anew and meets the cause again
 		// if it is still there.
-		r.Observer.Observe(event.Event{Kind: event.Note, Host: r.hosts[i].Name, Text: "that transaction failed: " + oneLine(result.Err())})
-		return newest.Release, nil
+		note("that transaction failed: " + fleet.OneLine(end.Result.Err()))
+		return last.Release, nil
 	}
-	return newest.Release, r.conclude(i, result)
+	return last.Release, result.conclude(r.Options.Observer, h.Name, end.Result)
 }
 
 // broughtTo is the release that a host was last to be brought to. What only fetched ahead of
 // time, or opened and closed the gate, was for none.
-func (r *run) broughtTo(i int) string {
-	f := r.facts[i]
-	if now := (HostFacts{Transactions: f.Transactions}).Now(); now != nil {
+func broughtTo(h *fleet.Host) string {
+	f := h.Facts()
+	if now := txn.Current(f.Transactions); now != nil {
 		return now.Release
 	}
 	if f.Facts.Installed != nil {
@@ -170,11 +144,4 @@ func afterStep(t txn.Summary) string {
 		return ""
 	}
 	return ", last at step " + t.LastStep
-}
-
-func oneLine(err error) string {
-	if err == nil {
-		return ""
-	}
-	return strings.ReplaceAll(err.Error(), "\n", "; ")
 }

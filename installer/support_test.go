@@ -11,8 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/redact"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -21,15 +22,15 @@ import (
 func archived(t *testing.T, p *practice, hide bool) (files map[string]string, m support.Manifest, err error) {
 	t.Helper()
 	o := p.options()
-	a, made := support.NewArchive(redact.New(installer.Secrets(o.Site)), 8<<20)
+	a, made := support.NewArchive(redact.New(inputs.Secrets(o.Site)), 8<<20)
 	if made != nil {
 		t.Fatal(made)
 	}
 	defer a.Close()
-	_, err = installer.Support(t.Context(), o, support.Request{PerFile: 1 << 20, PerHost: 8 << 20}, a)
+	_, err = status.Support(t.Context(), o.Options, support.Request{PerFile: 1 << 20, PerHost: 8 << 20}, a)
 	var h *redact.Hider
 	if hide {
-		h = installer.Hide(o.Site)
+		h = status.Hide(o.Site)
 	}
 	file := filepath.Join(t.TempDir(), "a.tar.gz")
 	if _, err := a.Write(file, support.Manifest{Site: o.Site.ID}, h); err != nil {

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -98,7 +99,7 @@ func previewAbort(found *SiteStatus) *AbortPreview {
 	return p
 }
 
-func previewAbortHost(intent *Intent, h installer.HostFacts) AbortHost {
+func previewAbortHost(intent *Intent, h status.Host) AbortHost {
 	a := AbortHost{Host: h.Host, Does: "stays as it is"}
 	if h.Err != nil {
 		a.Does = "is not reached: what was not confirmed there goes back by itself"
@@ -107,7 +108,7 @@ func previewAbortHost(intent *Intent, h installer.HostFacts) AbortHost {
 	if h.Facts.Installed != nil {
 		a.Release = h.Facts.Installed.Release
 	}
-	now := h.Now()
+	now := h.Current()
 	switch {
 	case now != nil && !now.State.Finished() && (now.WayBack || now.Stage):
 		a.Transaction, a.State = now.ID, now.State
@@ -153,15 +154,10 @@ func (a *aborting) run(ctx context.Context) (*Report, error) {
 
 // callOffAll brings every unfinished transaction to its end; the results are by host.
 func (a *aborting) callOffAll(ctx context.Context) (map[string]HostResult, error) {
-	for _, h := range a.work.Hosts() { // it may have gone on since it was looked at
-		if err := a.work.Refresh(ctx, h.Name); err != nil {
-			return nil, err
-		}
-	}
-	left, err := a.work.Unfinished()
-	if err != nil {
+	if err := a.work.Refresh(ctx); err != nil { // it may have gone on since it was looked at
 		return nil, err
 	}
+	left := a.work.Unfinished()
 	results := make([]HostResult, len(left))
 	errs := make([]error, len(left))
 	var wg sync.WaitGroup
@@ -184,7 +180,7 @@ func (a *aborting) callOff(ctx context.Context, l installer.Unfinished) (HostRes
 		r.Outcome, r.Reason = Running, oneLine(err)
 		return r, err
 	}
-	_ = (&fleet{update: a.update}).conclude(done, &r) // its reason is in r
+	_ = (&driver{update: a.update}).conclude(done, &r) // its reason is in r
 	r.Ended = a.Now()
 	switch {
 	case l.Stage, r.Outcome == Failed:

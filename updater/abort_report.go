@@ -68,7 +68,7 @@ func (a *aborting) report() *Report {
 		if h.Err != nil && !known {
 			of.Reason = "it was not reached; what was not confirmed there goes back by itself"
 		}
-		if now := h.Now(); now != nil && r.To == "" && !now.State.Finished() {
+		if now := h.Current(); now != nil && r.To == "" && !now.State.Finished() {
 			r.To, r.PlanDigest = now.Release, now.PlanDigest
 		}
 		if h.Facts.Installed != nil && of.From == "" {

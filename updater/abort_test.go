@@ -18,6 +18,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/host/hosttest"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/txn"
@@ -94,7 +95,7 @@ func newPractice(t *testing.T) *practice {
 	for _, h := range p.site.Hosts {
 		p.hosts[h.Name] = hosttest.New(t, p.hostClock)
 	}
-	if _, err := installer.Install(t.Context(), p.options("install").Options); err != nil {
+	if _, err := installer.Install(t.Context(), installer.Options{Options: p.options("install").Options, SkipChecks: true}); err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -113,8 +114,8 @@ func certificateOf(t *testing.T, url string) []byte {
 }
 
 func (p *practice) options(run string) updater.Options {
-	return updater.Options{Options: installer.Options{Site: p.site, Connect: p.connect, StateDir: p.stateDir, Run: run, Who: "pat@laptop",
-		Now: p.repo.Now, Observer: p, SkipChecks: true}}
+	return updater.Options{Options: fleet.Options{Site: p.site, Dial: p.connect, StateDir: p.stateDir, Run: run, Who: "pat@laptop",
+		Now: p.repo.Now, Observer: p}}
 }
 
 func (p *practice) connect(ctx context.Context, h site.Host, _ func(done, total int64)) (io.ReadWriteCloser, error) {
@@ -184,7 +185,7 @@ func (p *practice) lost(host string, change installer.Change, until string, done
 
 // switching is a change that waits for its confirmation.
 func switching() installer.Change {
-	return installer.Change{Policy: txn.Allow, Confirm: "10m", Judge: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
+	return installer.Change{Policy: txn.Allow, Confirm: "10m", Approve: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}
 }
 
 // now is a host's newest transaction.
@@ -208,7 +209,7 @@ func (p *practice) nothingLeft() {
 	if _, err := updater.Resume(p.t.Context(), p.options("again")); !errors.Is(err, updater.ErrNoRollout) {
 		p.t.Error("resuming it:", err)
 	}
-	if result, err := installer.Resume(p.t.Context(), p.options("again").Options); result != nil || !errors.Is(err, installer.ErrNothingToResume) {
+	if result, err := installer.Resume(p.t.Context(), installer.Options{Options: p.options("again").Options, SkipChecks: true}); result != nil || !errors.Is(err, installer.ErrNothingToResume) {
 		p.t.Errorf("resuming an installation: %+v, %v", result, err)
 	}
 }

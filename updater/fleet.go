@@ -10,6 +10,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -19,8 +20,8 @@ import (
 	"ipivs.com/valtctl/updater/drain"
 )
 
-// fleet is the Driver of real hosts.
-type fleet struct {
+// driver is the Driver of real hosts.
+type driver struct {
 	*update
 	target  *installer.Target
 	preview *Preview
@@ -30,7 +31,7 @@ type fleet struct {
 const DrainStep = "drain"
 
 // Stage has a host fetch what it lacks. A host that lacks nothing is left alone.
-func (f *fleet) Stage(ctx context.Context, host string) error {
+func (f *driver) Stage(ctx context.Context, host string) error {
 	if !lacks(f.preview.Host(host)) {
 		return nil
 	}
@@ -52,7 +53,7 @@ func lacks(p *HostPreview) bool {
 }
 
 // Update changes one host and sees to it that it ends old, new, or in quarantine.
-func (f *fleet) Update(ctx context.Context, host string) HostResult {
+func (f *driver) Update(ctx context.Context, host string) HostResult {
 	r := &HostResult{Host: host, From: f.from, To: f.target.Manifest.Version, Started: f.Now()}
 	if p := f.preview.Host(host); p != nil && p.From != "" {
 		r.From = p.From
@@ -74,7 +75,7 @@ func (f *fleet) Update(ctx context.Context, host string) HostResult {
 
 // change does the work of Update. An error with no Outcome in r is a host that was not
 // changed, or of which nothing is known.
-func (f *fleet) change(ctx context.Context, host string, r *HostResult) error {
+func (f *driver) change(ctx context.Context, host string, r *HostResult) error {
 	plan, _ := f.target.Plan.Host(host)
 	findings, err := f.work.Inspect(ctx, host, f.target, plan.Steps)
 	if err != nil {
@@ -107,7 +108,7 @@ func (f *fleet) change(ctx context.Context, host string, r *HostResult) error {
 // drained puts the drain in front of what disrupts, after the questions that must be
 // answered first: do the licence servers answer, is nothing recorded that the application
 // drives.
-func (f *fleet) drained(ctx context.Context, host string, steps []step.Spec, r *HostResult) ([]step.Spec, error) {
+func (f *driver) drained(ctx context.Context, host string, steps []step.Spec, r *HostResult) ([]step.Spec, error) {
 	h, _ := f.Site.Host(host)
 	if h.HasEngine() {
 		tried, err := f.work.Try(ctx, f.target, installer.LicenceFlows(host))
@@ -156,10 +157,10 @@ func DrainSpec(params drain.Params) (step.Spec, error) {
 }
 
 // switched has the host change and judges what it has become.
-func (f *fleet) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostResult) error {
-	judge := func(ctx context.Context) error { return f.judge(ctx, f.target, host, before, r) }
+func (f *driver) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostResult) error {
+	approve := func(ctx context.Context) error { return f.judge(ctx, f.target, host, before, r) }
 	done, err := f.work.Do(ctx, host, f.target, installer.Change{Steps: steps, Policy: txn.Allow,
-		Confirm: time.Duration(f.Site.Updates.ConfirmWithin).String(), Judge: judge})
+		Confirm: time.Duration(f.Site.Updates.ConfirmWithin).String(), Approve: approve})
 	r.Transaction = done.ID
 	if err != nil {
 		return err
@@ -168,7 +169,7 @@ func (f *fleet) switched(ctx context.Context, host string, steps []step.Spec, be
 }
 
 // conclude puts what a transaction came to into the host's result.
-func (f *fleet) conclude(done installer.Done, r *HostResult) error {
+func (f *driver) conclude(done fleet.End, r *HostResult) error {
 	r.Transaction, r.Downtime = done.ID, downtime(done.Records)
 	err := done.Result.Err()
 	switch done.Result.Outcome {
@@ -214,7 +215,7 @@ func downtime(records []journal.Record) time.Duration {
 
 // takeBack brings a host whose soak failed back to the release before: by an update of its
 // own, with a drain of its own, since sessions run there again by now.
-func (f *fleet) takeBack(ctx context.Context, host string, why error, r *HostResult) error {
+func (f *driver) takeBack(ctx context.Context, host string, why error, r *HostResult) error {
 	r.Outcome, r.Reason = "", ""
 	back := *f
 	var err error
@@ -241,7 +242,7 @@ func (f *fleet) takeBack(ctx context.Context, host string, why error, r *HostRes
 }
 
 // gate notes a question that the rollout asked, and its answer.
-func (f *fleet) gate(r *HostResult, name string, err error, passed string) {
+func (f *driver) gate(r *HostResult, name string, err error, passed string) {
 	g := Gate{Name: name, Passed: err == nil, Text: passed, Time: f.Now()}
 	if err != nil {
 		g.Text = oneLine(err)
@@ -255,7 +256,7 @@ const awaitEvery = 2 * time.Second
 
 // awaitRecordings waits until no other host records: the application drives recordings,
 // and nobody could stop one while it is away.
-func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
+func (f *driver) awaitRecordings(ctx context.Context, host string) error {
 	began, quiet := f.Now(), 0
 	within := f.drainWithin(host, began)
 	need := max(1, f.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
@@ -285,9 +286,9 @@ func (f *fleet) awaitRecordings(ctx context.Context, host string) error {
 }
 
 // recording names what is recorded on media hosts other than this one.
-func (f *fleet) recording(ctx context.Context, but string) ([]string, error) {
+func (f *driver) recording(ctx context.Context, but string) ([]string, error) {
 	var busy []string
-	for _, h := range f.work.Hosts() {
+	for _, h := range f.work.Hosts {
 		if h.Name == but || !h.HasEngine() {
 			continue
 		}
@@ -303,12 +304,16 @@ func (f *fleet) recording(ctx context.Context, but string) ([]string, error) {
 }
 
 // engine asks what a media host's engine does.
-func (f *fleet) engine(ctx context.Context, t *installer.Target, host string) (wowza.State, error) {
+func (f *driver) engine(ctx context.Context, t *installer.Target, host string) (wowza.State, error) {
 	access, err := drain.Engine(t.Manifest)
 	if err != nil {
 		return wowza.State{}, err
 	}
-	return f.work.Engine(ctx, host, *access)
+	h, err := f.work.Host(host)
+	if err != nil {
+		return wowza.State{}, err
+	}
+	return h.Engine(ctx, *access)
 }
 
 func oneLine(err error) string {

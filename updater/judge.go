@@ -33,7 +33,7 @@ const (
 )
 
 // look is what a host serves now.
-func (f *fleet) look(ctx context.Context, t *installer.Target, host string) (State, error) {
+func (f *driver) look(ctx context.Context, t *installer.Target, host string) (State, error) {
 	answered, err := f.work.Answered(ctx, t, f.inward(t, host))
 	if err != nil {
 		return State{}, err
@@ -48,7 +48,7 @@ func (f *fleet) look(ctx context.Context, t *installer.Target, host string) (Sta
 
 // inward are the flows of the vendor's page from the site's other hosts to this one, but for
 // those that a drain closes and those that have nothing to do with serving.
-func (f *fleet) inward(t *installer.Target, host string) func(network.Flow) bool {
+func (f *driver) inward(t *installer.Target, host string) func(network.Flow) bool {
 	return func(fl network.Flow) bool {
 		return fl.Destination.Name == host && fl.Destination.Kind == network.KindHost && fl.Protocol == network.TCP &&
 			!slices.Contains(t.Manifest.Drain.ControlPorts, int(fl.Port)) && int(fl.Port) != f.sshPort(host)
@@ -57,7 +57,7 @@ func (f *fleet) inward(t *installer.Target, host string) func(network.Flow) bool
 
 // judge says whether a switched host serves: others reach it, it says so itself, and its
 // streams and its licence are those of before.
-func (f *fleet) judge(ctx context.Context, t *installer.Target, host string, before State, r *HostResult) error {
+func (f *driver) judge(ctx context.Context, t *installer.Target, host string, before State, r *HostResult) error {
 	if err := f.until(ctx, judgeFor, func() error { return f.health(ctx, t, host) }); err != nil {
 		f.gate(r, "health", err, "")
 		return err
@@ -99,7 +99,7 @@ func compare(before, after State) error {
 }
 
 // until asks again and again until the answer is right or its time is over.
-func (f *fleet) until(ctx context.Context, within time.Duration, ask func() error) error {
+func (f *driver) until(ctx context.Context, within time.Duration, ask func() error) error {
 	began := f.Now()
 	for {
 		err := ask()
@@ -117,7 +117,7 @@ func (f *fleet) until(ctx context.Context, within time.Duration, ask func() erro
 
 // health asks once whether a host serves, from the other hosts of the site that may reach
 // it, and of itself.
-func (f *fleet) health(ctx context.Context, t *installer.Target, host string) error {
+func (f *driver) health(ctx context.Context, t *installer.Target, host string) error {
 	hp, _ := t.Plan.Host(host)
 	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.KindHealth })
 	errs := []error{f.asked(ctx, t, host, own)}
@@ -131,7 +131,7 @@ func (f *fleet) health(ctx context.Context, t *installer.Target, host string) er
 }
 
 // asked has a host ask; every step that finds a difference is an error.
-func (f *fleet) asked(ctx context.Context, t *installer.Target, from string, steps []step.Spec) error {
+func (f *driver) asked(ctx context.Context, t *installer.Target, from string, steps []step.Spec) error {
 	if len(steps) == 0 {
 		return nil
 	}
@@ -161,9 +161,9 @@ func removed(diff string) string {
 
 // askers are the hosts that ask an application host for its health: every other one of the
 // site that is not kept out by a managed firewall; without any, the host itself.
-func (f *fleet) askers(host string) []string {
+func (f *driver) askers(host string) []string {
 	var others []string
-	for _, h := range f.work.Hosts() {
+	for _, h := range f.work.Hosts {
 		if h.Name != host {
 			others = append(others, h.Name)
 		}
@@ -177,7 +177,7 @@ func (f *fleet) askers(host string) []string {
 // fromOutside are the questions to a host's web server, as another host asks them. The
 // vendor's page lets no media host ask the application, so a managed firewall may be in
 // the way, and then only those flows are asked that the page lists.
-func (f *fleet) fromOutside(t *installer.Target, host string) []step.Spec {
+func (f *driver) fromOutside(t *installer.Target, host string) []step.Spec {
 	h, _ := f.Site.Host(host)
 	if f.Site.Firewall == site.FirewallManaged {
 		return nil
@@ -198,13 +198,13 @@ func (f *fleet) fromOutside(t *installer.Target, host string) []step.Spec {
 	return all
 }
 
-func (f *fleet) sshPort(host string) int {
+func (f *driver) sshPort(host string) int {
 	h, _ := f.Site.Host(host)
 	return int(h.SSH.Port)
 }
 
 // soak watches a host that was confirmed.
-func (f *fleet) soak(ctx context.Context, host string, r *HostResult) error {
+func (f *driver) soak(ctx context.Context, host string, r *HostResult) error {
 	began, misses := f.Now(), 0
 	for f.Now().Sub(began) < f.Soak {
 		f.Observer.Observe(event.Event{Kind: event.Progress, Host: host,

@@ -9,7 +9,6 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -70,8 +69,8 @@ func (u *update) refuseMigration(t *installer.Target) error {
 // refuseQuarantined leaves hosts alone that are neither old nor new.
 func (u *update) refuseQuarantined() error {
 	var errs []error
-	for _, h := range u.work.Hosts() {
-		if id := u.work.Quarantined(h.Name); id != "" {
+	for _, h := range u.work.Hosts {
+		if id := installer.Quarantined(h); id != "" {
 			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "checking host", Object: h.Name,
 				Err: fmt.Errorf("it is in quarantine since transaction %s", id), Fix: "valtctl history tells why; valtctl repair leads out of it"})
 		}
@@ -101,13 +100,12 @@ func (u *update) order(ctx context.Context, t *installer.Target) (mediaFirst, ei
 func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either bool) *Rollout {
 	r := &Rollout{About: About{Run: u.Run, Kind: u.kind, Site: u.Site.ID, From: u.from, To: t.Manifest.Version, Who: u.Who,
 		PlanDigest: t.Digest, Images: digests(t.Manifest)},
-		Driver: &fleet{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done, AtOnce: u.Limit,
+		Driver: &driver{update: u, target: t, preview: p}, Now: u.Now, Observer: u.Observer, MediaFirst: mediaFirst, Either: either, Done: u.done, AtOnce: u.Limit,
 		Policy: Policy{Canary: u.Site.Updates.Canary, Wave: u.Site.Updates.Wave, MaxFailures: u.Site.Updates.MaxFailures,
 			MinMediaServing: u.Site.Updates.MinMediaServing}}
-	mine := u.work.Hosts()
 	for _, h := range u.Site.Hosts {
-		if slices.ContainsFunc(mine, func(m site.Host) bool { return m.Name == h.Name }) {
-			r.Hosts = append(r.Hosts, Host{Name: h.Name, Roles: h.Roles, Serves: serves(u.work.Facts(h.Name))})
+		if mine, err := u.work.Host(h.Name); err == nil {
+			r.Hosts = append(r.Hosts, Host{Name: h.Name, Roles: h.Roles, Serves: serves(mine.Facts().Facts)})
 		} else {
 			r.Beside = append(r.Beside, Host{Name: h.Name, Roles: h.Roles, Serves: true})
 		}
@@ -154,7 +152,7 @@ func (u *update) expected(host string) time.Duration {
 // estimate is how long a host's part may take, by what it took before.
 func (u *update) estimate(host string) Estimate {
 	var updates, backs []time.Duration
-	for _, past := range u.work.Past(host) {
+	for _, past := range u.past(host) {
 		if past.Stage || past.Ended.IsZero() {
 			continue
 		}
@@ -166,6 +164,15 @@ func (u *update) estimate(host string) Estimate {
 		}
 	}
 	return EstimateOf(updates, backs, u.Soak)
+}
+
+// past lists a host's last transactions, newest first; none of one that the run does not have.
+func (u *update) past(host string) []txn.Summary {
+	h, err := u.work.Host(host)
+	if err != nil {
+		return nil
+	}
+	return h.Facts().Transactions
 }
 
 // fits says why a host may not be started any more before the window closes.

@@ -100,7 +100,7 @@ func (p *Preview) time(now time.Time, windows window.Schedule) {
 
 // preview has every host compare itself with the target.
 func (u *update) preview(ctx context.Context, t *installer.Target) (*Preview, error) {
-	hosts := u.work.Hosts()
+	hosts := u.work.Hosts
 	p := &Preview{Kind: u.kind, From: u.from, To: t.Manifest.Version, Digest: t.Digest, Hosts: make([]HostPreview, len(hosts))}
 	errs := make([]error, len(hosts))
 	var wg sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -19,7 +20,7 @@ var ErrNoRollout = errors.New("no rollout is unfinished")
 // what it was about is kept beside the site's lease. Hosts that are at work are followed,
 // and judged if they have switched; then the others get their turn.
 func Resume(ctx context.Context, o Options) (*Result, error) {
-	lease, err := installer.ShowLease(ctx, o.Options)
+	lease, err := status.ShowLease(ctx, o.Options)
 	if err != nil {
 		return nil, err
 	}
@@ -57,10 +58,8 @@ func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
 		return result, err
 	}
 	u.done = nil
-	for _, h := range u.work.Hosts() {
-		if err := u.work.Refresh(ctx, h.Name); err != nil {
-			return result, err
-		}
+	if err := u.work.Refresh(ctx); err != nil {
+		return result, err
 	}
 	return u.forward(ctx)
 }
@@ -68,9 +67,9 @@ func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
 // adopt brings what runs on the hosts to its end. A host that has switched is judged as
 // the controller before would have.
 func (u *update) adopt(ctx context.Context, t *installer.Target) error {
-	left, err := u.work.Unfinished()
-	if err != nil || len(left) == 0 || u.DryRun {
-		return err
+	left := u.work.Unfinished()
+	if len(left) == 0 || u.DryRun {
+		return nil
 	}
 	held, holding, err := u.work.Hold(ctx, nil)
 	if err != nil {
@@ -93,26 +92,26 @@ func (u *update) adopt(ctx context.Context, t *installer.Target) error {
 		})
 	}
 	wg.Wait()
-	err = errors.Join(errors.Join(errs...), held.Release(ctx))
+	errs = append(errs, held.Release(ctx))
 	for _, l := range left {
-		err = errors.Join(err, u.work.Refresh(ctx, l.Host))
+		errs = append(errs, u.work.RefreshOne(ctx, l.Host))
 	}
-	return err
+	return errors.Join(errs...)
 }
 
 // adoptOne follows one transaction. Its result is nil where it only fetched, or belongs to
 // another release than the rollout's.
 func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostResult, error) {
-	f := &fleet{update: u, target: t, preview: &Preview{}}
+	f := &driver{update: u, target: t, preview: &Preview{}}
 	r := &HostResult{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
-	judge := func(ctx context.Context) error {
+	approve := func(ctx context.Context) error {
 		if l.Release != t.Manifest.Version {
 			return &problem.Error{Kind: problem.Failed, Doing: "adopting the switch to", Object: l.Release,
 				Err: fmt.Errorf("the rollout is to %s", t.Manifest.Version)}
 		}
 		return f.judge(ctx, t, l.Host, State{}, r)
 	}
-	done, err := u.work.Adopt(ctx, l, judge)
+	done, err := u.work.Adopt(ctx, l, approve)
 	if err != nil {
 		return nil, err
 	}

@@ -7,8 +7,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/journal"
 )
 
@@ -31,7 +31,7 @@ type Rollout struct {
 	Now      func() time.Time
 	// Fits says why a host may not be started at a time; nil: there are no windows.
 	Fits func(host string, now time.Time) error
-	// AtOnce is how many hosts fetch at a time; 0: installer.DefaultLimit.
+	// AtOnce is how many hosts fetch at a time; 0: fleet.DefaultLimit.
 	AtOnce int
 	// Done is what an earlier controller's part of this rollout came to. Those hosts are
 	// not run again; they count in the budget and stand in the report.
@@ -100,7 +100,7 @@ func (x *running) stage(ctx context.Context) {
 	}
 }
 
-func (r *Rollout) fetching() int { return installer.Options{Limit: r.AtOnce}.AtOnce() }
+func (r *Rollout) fetching() int { return fleet.Options{Limit: r.AtOnce}.AtOnce() }
 
 // wave brings the hosts of one wave to the end of what can be done with them.
 func (x *running) wave(ctx context.Context, number int, w wave) {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -18,10 +19,10 @@ import (
 // SiteStatus is what a site is now.
 type SiteStatus struct {
 	Site   string
-	Hosts  []installer.HostFacts
-	Lease  *installer.Lease // nil: the host that keeps it gave no answer
-	Intent *Intent          // of a rollout that is not over; nil: there is none
-	Drift  []HostDrift      // where it was asked for
+	Hosts  []status.Host
+	Lease  *status.Lease // nil: the host that keeps it gave no answer
+	Intent *Intent       // of a rollout that is not over; nil: there is none
+	Drift  []HostDrift   // where it was asked for
 	// Expiring is the metadata of releases that ends soon, or has ended, as far as the hosts
 	// have seen it.
 	Expiring []release.Expiry
@@ -40,7 +41,7 @@ type HostDrift struct {
 // the release that it has. A host that gives no answer is in the list with its error. The
 // error is what kept everything from being asked.
 func Status(ctx context.Context, o Options, drift bool) (*SiteStatus, error) {
-	found, err := installer.Look(ctx, o.Options)
+	found, err := status.Look(ctx, o.Options)
 	if found == nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func Status(ctx context.Context, o Options, drift bool) (*SiteStatus, error) {
 }
 
 // StatusOf is the status of a site whose hosts were asked already.
-func StatusOf(site string, found *installer.SiteFacts, now time.Time) (*SiteStatus, error) {
+func StatusOf(site string, found *status.Site, now time.Time) (*SiteStatus, error) {
 	st := &SiteStatus{Site: site, Hosts: found.Hosts, Lease: found.Lease, Expiring: expiring(found.Hosts, now)}
 	if found.Lease == nil {
 		return st, nil
@@ -68,7 +69,7 @@ func StatusOf(site string, found *installer.SiteFacts, now time.Time) (*SiteStat
 
 // expiring is what of the newest state that any host has seen ends soon. What machines sign
 // again every few days is not in it: that a site has not looked for so long is no trouble.
-func expiring(hosts []installer.HostFacts, now time.Time) []release.Expiry {
+func expiring(hosts []status.Host, now time.Time) []release.Expiry {
 	var newest release.State
 	for _, h := range hosts {
 		if h.Seen.Compare(newest) > 0 {
@@ -150,11 +151,11 @@ func (d HostDrift) needs() []*problem.Error {
 }
 
 // drift compares every host that can be with the release that it has.
-func (o Options) drift(ctx context.Context, hosts []installer.HostFacts) ([]HostDrift, error) {
+func (o Options) drift(ctx context.Context, hosts []status.Host) ([]HostDrift, error) {
 	o.Hosts = nil
 	var all []HostDrift
 	for _, h := range hosts {
-		if now := h.Now(); h.Err != nil || h.Facts.Installed == nil || now != nil && !now.State.Finished() {
+		if now := h.Current(); h.Err != nil || h.Facts.Installed == nil || now != nil && !now.State.Finished() {
 			continue // what it needs is said already
 		}
 		o.Hosts = append(o.Hosts, h.Host)
@@ -171,7 +172,7 @@ func (o Options) drift(ctx context.Context, hosts []installer.HostFacts) ([]Host
 	return all, errors.Join(err, work.Close())
 }
 
-func compareAll(ctx context.Context, work *installer.Work, all []HostDrift) error {
+func compareAll(ctx context.Context, work *installer.Run, all []HostDrift) error {
 	if _, err := work.Releases(ctx, true); err != nil {
 		return err
 	}
@@ -194,7 +195,7 @@ func compareAll(ctx context.Context, work *installer.Work, all []HostDrift) erro
 	return nil
 }
 
-func (d *HostDrift) compare(ctx context.Context, work *installer.Work, t *installer.Target) {
+func (d *HostDrift) compare(ctx context.Context, work *installer.Run, t *installer.Target) {
 	plan, _ := t.Plan.Host(d.Host)
 	d.Steps = len(plan.Steps)
 	findings, err := work.Inspect(ctx, d.Host, t, plan.Steps)

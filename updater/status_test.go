@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -19,22 +19,22 @@ func TestStatusTellsOfMetadataThatEndsSoon(t *testing.T) {
 			"root": {Version: 1, Expires: at(400)}, "releases": {Version: version, Expires: at(days)}, "timestamp": {Version: version, Expires: at(-3)}, "snapshot": {Version: version, Expires: at(1)},
 		}}
 	}
-	host := func(name string, s release.State) installer.HostFacts {
-		return installer.HostFacts{Host: name, Seen: s, Facts: facts.Facts{Installed: &facts.Installed{Release: "6.4.2"}, Engine: &facts.EngineFacts{}}}
+	host := func(name string, s release.State) status.Host {
+		return status.Host{Host: name, Seen: s, Facts: facts.Facts{Installed: &facts.Installed{Release: "6.4.2"}, Engine: &facts.EngineFacts{}}}
 	}
 	for _, c := range []struct {
 		name  string
-		hosts []installer.HostFacts
+		hosts []status.Host
 		want  string // empty: nothing to do
 	}{
-		{"far away", []installer.HostFacts{host("app1", seen(7, 200))}, ""},
-		{"soon", []installer.HostFacts{host("app1", seen(7, 89))}, "expires on 2027-02-19"},
-		{"over", []installer.HostFacts{host("app1", seen(7, -1))}, "expires on 2026-11-21"},
-		{"another has seen a newer", []installer.HostFacts{host("app1", seen(7, 5)), host("media1", seen(8, 365))}, ""},
-		{"the newer ends sooner", []installer.HostFacts{host("app1", seen(8, 5)), host("media1", seen(7, 365))}, "expires on 2026-11-27"},
-		{"nothing seen", []installer.HostFacts{host("app1", release.State{})}, ""},
+		{"far away", []status.Host{host("app1", seen(7, 200))}, ""},
+		{"soon", []status.Host{host("app1", seen(7, 89))}, "expires on 2027-02-19"},
+		{"over", []status.Host{host("app1", seen(7, -1))}, "expires on 2026-11-21"},
+		{"another has seen a newer", []status.Host{host("app1", seen(7, 5)), host("media1", seen(8, 365))}, ""},
+		{"the newer ends sooner", []status.Host{host("app1", seen(8, 5)), host("media1", seen(7, 365))}, "expires on 2026-11-27"},
+		{"nothing seen", []status.Host{host("app1", release.State{})}, ""},
 	} {
-		st, err := StatusOf("st-marys", &installer.SiteFacts{Hosts: c.hosts}, now)
+		st, err := StatusOf("st-marys", &status.Site{Hosts: c.hosts}, now)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -48,7 +48,7 @@ func TestStatusTellsOfMetadataThatEndsSoon(t *testing.T) {
 }
 
 func TestAStatusThatCannotReadTheRolloutSaysSo(t *testing.T) {
-	st, err := StatusOf("st-marys", &installer.SiteFacts{Lease: &installer.Lease{Rollout: []byte(`{"kind":1}`)}}, time.Time{})
+	st, err := StatusOf("st-marys", &status.Site{Lease: &status.Lease{Rollout: []byte(`{"kind":1}`)}}, time.Time{})
 	if err == nil || st == nil || !strings.Contains(err.Error(), "what the rollout is about") {
 		t.Errorf("%+v, %v", st, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -15,7 +16,7 @@ import (
 
 // Options are what a rollout is given. Those of installer and Kinds are needed.
 type Options struct {
-	installer.Options
+	fleet.Options
 	Kinds step.Registry // for what a step says of its way back
 
 	To        string // a version; empty: what the site file asks for
@@ -52,7 +53,7 @@ const (
 // update is one rollout under way, with all the releases that it walks through.
 type update struct {
 	Options
-	work  *installer.Work
+	work  *installer.Run
 	kind  Kind
 	from  string                // the oldest release that a host has
 	final string                // the release that all legs lead to
@@ -147,10 +148,8 @@ func (u *update) walk(ctx context.Context, way []string) (*Result, error) {
 		if result.Report != nil {
 			earlier = append(earlier, result.Report)
 		}
-		for _, h := range u.work.Hosts() {
-			if err := u.work.Refresh(ctx, h.Name); err != nil {
-				return result, err
-			}
+		if err := u.work.Refresh(ctx); err != nil {
+			return result, err
 		}
 		u.from, u.done = version, nil
 	}
@@ -189,7 +188,7 @@ func (u *update) way(ctx context.Context, versions []string, to string) ([]strin
 func (u *update) oldest() (string, error) {
 	var versions []string
 	var errs []error
-	for _, h := range u.work.Hosts() {
+	for _, h := range u.work.Hosts {
 		was := u.work.Facts(h.Name).Installed
 		if was == nil {
 			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "checking host", Object: h.Name,
@@ -223,7 +222,7 @@ func (u *update) back(ctx context.Context) (*Result, error) {
 // newer one.
 func (u *update) previous() (string, error) {
 	var found []string
-	for _, h := range u.work.Hosts() {
+	for _, h := range u.work.Hosts {
 		was := u.work.Facts(h.Name).Installed
 		if was == nil {
 			continue

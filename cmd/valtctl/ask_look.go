@@ -14,10 +14,10 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/problem"
@@ -125,10 +125,10 @@ func (l *looker) gather(ctx context.Context, i int) (facts.Facts, error) {
 		return facts.Facts{}, err
 	}
 	o.Hosts = []string{h.Name}
-	if o.Connect, err = l.a.connect(s, nothingStays); err != nil {
+	if o.Dial, err = l.a.connect(s, nothingStays); err != nil {
 		return facts.Facts{}, err
 	}
-	all, err := installer.Gather(ctx, o, false)
+	all, err := status.Gather(ctx, o, false)
 	if err != nil {
 		return facts.Facts{}, err
 	}

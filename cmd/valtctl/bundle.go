@@ -14,10 +14,11 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/bundler"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
@@ -112,11 +113,15 @@ func (a *app) askOn(ctx context.Context, s *site.Site, name string, obs event.Ob
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "choosing whose apt to ask", Object: name, Err: errors.New("the site has no such host"),
 			Fix: "valtctl site show lists its hosts"}
 	}
-	connect, err := a.connect(s, nothingStays)
+	dial, err := a.connect(s, nothingStays)
 	if err != nil {
 		return nil, nil, err
 	}
-	return connect.Asking(ctx, h, obs)
+	host := fleet.New(fleet.Options{Site: s, Dial: dial, Observer: obs}, []site.Host{h}).Hosts[0]
+	if err := host.Connect(ctx); err != nil {
+		return nil, nil, err
+	}
+	return host.Solve, host.Close, nil
 }
 
 // written is the result of bundle create.
@@ -160,7 +165,7 @@ func (a *app) packOptions(s *site.Site, f bundling) (bundler.Options, error) {
 			return o, fmt.Errorf("finding this program: %w", err)
 		}
 	}
-	if o.HTTP, o.Password, err = installer.Outward(s); err != nil {
+	if o.HTTP, o.Password, err = inputs.Outward(s); err != nil {
 		return o, err
 	}
 	if f.keyring != "" {

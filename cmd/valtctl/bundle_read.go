@@ -13,8 +13,8 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
@@ -185,7 +185,7 @@ they lie on; nothing has to be put together again. A stick with FAT32 holds file
 const fat32 = "4GiB"
 
 // carrier opens the bundle of a run and verifies all of it; nil without one.
-func (a *app) carrier(ctx context.Context, s *site.Site, obs event.Observer) (*installer.Carrier, error) {
+func (a *app) carrier(ctx context.Context, s *site.Site, obs event.Observer) (*fleet.Carrier, error) {
 	if a.flags.limit < 1 && a.flags.limit != 0 {
 		return nil, usage(fmt.Errorf("--limit %d is no number of servers", a.flags.limit), "give a number from 1 on")
 	}
@@ -193,7 +193,7 @@ func (a *app) carrier(ctx context.Context, s *site.Site, obs event.Observer) (*i
 		return nil, nil
 	}
 	if a.bundle != nil { // resume looks at two kinds of runs
-		return installer.NewCarrier(a.bundle), nil
+		return fleet.NewCarrier(a.bundle), nil
 	}
 	b, err := a.openBundle(a.flags.bundle, reading{a.flags.signers})
 	if err != nil {
@@ -207,13 +207,13 @@ func (a *app) carrier(ctx context.Context, s *site.Site, obs event.Observer) (*i
 		return nil, errors.Join(err, b.Close())
 	}
 	a.bundle = b
-	return installer.NewCarrier(b), nil
+	return fleet.NewCarrier(b), nil
 }
 
 // carriedFlags adds the flags of commands that have servers fetch, from a bundle or not.
 func (a *app) carriedFlags(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringSliceVar(&a.flags.bundle, "bundle", nil, "take everything from this `file`, or from these parts of one (repeatable)")
 	cmd.Flags().StringVar(&a.flags.signers, "signers", "", "`file` of public keys whose bundles are trusted; without it the site's own key")
-	cmd.Flags().IntVar(&a.flags.limit, "limit", installer.DefaultLimit, "how many servers fetch at a time")
+	cmd.Flags().IntVar(&a.flags.limit, "limit", fleet.DefaultLimit, "how many servers fetch at a time")
 	return cmd
 }

@@ -123,7 +123,7 @@ func (a *app) checkOptions(s *site.Site, obs event.Observer, f checkFlags) (inst
 	if err != nil {
 		return installer.CheckOptions{}, err
 	}
-	if o.Connect, err = a.connect(s, nothingStays); err != nil {
+	if o.Dial, err = a.connect(s, nothingStays); err != nil {
 		return installer.CheckOptions{}, err
 	}
 	c := installer.CheckOptions{Options: o, Version: f.to, Client: f.from == "client", Rate: f.rate, NoListen: f.noListen, Deadline: f.deadline,

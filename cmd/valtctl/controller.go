@@ -16,24 +16,25 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // runOptions are what every command that works on hosts gives to installer.
-func (a *app) runOptions(s *site.Site, obs event.Observer) (installer.Options, error) {
+func (a *app) runOptions(s *site.Site, obs event.Observer) (fleet.Options, error) {
 	connect, err := a.connect(s, agentStays)
 	if err != nil {
-		return installer.Options{}, err
+		return fleet.Options{}, err
 	}
 	dir := a.stateDir(s.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return installer.Options{}, &problem.Error{Kind: problem.Failed, Doing: "making the state folder", Object: dir, Err: err,
+		return fleet.Options{}, &problem.Error{Kind: problem.Failed, Doing: "making the state folder", Object: dir, Err: err,
 			Fix: "set XDG_STATE_HOME to a folder you may write to"}
 	}
-	return installer.Options{
-		Site: s, Hosts: a.flags.hosts, Connect: connect, StateDir: dir, Run: a.runID(), Who: who(),
+	return fleet.Options{
+		Site: s, Hosts: a.flags.hosts, Dial: connect, StateDir: dir, Run: a.runID(), Who: who(),
 		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease, Limit: a.flags.limit,
 	}, nil
 }
@@ -70,7 +71,7 @@ const (
 )
 
 // connect reaches hosts over SSH, and this machine itself without it.
-func (a *app) connect(s *site.Site, then afterwards) (installer.Connect, error) {
+func (a *app) connect(s *site.Site, then afterwards) (fleet.Dialer, error) {
 	if err := fitsHosts(); err != nil {
 		return nil, err
 	}

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/status"
 )
 
 func (a *app) factsCommand() *cobra.Command {
@@ -42,7 +42,7 @@ func (a *app) facts(ctx context.Context, full bool) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	hosts, err := installer.Gather(ctx, o, full)
+	hosts, err := status.Gather(ctx, o, full)
 	var all []hostFacts
 	for _, h := range hosts {
 		if h.Err == nil {

@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/txn"
 )
 
@@ -38,7 +38,7 @@ func (a *app) history(ctx context.Context, _ []string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	all, err := installer.History(ctx, o)
+	all, err := status.History(ctx, o)
 	return text(all, func(w io.Writer) error { return writeHistory(w, all) }), err
 }
 

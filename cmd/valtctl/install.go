@@ -55,11 +55,11 @@ func (a *app) perform(ctx context.Context, run func(context.Context, installer.O
 		return report{}, err
 	}
 	obs := a.observe()
-	o, err := a.runOptions(s, obs)
+	base, err := a.runOptions(s, obs)
 	if err != nil {
 		return report{}, err
 	}
-	o.Confirm, o.SkipChecks = a.confirmChanges, a.flags.skipChecks
+	o := installer.Options{Options: base, Confirm: a.confirmChanges, SkipChecks: a.flags.skipChecks}
 	if o.Carrier, err = a.carrier(ctx, s, obs); err != nil {
 		return report{}, err
 	}

@@ -136,6 +136,30 @@ func TestPackagesKeepTheirPromises(t *testing.T) {
 	}
 }
 
+// The controller's rooms stand on floors: a room knows those that are named with it, and
+// those below all of them (the contract of steps, the transaction, the site …) know none.
+func TestTheControllersRoomsStandOnFloors(t *testing.T) {
+	rooms := map[string][]string{
+		"installer/event":    {},
+		"installer/fleet":    {"installer/event"},
+		"installer/inputs":   {"installer/event"},
+		"installer/status":   {"installer/event", "installer/fleet", "installer/inputs"},
+		"installer/restrict": {"installer/event", "installer/inputs"},
+		"installer":          {"installer/event", "installer/fleet", "installer/inputs"},
+	}
+	for _, f := range goFiles(t) {
+		if f.test || !within(f.dir, "installer") {
+			continue
+		}
+		ours, _ := f.imports(t)
+		for _, imported := range ours {
+			if _, room := rooms[imported]; room && !slices.Contains(rooms[f.dir], imported) {
+				t.Errorf("%s imports %s: an arrow up, or between rooms of one floor", f.path, imported)
+			}
+		}
+	}
+}
+
 // A package comment says what, why and what not: that takes two sentences at least.
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	sentence := regexp.MustCompile(`[.?!](\s|$)`)

@@ -8,8 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -25,7 +26,7 @@ func (a *app) lockShowCommand() *cobra.Command {
 			if err != nil {
 				return report{}, err
 			}
-			lease, err := installer.ShowLease(ctx, o)
+			lease, err := status.ShowLease(ctx, o)
 			if err != nil {
 				return report{}, err
 			}
@@ -59,7 +60,7 @@ func (a *app) breakLease(ctx context.Context, reason string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	lease, err := installer.ShowLease(ctx, o)
+	lease, err := status.ShowLease(ctx, o)
 	if err != nil {
 		return report{}, err
 	}
@@ -79,20 +80,20 @@ func (a *app) breakLease(ctx context.Context, reason string) (report, error) {
 			return report{}, &problem.Error{Kind: problem.Interrupted, Doing: "breaking the lease of", Object: o.Site.ID, Err: errDeclined}
 		}
 	}
-	lease, err = installer.BreakLease(ctx, o, reason)
+	lease, err = status.BreakLease(ctx, o, reason)
 	return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), err
 }
 
 // quietOptions are those of a command that tells nothing while it works.
-func (a *app) quietOptions() (installer.Options, error) {
+func (a *app) quietOptions() (fleet.Options, error) {
 	s, err := a.loadSite()
 	if err != nil {
-		return installer.Options{}, err
+		return fleet.Options{}, err
 	}
 	return a.runOptions(s, event.Silent{})
 }
 
-func writeLease(w io.Writer, l installer.Lease) error {
+func writeLease(w io.Writer, l status.Lease) error {
 	p := &printer{w: w}
 	if l.Run == "" {
 		p.printf("nobody changes the site now\n")

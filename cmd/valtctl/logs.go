@@ -8,9 +8,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/status"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -41,7 +41,7 @@ func (a *app) logs(ctx context.Context, r agent.LogsRequest) error {
 		return err
 	}
 	var mu sync.Mutex
-	return installer.Logs(ctx, o, r, func(host string) io.Writer {
+	return status.Logs(ctx, o, r, func(host string) io.Writer {
 		return &prefixed{mu: &mu, out: a.out, prefix: host + " "}
 	})
 }

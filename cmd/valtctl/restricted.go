@@ -8,13 +8,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/restrict"
-	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
@@ -34,7 +32,7 @@ func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, 
 		return agent.Handlers{}, err
 	}
 	folder := filepath.Join(a.hostRoot, facts.Restricted)
-	own, err := installer.OpenOwn(installer.Options{Now: a.now}, folder, is.Facts, is.TrustedState)
+	own, err := restrict.OpenLocalPlan(folder, a.now, is.Facts, is.TrustedState)
 	if err != nil {
 		return agent.Handlers{}, err
 	}
@@ -43,14 +41,11 @@ func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, 
 }
 
 // ownPlan is a host's own view of its site as the judge asks for it.
-type ownPlan struct{ *installer.Own }
-
-// About is the site and the host in it.
-func (o ownPlan) About() (*site.Site, site.Host) { return o.Site(), o.Host() }
+type ownPlan struct{ *restrict.LocalPlan }
 
 // Plan is what the host would do for a release, with the drain that the rollout puts before it.
 func (o ownPlan) Plan(ctx context.Context, version string) (*restrict.Plan, error) {
-	t, err := o.Target(ctx, version)
+	t, err := o.LocalPlan.Plan(ctx, version)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +58,8 @@ func (o ownPlan) Plan(ctx context.Context, version string) (*restrict.Plan, erro
 					Err: fmt.Errorf("sessions are kept out unattended for %s at most", updater.DefaultDrain)}
 			}
 		}
-		params, err := drain.For(o.Site(), o.Host(), t.Manifest, d, false)
+		s, self := o.About()
+		params, err := drain.For(s, self, t.Manifest, d, false)
 		if err != nil {
 			return step.Spec{}, err
 		}

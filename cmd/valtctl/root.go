@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
@@ -98,7 +98,7 @@ func (a *app) root() *cobra.Command {
 func (a *app) changing(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().BoolVar(&a.flags.dryRun, "dry-run", false, "show what would change, and change nothing")
 	cmd.Flags().BoolVarP(&a.flags.yes, "yes", "y", false, "do not ask")
-	cmd.Flags().DurationVar(&a.flags.lease, "lease", installer.DefaultLease, "how long the site's lease is held without renewing it")
+	cmd.Flags().DurationVar(&a.flags.lease, "lease", fleet.DefaultLease, "how long the site's lease is held without renewing it")
 	_ = cmd.Flags().MarkHidden("lease") // for practice: nobody else has a reason
 	return cmd
 }

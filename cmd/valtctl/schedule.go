@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -171,13 +171,13 @@ func (a *app) enableOptions(s *site.Site, obs event.Observer) (schedule.EnableOp
 	if err != nil {
 		return schedule.EnableOptions{}, err
 	}
-	o := schedule.EnableOptions{Options: base, Program: remote.AgentPath(self.Hash), Logins: map[string]installer.Login{}}
+	o := schedule.EnableOptions{Options: base, Program: remote.AgentPath(self.Hash), Logins: map[string]inputs.Login{}}
 	for _, h := range s.Hosts {
 		at, err := remote.HowReached(a.connection(s, h))
 		if err != nil {
 			return o, err
 		}
-		o.Logins[h.Name] = installer.Login{User: at.User, Port: at.Port}
+		o.Logins[h.Name] = inputs.Login{User: at.User, Port: at.Port}
 		o.KnownHosts = append(o.KnownHosts, at.KnownHosts...)
 	}
 	return o, nil

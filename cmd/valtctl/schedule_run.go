@@ -12,7 +12,10 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/updater/schedule"
 )
@@ -74,12 +77,16 @@ func (a *app) scheduleOptions(s *site.Site, obs event.Observer, f looking) (sche
 		ahead := at.Sub(a.now())
 		o.Clock = func() time.Time { return a.now().Add(ahead) }
 	}
-	outward, _, err := installer.Outward(s)
+	outward, _, err := inputs.Outward(s)
 	if err != nil {
 		return o, err
 	}
 	o.Post.HTTP = outward
-	o.Post.Roots, err = installer.Roots(s)
+	trust, err := inputs.ReadTrust(s)
+	if err != nil {
+		return o, err
+	}
+	o.Post.Roots, err = trust.Pool()
 	return o, err
 }
 
@@ -118,9 +125,9 @@ func (a *app) scheduleShow(ctx context.Context) (report, error) {
 	if len(o.Hosts) > 0 {
 		return report{}, usage(errors.New("a site is looked after as a whole"), "leave out --host")
 	}
-	home := installer.LeaseHost(o.Site).Name
+	home := fleet.LeaseHost(o.Site).Name
 	o.Hosts = []string{home}
-	found, err := installer.Gather(ctx, o, false)
+	found, err := status.Gather(ctx, o, false)
 	if err != nil {
 		return report{}, err
 	}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/updater"
@@ -124,7 +124,7 @@ func driftOf(d updater.HostDrift) *driftStatus {
 	return st
 }
 
-func statusOfHost(h installer.HostFacts) hostStatus {
+func statusOfHost(h status.Host) hostStatus {
 	st := hostStatus{Host: h.Host, Reached: h.Err == nil, Needs: problemList(h.Needs())}
 	if h.Err != nil {
 		return st
@@ -134,7 +134,7 @@ func statusOfHost(h installer.HostFacts) hostStatus {
 	if f.Installed != nil {
 		st.Release, st.Previous, st.Roles = f.Installed.Release, f.Installed.Previous, f.Installed.Roles
 	}
-	if st.Transaction = h.Now(); st.Transaction != nil {
+	if st.Transaction = h.Current(); st.Transaction != nil {
 		st.State, st.At = string(st.Transaction.State), st.Transaction.Words()
 	}
 	if f.Engine == nil {

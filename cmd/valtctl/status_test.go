@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/release"
 	"ipivs.com/valtctl/updater"
@@ -25,16 +25,16 @@ func beginning(t *testing.T, st *updater.SiteStatus) string {
 
 // Each of these is alone what a person must know first.
 func TestTheFirstLineOfAStatus(t *testing.T) {
-	hosts := func(edit func(h *installer.HostFacts)) []installer.HostFacts {
-		h := installer.HostFacts{Host: "media1", Facts: facts.Facts{Installed: &facts.Installed{Release: "6.4.1"},
+	hosts := func(edit func(h *status.Host)) []status.Host {
+		h := status.Host{Host: "media1", Facts: facts.Facts{Installed: &facts.Installed{Release: "6.4.1"},
 			Engine: &facts.EngineFacts{Containers: []facts.Container{{Name: "valt-engine", State: "running", Health: "healthy"}}}}}
 		edit(&h)
-		return []installer.HostFacts{h}
+		return []status.Host{h}
 	}
-	in := func(state txn.State) func(h *installer.HostFacts) {
-		return func(h *installer.HostFacts) { h.Transactions = []txn.Summary{{ID: "t1", State: state}} }
+	in := func(state txn.State) func(h *status.Host) {
+		return func(h *status.Host) { h.Transactions = []txn.Summary{{ID: "t1", State: state}} }
 	}
-	well := func(*installer.HostFacts) {}
+	well := func(*status.Host) {}
 	end := time.Date(2026, 12, 24, 0, 0, 0, 0, time.UTC)
 	for _, c := range []struct {
 		name string
@@ -45,19 +45,19 @@ func TestTheFirstLineOfAStatus(t *testing.T) {
 		{"quarantined", updater.SiteStatus{Hosts: hosts(in("quarantined"))}, "next: media1: transaction t1 is quarantined; valtctl repair --host media1"},
 		{"unconfirmed", updater.SiteStatus{Hosts: hosts(in("unconfirmed"))},
 			"next: media1: transaction t1 is unconfirmed; valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself"},
-		{"a rollout is not over", updater.SiteStatus{Site: "st-marys", Hosts: hosts(well), Lease: &installer.Lease{}, Intent: &updater.Intent{Kind: updater.KindUpdate, To: "6.4.2", Who: "kim@desk"}},
+		{"a rollout is not over", updater.SiteStatus{Site: "st-marys", Hosts: hosts(well), Lease: &status.Lease{}, Intent: &updater.Intent{Kind: updater.KindUpdate, To: "6.4.2", Who: "kim@desk"}},
 			"next: st-marys: a rollout is unfinished, and nobody is at work on it: the update to 6.4.2 that kim@desk began; valtctl resume goes on with it, valtctl abort ends it"},
-		{"a reboot is pending", updater.SiteStatus{Hosts: hosts(func(h *installer.HostFacts) { h.Facts.RebootRequired = true })},
+		{"a reboot is pending", updater.SiteStatus{Hosts: hosts(func(h *status.Host) { h.Facts.RebootRequired = true })},
 			"next: media1: a package asked for a reboot; reboot it in a maintenance window"},
-		{"left drained", updater.SiteStatus{Hosts: hosts(func(h *installer.HostFacts) { h.Facts.GateClosed = true })},
+		{"left drained", updater.SiteStatus{Hosts: hosts(func(h *status.Host) { h.Facts.GateClosed = true })},
 			"next: media1: it takes no new sessions: its gate is closed; valtctl undrain media1"},
 		{"metadata ends soon", updater.SiteStatus{Site: "st-marys", Hosts: hosts(well), Expiring: []release.Expiry{{Role: "releases", Expires: end}, {Role: "root", Expires: end}}},
 			"next: st-marys: the release repository's releases metadata expires on 2026-12-24 00:00 UTC; from then on no new release can be installed until the vendor signs it again; " +
 				"valtctl check expiry asks the repository anew; where it says the same, ask the vendor to sign it again"},
-		{"somebody is at it", updater.SiteStatus{Hosts: hosts(well), Lease: &installer.Lease{Who: "kim@desk", Run: "r1"}},
+		{"somebody is at it", updater.SiteStatus{Hosts: hosts(well), Lease: &status.Lease{Who: "kim@desk", Run: "r1"}},
 			"next: wait for kim@desk, who changes the site; if that run never ends: valtctl lock break --reason WHY"},
-		{"somebody is at it, and looks after what is unfinished", updater.SiteStatus{Lease: &installer.Lease{Who: "kim@desk", Run: "r1"}, Intent: &updater.Intent{},
-			Hosts: hosts(func(h *installer.HostFacts) { in("unconfirmed")(h); h.Attended = true })},
+		{"somebody is at it, and looks after what is unfinished", updater.SiteStatus{Lease: &status.Lease{Who: "kim@desk", Run: "r1"}, Intent: &updater.Intent{},
+			Hosts: hosts(func(h *status.Host) { in("unconfirmed")(h); h.Attended = true })},
 			"next: wait for kim@desk, who changes the site; if that run never ends: valtctl lock break --reason WHY"},
 	} {
 		if got := beginning(t, &c.st); got != c.want {
@@ -76,9 +76,9 @@ func TestStatusBeginsWithWhatAPersonMustDo(t *testing.T) {
 	reboot := serving("6.4.2", "6.4.1")
 	reboot.RebootRequired, reboot.RebootPackages = true, []string{"libc6"}
 	got := printedBy(t, func(w io.Writer) error {
-		return writeStatus(w, statusOf(&updater.SiteStatus{Site: "st-marys", Lease: &installer.Lease{Broken: "kim@desk of run r1, by pat@laptop: lost"},
+		return writeStatus(w, statusOf(&updater.SiteStatus{Site: "st-marys", Lease: &status.Lease{Broken: "kim@desk of run r1, by pat@laptop: lost"},
 			Intent: &updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Who: "kim@desk", Done: map[string]updater.HostResult{"media2": {}}},
-			Hosts: []installer.HostFacts{
+			Hosts: []status.Host{
 				{Host: "media1", Facts: closed, Transactions: []txn.Summary{{ID: "t1", State: "unconfirmed", Release: "6.4.2", Who: "kim@desk", ConfirmBy: time.Date(2026, 11, 22, 2, 10, 0, 0, time.UTC)}}},
 				{Host: "media2", Facts: reboot},
 				{Host: "media3", Err: errors.New("no route")},

@@ -17,9 +17,11 @@ import (
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
-	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/updater"
 )
@@ -100,14 +102,14 @@ func (a *app) supportBundle(ctx context.Context, f supporting, file string) (rep
 	if err != nil {
 		return report{}, err
 	}
-	if o.Connect, err = a.connect(s, nothingStays); err != nil {
+	if o.Dial, err = a.connect(s, nothingStays); err != nil {
 		return report{}, err
 	}
 	made := a.now().UTC().Truncate(time.Second)
 	if file == "" {
 		file = "valtctl-support-" + s.ID + "-" + made.Format(time.DateOnly) + ".tar.gz"
 	}
-	archive, err := support.NewArchive(redact.New(installer.Secrets(s)), request.PerHost)
+	archive, err := support.NewArchive(redact.New(inputs.Secrets(s)), request.PerHost)
 	if err != nil {
 		return report{}, err
 	}
@@ -137,8 +139,8 @@ func (f supporting) request() (support.Request, error) {
 
 // gather asks the hosts, and writes the archive whatever they say. Written is nil where
 // nothing was.
-func (a *app) gather(ctx context.Context, o installer.Options, r support.Request, archive *support.Archive, file string, made time.Time, hide bool) (*support.Written, error) {
-	found, unreached := installer.Support(ctx, o, r, archive)
+func (a *app) gather(ctx context.Context, o fleet.Options, r support.Request, archive *support.Archive, file string, made time.Time, hide bool) (*support.Written, error) {
+	found, unreached := status.Support(ctx, o, r, archive)
 	if found == nil {
 		return nil, unreached
 	}
@@ -163,11 +165,11 @@ func hiderOf(s *site.Site, st *updater.SiteStatus, hide bool) *redact.Hider {
 	for _, h := range st.Hosts {
 		names = append(names, h.Facts.Hostname)
 	}
-	return installer.Hide(s, names...)
+	return status.Hide(s, names...)
 }
 
 // addOwn adds what this controller has.
-func (a *app) addOwn(o installer.Options, r support.Request, archive *support.Archive, st *updater.SiteStatus, unasked error) error {
+func (a *app) addOwn(o fleet.Options, r support.Request, archive *support.Archive, st *updater.SiteStatus, unasked error) error {
 	err := archive.Add("version.json", r.PerFile, support.JSON(readBuild()))
 	if err == nil {
 		err = archive.Add("site.yaml", r.PerFile, contentOf(o.Site.File()))
@@ -199,7 +201,7 @@ func (a *app) addOwn(o installer.Options, r support.Request, archive *support.Ar
 // mostReports is how many rollouts' reports are in an archive, the newest.
 const mostReports = 20
 
-func addReports(o installer.Options, r support.Request, archive *support.Archive) error {
+func addReports(o fleet.Options, r support.Request, archive *support.Archive) error {
 	runs, err := updater.Runs(o.StateDir)
 	if err != nil {
 		return err

@@ -82,6 +82,22 @@ func (s *Store) List(newest int) ([]Summary, error) {
 	return all, nil
 }
 
+// Current is the transaction that says what a host is at, of all of its own, newest first: an
+// unfinished one, else the last that was to bring it to a release. Nil: there is none.
+func Current(all []Summary) *Summary {
+	for i := range all {
+		if !all[i].State.Finished() {
+			return &all[i]
+		}
+	}
+	for i := range all {
+		if !all[i].Stage {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
 // Summary sums up one transaction.
 func (s *Store) Summary(id string) (Summary, error) {
 	t := Summary{ID: id}

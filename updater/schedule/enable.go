@@ -11,6 +11,8 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
@@ -20,10 +22,10 @@ import (
 
 // EnableOptions are what enabling is given beside a run's own options.
 type EnableOptions struct {
-	installer.Options
+	fleet.Options
 	// Program is valtctl's path on every host: the agent's that this run uses.
 	Program string
-	Logins  map[string]installer.Login // by host, as a person reaches it
+	Logins  map[string]inputs.Login // by host, as a person reaches it
 	// KnownHosts are the trusted host keys of the site's hosts.
 	KnownHosts []byte
 }
@@ -78,7 +80,7 @@ func Enable(ctx context.Context, o EnableOptions) (*Change, error) {
 		return nil, err
 	}
 	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
-		home := installer.LeaseHost(o.Site)
+		home := fleet.LeaseHost(o.Site)
 		if len(ways(o.Site.Updates.Notify)) == 0 {
 			s.change.Notes = append(s.change.Notes, "nobody is told what comes of it: the site file has no updates.notify")
 		}
@@ -120,7 +122,7 @@ func fits(s *site.Site) error {
 // setting is the work under way.
 type setting struct {
 	EnableOptions
-	work   *installer.Work
+	work   *installer.Run
 	change *Change
 	// key is the public half of the home's key; empty on a dry run before the first one.
 	key string
@@ -175,7 +177,7 @@ func (s *setting) held(ctx context.Context, do func(ctx context.Context, s *sett
 // home gives the host that runs it its copy of the site, its key and what apt may not do.
 func (s *setting) home(ctx context.Context, h site.Host) error {
 	folder := facts.ScheduleFolder(s.Site.ID)
-	c, err := installer.CopySite(s.Site, folder, "", s.Logins, s.KnownHosts)
+	c, err := inputs.SeedOf(s.Site, folder, "", s.Logins, s.KnownHosts)
 	if err != nil {
 		return err
 	}
@@ -192,12 +194,11 @@ func (s *setting) home(ctx context.Context, h site.Host) error {
 	b.file(aptFile, "0644", aptText)
 	b.file(facts.ScheduleEnabled(s.Site.ID), "0600", string(since)+"\n")
 	b.absent("schedule-pause", "an earlier pause", nil, facts.SchedulePause(s.Site.ID))
-	s.work.Supply(h.Name, secrets)
-	if err := s.do(ctx, h.Name, b); err != nil {
+	if err := s.doWith(ctx, h.Name, b, secrets); err != nil {
 		return err
 	}
 	if !s.DryRun {
-		if err := s.work.Refresh(ctx, h.Name); err != nil {
+		if err := s.work.RefreshOne(ctx, h.Name); err != nil {
 			return err
 		}
 	}
@@ -212,7 +213,7 @@ func (s *setting) home(ctx context.Context, h site.Host) error {
 // other has a host take the key, for the restricted agent alone, and gives it what that
 // judges by.
 func (s *setting) other(ctx context.Context, h site.Host) error {
-	c, err := installer.CopySite(s.Site, facts.Restricted, h.Name, nil, nil)
+	c, err := inputs.SeedOf(s.Site, facts.Restricted, h.Name, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -231,11 +232,10 @@ func (s *setting) other(ctx context.Context, h site.Host) error {
 	}
 	b.file(aptFile, "0644", aptText)
 	if key, _, _ := strings.Cut(s.key, " "+keyComment); key != "" {
-		b.add("schedule-access", "access for the key of "+installer.LeaseHost(s.Site).Name, step.AuthorizedKeyKind(),
+		b.add("schedule-access", "access for the key of "+fleet.LeaseHost(s.Site).Name, step.AuthorizedKeyKind(),
 			step.AuthorizedKeyParams{User: login, Comment: keyComment, Key: key, Command: command})
 	}
-	s.work.Supply(h.Name, secrets)
-	return s.do(ctx, h.Name, b)
+	return s.doWith(ctx, h.Name, b, secrets)
 }
 
 // clock starts the timer, last: from then on everything is there.
@@ -252,7 +252,7 @@ func (s *setting) clock(ctx context.Context, h site.Host) error {
 // Disable ends it: the timer, the key and what the other hosts judged it by are removed.
 func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
-		home := installer.LeaseHost(o.Site)
+		home := fleet.LeaseHost(o.Site)
 		units := path.Join("/etc/systemd/system", UnitName)
 		b := &specs{}
 		b.absent("schedule-timer", "timer "+UnitName, []string{UnitName + ".timer"},
@@ -276,9 +276,13 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 
 // SetPause has the schedule begin nothing until then; nil lifts it.
 func SetPause(ctx context.Context, o EnableOptions, p *Pause) (*Change, error) {
-	home := installer.LeaseHost(o.Site)
+	home := fleet.LeaseHost(o.Site)
 	return o.all(ctx, []site.Host{home}, func(ctx context.Context, s *setting) error {
-		if s.work.Schedule(home.Name) == nil {
+		h, err := s.work.Host(home.Name)
+		if err != nil {
+			return err
+		}
+		if h.Facts().Schedule == nil {
 			return notEnabled(o.Site)
 		}
 		b := &specs{}
@@ -317,6 +321,16 @@ func (b *specs) file(path, mode, text string) {
 
 func (b *specs) absent(id, title string, stop []string, paths ...string) {
 	b.add(id, title, step.AbsentKind(), step.AbsentParams{Stop: stop, Paths: paths})
+}
+
+// doWith is do with secrets that the steps ask for.
+func (s *setting) doWith(ctx context.Context, host string, b *specs, secrets map[string][]byte) error {
+	h, err := s.work.Host(host)
+	if err != nil {
+		return err
+	}
+	h.Supply(secrets)
+	return s.do(ctx, host, b)
 }
 
 // do has a host make those steps that differ.

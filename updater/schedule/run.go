@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
@@ -17,7 +18,7 @@ import (
 
 // Options are what a look at the clock is given. Those of installer and Kinds are needed.
 type Options struct {
-	installer.Options
+	fleet.Options
 	Kinds step.Registry
 	Files Files
 	Post  Post
@@ -126,7 +127,7 @@ func (r *running) ask(ctx context.Context) error {
 	if err == nil {
 		o.Release, o.Percent, err = work.Offered(ctx)
 	}
-	for _, h := range work.Hosts() {
+	for _, h := range work.Hosts {
 		if was := work.Facts(h.Name).Installed; was != nil {
 			o.Installed = append(o.Installed, was.Release)
 		}

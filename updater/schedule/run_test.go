@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/check"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/site"
 )
 
@@ -55,7 +56,7 @@ func newLonely(t *testing.T) *lonely {
 		return nil, l.err
 	}
 	clock := func() time.Time { return l.now }
-	base := installer.Options{Site: s, Connect: connect, StateDir: dir, Run: "run-1", Who: "the schedule", Now: clock, Observer: event.Silent{}}
+	base := fleet.Options{Site: s, Dial: connect, StateDir: dir, Run: "run-1", Who: "the schedule", Now: clock, Observer: event.Silent{}}
 	l.o = Options{Options: base, Post: Post{To: s.Updates.Notify, HTTP: l.hook.Client().Transport},
 		Files: Files{State: filepath.Join(dir, "state.json"), Notices: filepath.Join(dir, "notices.json"), Pause: filepath.Join(dir, "pause.json"), Enabled: filepath.Join(dir, "enabled.json")},
 		Check: func() (installer.CheckOptions, error) {

@@ -22,10 +22,10 @@ func settingKinds() []step.KindName {
 // strange says how hosts differ from what the schedule's copy of the site wants of the
 // release that they have. A person has changed the site since, or somebody a host: either
 // way an update would put back what the copy says, with nobody there to see it.
-func strange(ctx context.Context, work *installer.Work) (differs, err error) {
+func strange(ctx context.Context, work *installer.Run) (differs, err error) {
 	kinds := settingKinds()
 	var errs []error
-	for _, h := range work.Hosts() {
+	for _, h := range work.Hosts {
 		was := work.Facts(h.Name).Installed
 		if was == nil {
 			continue // the update says so

@@ -1,0 +1,258 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// How often and for how long a lost host is dialled again. It goes on by itself
+// meanwhile, so giving up costs nothing but the view.
+const (
+	redialEvery = 3 * time.Second
+	redialFor   = 5 * time.Minute
+)
+
+// Approval says whether a host that has switched to something new is to be kept. An error is
+// why it is taken back. When ctx ends nothing is said, and the host decides by itself.
+type Approval func(ctx context.Context) error
+
+// Transaction is one that a host runs, to be followed.
+type Transaction struct {
+	ID    string
+	Steps []step.Spec // for people's sake; nil: they are not known
+	// Approve is asked once the host has switched; nil: nobody says anything.
+	Approve Approval
+	// Secrets are what it gets again where the bundle answers at another place after a lost
+	// connection.
+	Secrets func() map[string][]byte
+}
+
+// End is what a transaction came to, and its journal as far as it was seen.
+type End struct {
+	ID      string
+	Result  txn.Result
+	Records []journal.Record
+}
+
+// Follow watches a transaction to its end, over as many connections as it takes, tells what
+// happens, and answers what the host asks: to be approved, and to prove that its new firewall
+// lets others in. An error means that the end was not seen: the host goes on by itself.
+func (h *Host) Follow(ctx context.Context, t Transaction) (End, error) {
+	f := &follower{Host: h, Transaction: t, titles: titlesOf(t.Steps)}
+	result, err := f.toTheEnd(ctx)
+	end := End{t.ID, result, f.records}
+	if err != nil {
+		return end, f.left(ctx, err)
+	}
+	return end, nil
+}
+
+// follower is one host's transaction as the controller watches it.
+type follower struct {
+	*Host
+	Transaction
+	next   int64 // the journal record to go on from
+	titles map[string]title
+	lost   bool
+	port   int    // where the transaction was told that the bundle answers; 0: as it was begun
+	proved string // the last confirmation that was asked for
+	// switched says that the host has switched and was not answered yet.
+	switched bool
+	records  []journal.Record
+}
+
+// title is a step's place and name, for people.
+type title struct {
+	index, count int
+	text         string
+}
+
+func titlesOf(steps []step.Spec) map[string]title {
+	all := make(map[string]title, len(steps))
+	for i, s := range steps {
+		all[s.ID] = title{i + 1, len(steps), s.Title}
+	}
+	return all
+}
+
+// toTheEnd follows over as many connections as it takes.
+func (f *follower) toTheEnd(ctx context.Context) (txn.Result, error) {
+	var lostAt time.Time
+	now := f.fleet.Options.Now
+	for {
+		result, err := f.once(ctx)
+		if err == nil || ctx.Err() != nil || saidByHost(err) {
+			return result, err
+		}
+		if !f.lost {
+			f.lost, lostAt = true, now()
+			f.tell(event.Event{Kind: event.Lost, Text: "the connection is lost; the host goes on, dialling again"})
+		}
+		if now().Sub(lostAt) > redialFor {
+			return txn.Result{}, err
+		}
+		if err := f.redial(ctx); err != nil {
+			return txn.Result{}, err
+		}
+	}
+}
+
+// once follows over the connection there is.
+func (f *follower) once(ctx context.Context) (txn.Result, error) {
+	client := f.connection()
+	if client == nil {
+		return txn.Result{}, ErrNotConnected
+	}
+	var answering sync.WaitGroup
+	defer answering.Wait()
+	ctx, ended := context.WithCancel(ctx)
+	defer ended()
+	approve := sync.OnceFunc(func() { answering.Go(func() { f.approve(ctx, client) }) })
+	if f.switched { // seen over a connection that is lost; whether it was answered is not known
+		approve()
+	}
+	reply, err := client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.ID, From: f.next}, func(e txn.Event) error {
+		nonce := f.event(e)
+		if nonce != "" && nonce != f.proved {
+			f.proved = nonce
+			answering.Go(func() { f.proveFirewall(ctx, client, nonce) })
+		}
+		if f.switched {
+			approve()
+		}
+		return nil
+	})
+	if err != nil {
+		return txn.Result{}, err
+	}
+	return reply.Result, nil
+}
+
+// redial replaces the connection after a pause. That it fails is no error: it is tried again.
+func (f *follower) redial(ctx context.Context) error {
+	if was := f.replace(nil); was != nil {
+		_ = was.Close() // it is dead already; how it ends tells nothing new
+	}
+	if err := pause(ctx, redialEvery); err != nil {
+		return err
+	}
+	client, err := f.fleet.Options.Dial.open(ctx, f.Host.Host, event.Silent{}, f.fleet.Options.Carrier)
+	if err != nil {
+		return nil
+	}
+	f.replace(client)
+	f.lost = false
+	f.tell(event.Event{Kind: event.Note, Text: "connected again"})
+	if port := f.fleet.Options.Carrier.port(f.Name); port != f.port { // the bundle answers at another place now
+		if err := f.Restart(ctx, f.ID, f.Secrets()); saidByHost(err) {
+			return err
+		} else if err == nil {
+			f.port = port
+		}
+	}
+	return nil
+}
+
+// event passes on one line of what the host says, and returns the confirmation that it
+// asks for, if any.
+func (f *follower) event(e txn.Event) (confirm string) {
+	if p := e.Progress; p != nil {
+		confirm = p.Confirm
+		at := f.titles[p.Step]
+		f.tell(event.Event{Kind: event.Progress, Step: p.Step, Title: at.text, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
+	}
+	if rec := e.Record; rec != nil {
+		f.next = rec.Seq + 1
+		f.records = append(f.records, *rec)
+		f.record(rec)
+	}
+	return confirm
+}
+
+// record tells of what a person watching wants to know of the journal.
+func (f *follower) record(rec *journal.Record) {
+	at := f.titles[rec.Step]
+	e := event.Event{Kind: event.Step, Step: rec.Step, StepKind: rec.StepKind, Title: at.text, Index: at.index, Count: at.count}
+	switch rec.Kind {
+	case journal.Apply:
+		e.Text = "…"
+	case journal.Applied:
+		e.Text = "done"
+	case journal.Failed, journal.Deferred, journal.Skipped:
+		e.Text = string(rec.Kind)
+	case journal.Unchanged:
+		e.Kind = event.Progress
+	case journal.Switched:
+		f.switched = f.Approve != nil
+		e = event.Event{Kind: event.Note, Text: "switched; it waits to be confirmed"}
+	case journal.Confirmed:
+		f.switched = false
+		e = event.Event{Kind: event.Note, Text: "confirmed"}
+	case journal.Undoing:
+		f.switched = false
+		e = event.Event{Kind: event.Note, Text: "it goes back to what it was"}
+	case journal.Undone:
+		e.Text = "taken back"
+	case journal.Waiting, journal.Resumed, journal.Supplied, journal.Interrupted:
+		e = event.Event{Kind: event.Note, Text: "the transaction is " + string(rec.Kind)}
+	default:
+		return
+	}
+	f.tell(e)
+}
+
+// approve asks whether the host that has switched is to be kept, and tells the host. A host
+// that could not be told, or for which nobody could say, goes back by itself.
+func (f *follower) approve(ctx context.Context, client *agent.Client) {
+	err := f.Approve(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	token, said := f.fleet.fence()
+	if said == nil {
+		said = client.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: f.ID, Undo: OneLine(err), Fence: token})
+	}
+	if said != nil && ctx.Err() == nil && saidByHost(said) {
+		f.tell(event.Event{Kind: event.Note, Text: OneLine(said)})
+	}
+}
+
+// left says that the host goes on, and how to follow it.
+func (f *follower) left(ctx context.Context, err error) error {
+	p := &problem.Error{Kind: problem.Failed, Doing: "following transaction " + f.ID + " on host", Object: f.Name, Err: err,
+		Fix: "the host goes on by itself; follow it with: valtctl resume"}
+	if why := context.Cause(ctx); errors.Is(why, context.Canceled) {
+		p.Kind = problem.Interrupted // a person stopped it
+	} else if why != nil {
+		p.Kind = problem.KindOf(why) // such as the lease, which was lost
+	}
+	return p
+}
+
+// OneLine is an error's text without line breaks; empty for none.
+func OneLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	return strings.ReplaceAll(err.Error(), "\n", "; ")
+}
+
+// pause waits; an error means that ctx ended first.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

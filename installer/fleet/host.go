@@ -1,0 +1,331 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/plan"
+	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/support"
+	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/apt"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release"
+)
+
+// Host is one host of a run. Its methods may be called from several goroutines at once;
+// their errors say which host it is.
+type Host struct {
+	site.Host
+	fleet *Fleet
+
+	mu     sync.Mutex
+	client *agent.Client // nil: there is no connection now
+	facts  agent.FactsReply
+	extra  map[string][]byte
+}
+
+// ErrNotConnected says that there is no connection to a host now.
+var ErrNotConnected = errors.New("the host is not connected")
+
+// Connect opens the connection to the host's agent.
+func (h *Host) Connect(ctx context.Context) error {
+	client, err := h.fleet.Options.Dial.open(ctx, h.Host, h.fleet.Options.Observer, h.fleet.Options.Carrier)
+	if err != nil {
+		return err
+	}
+	h.replace(client)
+	return nil
+}
+
+// Connected says whether the host can be asked now.
+func (h *Host) Connected() bool { return h.connection() != nil }
+
+// Close ends the connection.
+func (h *Host) Close() error {
+	if was := h.replace(nil); was != nil {
+		return ignoreClosed(was.Close())
+	}
+	return nil
+}
+
+func (h *Host) connection() *agent.Client {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.client
+}
+
+// replace puts another connection in the place of the one before, which it returns.
+func (h *Host) replace(client *agent.Client) *agent.Client {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	was := h.client
+	h.client = client
+	return was
+}
+
+// Facts are what the host had when it was asked last.
+func (h *Host) Facts() agent.FactsReply {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.facts
+}
+
+// Supply adds secrets to those that the host's steps may ask for in this run.
+func (h *Host) Supply(secrets map[string][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.extra = secrets
+}
+
+// Supplied are the secrets of this run alone: where its bundle answers, and what Supply
+// added.
+func (h *Host) Supplied() map[string][]byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := map[string][]byte{}
+	if h.fleet.Options.Carrier != nil {
+		all[plan.SecretBundle] = h.fleet.Options.Carrier.secret(h.Name)
+	}
+	for name, value := range h.extra {
+		all[name] = value
+	}
+	return all
+}
+
+// tell passes on what happened to this host.
+func (h *Host) tell(e event.Event) {
+	e.Host = h.Name
+	h.fleet.Options.Observer.Observe(e)
+}
+
+// hostError says which host an error is of.
+type hostError struct {
+	host string
+	err  error
+}
+
+func (e *hostError) Error() string { return "host " + e.host + ": " + e.err.Error() }
+func (e *hostError) Unwrap() error { return e.err }
+
+// Bare is an error of a Host without the host's name, for where that is said already.
+func Bare(err error) error {
+	var of *hostError
+	if errors.As(err, &of) {
+		return of.err
+	}
+	return err
+}
+
+// wrap says which host an error is of.
+func (h *Host) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &hostError{h.Name, err}
+}
+
+// saidByHost tells a host's own answer from a lost connection.
+func saidByHost(err error) bool {
+	var p *problem.Error
+	return errors.As(err, &p)
+}
+
+// call asks the host over the connection that there is. Every question to a host but the
+// following of its transactions goes through here.
+func call[Reply any](h *Host, ask func(*agent.Client) (Reply, error)) (Reply, error) {
+	client := h.connection()
+	if client == nil {
+		var none Reply
+		return none, h.wrap(ErrNotConnected)
+	}
+	reply, err := ask(client)
+	return reply, h.wrap(err)
+}
+
+// do is call for what is answered by no more than an error.
+func (h *Host) do(ask func(*agent.Client) error) error {
+	_, err := call(h, func(c *agent.Client) (struct{}, error) { return struct{}{}, ask(c) })
+	return err
+}
+
+// AskFacts asks the host what it has; with full also for what takes longer than
+// milliseconds.
+func (h *Host) AskFacts(ctx context.Context, full bool) (agent.FactsReply, error) {
+	return call(h, func(c *agent.Client) (agent.FactsReply, error) { return c.Facts(ctx, agent.FactsRequest{Full: full}) })
+}
+
+// Refresh asks the host for its facts again, and keeps them.
+func (h *Host) Refresh(ctx context.Context) error {
+	reply, err := h.AskFacts(ctx, false)
+	if err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.facts = reply
+	return nil
+}
+
+// Inspect has the host compare itself with steps of a release. There is one finding a step,
+// in their order; what a step could not look at is in its finding.
+func (h *Host) Inspect(ctx context.Context, r agent.InspectRequest) ([]agent.StepFinding, error) {
+	reply, err := call(h, func(c *agent.Client) (agent.InspectReply, error) { return c.Inspect(ctx, r) })
+	if err != nil {
+		return nil, err
+	}
+	if len(reply.Findings) != len(r.Steps) {
+		return nil, h.wrap(fmt.Errorf("it answered for %d of %d steps", len(reply.Findings), len(r.Steps)))
+	}
+	return reply.Findings, nil
+}
+
+// ProveBundle has the host's own apt plan its packages from the run's bundle alone.
+func (h *Host) ProveBundle(ctx context.Context, r agent.ProveRequest) ([]agent.PackageFile, error) {
+	reply, err := call(h, func(c *agent.Client) (agent.ProveReply, error) { return c.Prove(ctx, r) })
+	return reply.Files, err
+}
+
+// Start hands the host a transaction and returns its id when it runs by itself. Whose it is,
+// and the fencing token, are filled in. An error of the lease, once that has expired, is
+// returned without asking the host.
+func (h *Host) Start(ctx context.Context, t txn.Request, secrets map[string][]byte, trusted *release.State) (string, error) {
+	token, err := h.fleet.fence()
+	if err != nil {
+		return "", h.wrap(err)
+	}
+	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who, t.Fence = txn.Schema, h.fleet.Options.Site.ID, h.Name, plan.RoleNames(h.Host), h.fleet.Options.Run, h.fleet.Options.Who, token
+	reply, err := call(h, func(c *agent.Client) (agent.TxnReply, error) {
+		return c.TxnStart(ctx, agent.TxnStartRequest{Request: t, Secrets: secrets, TrustedState: trusted})
+	})
+	if err != nil {
+		return "", err
+	}
+	h.tell(event.Event{Kind: event.Start, Text: reply.ID})
+	return reply.ID, nil
+}
+
+// Restart gives a transaction its secrets again and has the host go on with it.
+func (h *Host) Restart(ctx context.Context, id string, secrets map[string][]byte) error {
+	token, err := h.fleet.fence()
+	if err != nil {
+		return err
+	}
+	return h.do(func(c *agent.Client) error {
+		_, err := c.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: secrets, Fence: token})
+		return err
+	})
+}
+
+// CallOff tells the host to take back a transaction of which it has said, when its facts
+// were gathered, what it is (was). One that ended or was confirmed since then is left as it
+// is: following it tells how.
+func (h *Host) CallOff(ctx context.Context, was txn.Summary, why string) error {
+	token, err := h.fleet.fence()
+	if err != nil {
+		return err
+	}
+	err = h.do(func(c *agent.Client) error {
+		return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: was.ID, Undo: why, Fence: token})
+	})
+	if err == nil || !saidByHost(err) || problem.KindOf(err) == problem.Locked || !was.WayBack {
+		return err
+	}
+	h.tell(event.Event{Kind: event.Note, Text: OneLine(Bare(err))})
+	return nil
+}
+
+// Past lists the host's transactions, newest first, as it keeps them.
+func (h *Host) Past(ctx context.Context) ([]txn.Summary, error) {
+	reply, err := call(h, func(c *agent.Client) (agent.TxnListReply, error) { return c.TxnList(ctx) })
+	return reply.Transactions, err
+}
+
+// Unfinished is the host's newest transaction that is not over, as its facts have it; false:
+// there is none.
+func (h *Host) Unfinished() (txn.Summary, bool) {
+	for _, t := range h.Facts().Transactions {
+		if !t.State.Finished() {
+			return t, true
+		}
+	}
+	return txn.Summary{}, false
+}
+
+// Engine asks what the host's media engine does now.
+func (h *Host) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
+	return call(h, func(c *agent.Client) (wowza.State, error) { return c.Engine(ctx, a) })
+}
+
+// Survey asks what the host tells of itself beyond facts.
+func (h *Host) Survey(ctx context.Context, r survey.Request) (survey.Reply, error) {
+	return call(h, func(c *agent.Client) (survey.Reply, error) { return c.Survey(ctx, r) })
+}
+
+// AskLease asks about the site's lease. The host must be the one that keeps it.
+func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseReply, error) {
+	return call(h, func(c *agent.Client) (agent.LeaseReply, error) {
+		reply, err := c.Lease(ctx, r)
+		if err != nil {
+			return reply, fmt.Errorf("asking for the site's lease: %w", err)
+		}
+		return reply, nil
+	})
+}
+
+// Fence tells the host the highest fencing token, so that whoever held the lease before is
+// refused there.
+func (h *Host) Fence(ctx context.Context, token int64) error {
+	return h.do(func(c *agent.Client) error {
+		_, err := c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: token})
+		return err
+	})
+}
+
+// Logs copies a log of the host to out.
+func (h *Host) Logs(ctx context.Context, r agent.LogsRequest, out io.Writer) error {
+	return h.do(func(c *agent.Client) error { return c.Logs(ctx, r, out) })
+}
+
+// Support has the host gather what support asks for, piece by piece.
+func (h *Host) Support(ctx context.Context, r support.Request, part func(support.Part) error) error {
+	return h.do(func(c *agent.Client) error { return c.Support(ctx, r, part) })
+}
+
+// Solve has the host's apt say what an installation would fetch, as apt.Ask.
+func (h *Host) Solve(ctx context.Context, q apt.Question) ([]string, error) {
+	return call(h, func(c *agent.Client) ([]string, error) { return c.Solve(ctx, q) })
+}
+
+// Probe has the host ask its questions of the network. As check.Machine's; who asks knows
+// which host it is, so the error does not say it.
+func (h *Host) Probe(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
+	client := h.connection()
+	if client == nil {
+		return ErrNotConnected
+	}
+	return client.Probe(ctx, r, outcome)
+}
+
+// Listen has the host listen until ctx ends, which is no error. As check.Machine's.
+func (h *Host) Listen(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error {
+	client := h.connection()
+	if client == nil {
+		return ErrNotConnected
+	}
+	return client.Listen(ctx, r, event)
+}
+
+// ConfirmFirewall answers a host whose new firewall rules are on trial.
+func (h *Host) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) error {
+	return h.do(func(c *agent.Client) error { return c.ConfirmFirewall(ctx, a) })
+}

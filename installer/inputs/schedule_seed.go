@@ -1,0 +1,160 @@
+package inputs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/goccy/go-yaml"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Login is who a host is reached as, where the site file leaves it to the person.
+type Login struct {
+	User string
+	Port int
+}
+
+// Seed is a site file with everything that it names, for a host to keep: what that host
+// works from, or judges by, when no person is there. A plan made of it is the one that is
+// made of the original.
+type Seed struct {
+	Folder string
+	Site   []byte            // the site file's text
+	Files  map[string][]byte // what it names, by path on the host
+}
+
+// seeder makes a Seed.
+type seeder struct {
+	Seed
+	errs []error
+}
+
+// SeedOf copies a site into a host's folder. With for, a host's name, it is for that host
+// to judge by: it holds no licence key of another host, and nothing to connect or to tell
+// people with. Without, it is for the host that runs unattended, which reaches the others
+// by logins and trusts the given known_hosts lines.
+func SeedOf(s *site.Site, folder, host string, logins map[string]Login, knownHosts []byte) (*Seed, error) {
+	c := &seeder{Seed: Seed{Folder: folder, Files: map[string][]byte{}}}
+	to := *s
+	to.Hosts, to.Network.Trust = slices.Clone(s.Hosts), slices.Clone(s.Network.Trust)
+	c.include(&to.TLS.Certificate, "certificate.pem")
+	c.include(&to.TLS.KeyFile, "certificate.key")
+	c.include(&to.Release.Root, "root.json")
+	c.include(&to.Registry.PasswordFile, "registry")
+	for i := range to.Network.Trust {
+		// An authority's name on a host is that of its file.
+		c.include(&to.Network.Trust[i], path.Join("trust-"+strconv.Itoa(i), filepath.Base(to.Network.Trust[i])))
+	}
+	for i := range to.Hosts {
+		h := &to.Hosts[i]
+		if host != "" && h.Name != host && h.Wowza.KeyFile != "" {
+			h.Wowza.KeyFile = own(s, host).Wowza.KeyFile
+		}
+		c.include(&h.Wowza.KeyFile, "licence-"+h.Name)
+	}
+	if host == "" {
+		c.reach(&to, logins, knownHosts)
+	} else {
+		to.SSH, to.Updates.Notify = site.SSH{Port: 22}, site.Notify{}
+		for i, h := range to.Hosts {
+			to.Hosts[i].SSH = site.SSH{Port: h.SSH.Port}
+		}
+	}
+	c.write(&to)
+	return &c.Seed, errors.Join(c.errs...)
+}
+
+func own(s *site.Site, name string) site.Host {
+	h, _ := s.Host(name)
+	return h
+}
+
+// include has a path of the site file name a copy of its file.
+func (c *seeder) include(field *string, name string) {
+	if *field == "" {
+		return
+	}
+	content, err := readCapped(*field)
+	if err != nil {
+		c.errs = append(c.errs, &problem.Error{Kind: problem.Input, Doing: "copying", Object: *field, Err: err,
+			Fix: "put the file there, or name another in the site file"})
+		return
+	}
+	*field = path.Join(c.Folder, "files", name)
+	c.Files[*field] = content
+}
+
+// reach has the copy reach the site's hosts with the key that the host makes for itself,
+// straight: it stands beside them. People are told as the site file says.
+func (c *seeder) reach(to *site.Site, logins map[string]Login, knownHosts []byte) {
+	known := path.Join(c.Folder, "known_hosts")
+	c.Files[known] = knownHosts
+	to.SSH = site.SSH{Port: 22, Identity: facts.ScheduleKey, KnownHosts: known}
+	for i := range to.Hosts {
+		l := logins[to.Hosts[i].Name]
+		to.Hosts[i].SSH = site.SSH{User: l.User, Port: uint16(l.Port), Identity: facts.ScheduleKey, KnownHosts: known}
+	}
+	n := &to.Updates.Notify
+	if n.Mail != nil {
+		mail := *n.Mail
+		n.Mail = &mail
+		c.include(&mail.PasswordFile, "mail")
+	}
+	if n.Webhook != nil {
+		hook := *n.Webhook
+		n.Webhook = &hook
+		c.include(&hook.URLFile, "webhook")
+		c.include(&hook.TokenFile, "webhook-token")
+	}
+}
+
+// write makes the copy's text and reads it again, so that one that cannot be read is never
+// left on a host.
+func (c *seeder) write(to *site.Site) {
+	raw, err := json.Marshal(to)
+	if err == nil {
+		raw, err = yaml.JSONToYAML(raw)
+	}
+	if err != nil {
+		c.errs = append(c.errs, fmt.Errorf("copying the site file: %w", err))
+		return
+	}
+	c.Site = append([]byte("# Written by valtctl schedule enable. Change the original, then run that again.\n"), raw...)
+	if _, err := site.Parse(path.Join(c.Folder, "site.yaml"), c.Site, ""); err != nil {
+		c.errs = append(c.errs, fmt.Errorf("reading the copy of the site file: %w", err))
+	}
+}
+
+// Steps put the copy on a host, root-only. What it names travels as secrets, which are in
+// no plan and no journal.
+func (c *Seed) Steps() (steps []step.Spec, secrets map[string][]byte, err error) {
+	secrets = map[string][]byte{}
+	add := func(p step.FileParams) {
+		raw, err2 := json.Marshal(p)
+		err = errors.Join(err, err2)
+		steps = append(steps, step.Spec{ID: "file" + p.Path, Kind: step.KindFile, Title: "file " + p.Path,
+			Half: step.Fetch, Disrupts: step.Nothing, Params: raw})
+	}
+	names := make([]string, 0, len(c.Files))
+	for name := range c.Files {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		secret := "copy-of-" + path.Base(path.Dir(name)) + "-" + path.Base(name)
+		secrets[secret] = bytes.Clone(c.Files[name])
+		add(step.FileParams{Path: name, Mode: "0600", Secret: secret})
+	}
+	add(step.FileParams{Path: path.Join(c.Folder, "site.yaml"), Mode: "0600", Content: string(c.Site)})
+	return steps, secrets, err
+}

@@ -1,0 +1,107 @@
+package status
+
+import (
+	"fmt"
+	"strings"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// Needs lists what a person must do about a host, most pressing first; none where it
+// serves as it should, or a run is at work on it.
+func (h Host) Needs() []*problem.Error {
+	if h.Err != nil {
+		return problem.All(h.Err)
+	}
+	now := h.Current()
+	atWork := now != nil && !now.State.Finished()
+	if atWork && h.Attended {
+		return nil
+	}
+	all := h.txnNeeds(now)
+	f := h.Facts
+	if f.Installed == nil {
+		return append(all, h.need("valtctl install", "VALT is not installed"))
+	}
+	if f.Engine == nil {
+		return append(all, h.need("look at it with: systemctl status docker", "the Docker engine does not answer"))
+	}
+	quarantined := now != nil && now.State == txn.StateQuarantined
+	if f.GateClosed && !atWork && !quarantined {
+		all = append(all, h.need("valtctl undrain "+h.Host, "it takes no new sessions: its gate is closed"))
+	}
+	if !quarantined {
+		all = append(all, h.containerNeeds()...)
+	}
+	if f.RebootRequired {
+		all = append(all, h.need("reboot it in a maintenance window", "%s", rebootWhy(f)))
+	}
+	return all
+}
+
+func (h Host) need(fix, format string, args ...any) *problem.Error {
+	return &problem.Error{Kind: problem.Check, Doing: "looking at host", Object: h.Host, Err: fmt.Errorf(format, args...), Fix: fix}
+}
+
+// txnNeeds are about what the host is at, and about records that cannot be trusted.
+func (h Host) txnNeeds(now *txn.Summary) []*problem.Error {
+	var all []*problem.Error
+	for _, t := range h.Transactions {
+		if t.State != txn.StateDamaged && (now == nil || t.ID != now.ID) {
+			continue
+		}
+		if fix := txnFix(t, h.Host); fix != "" {
+			all = append(all, h.need(fix, "transaction %s is %s", t.ID, t.State))
+		}
+	}
+	return all
+}
+
+func (h Host) containerNeeds() []*problem.Error {
+	var all []*problem.Error
+	for _, c := range h.Facts.Engine.Containers {
+		if c.State != "running" || c.Health == "unhealthy" {
+			all = append(all, h.need("valtctl logs --host "+h.Host+"; then valtctl install", "container %s is %s", c.Name, containerState(c)))
+		}
+	}
+	return all
+}
+
+// rebootWhy names those who asked for a reboot, where that is known.
+func rebootWhy(f facts.Facts) string {
+	const most = 4
+	names := f.RebootPackages
+	switch {
+	case len(names) == 0:
+		return "a package asked for a reboot"
+	case len(names) > most:
+		return fmt.Sprintf("%s and %d more asked for a reboot", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ") + " asked for a reboot"
+}
+
+func containerState(c facts.Container) string {
+	if c.State == "running" {
+		return c.Health
+	}
+	return c.State
+}
+
+// txnFix says what to do about a transaction; nothing for one that is over.
+func txnFix(t txn.Summary, host string) string {
+	switch t.State {
+	case txn.StateRunning:
+		return "it goes on by itself; follow it with: valtctl resume"
+	case txn.StateWaiting, txn.StateInterrupted:
+		return "valtctl resume"
+	case txn.StateUnconfirmed:
+		return "valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself"
+	case txn.StateQuarantined:
+		return "valtctl repair --host " + host
+	case txn.StateDamaged:
+		return "keep its folder below /var/lib/valtctl/txn as evidence, then: valtctl install"
+	}
+	return ""
+}
