@@ -50,7 +50,7 @@ func newScenarioRun(g *globals) *cobra.Command {
 		Short: "Run scenarios on the lab, which must be up",
 		Long: "Run scenarios on the lab, which must be up. Each prints what it measured and ends in PASS or FAIL; the exit\n" +
 			"code is 1 if any failed. Several share what an undisturbed installation looks like. core is a fixed core and a third\n" +
-			"of the others, drawn by the seed, and prints which.",
+			"of each group of the others, drawn by the seed, and prints which.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Now, o.Out, o.seedGiven = time.Now, cmd.OutOrStdout(), cmd.Flags().Changed("seed")

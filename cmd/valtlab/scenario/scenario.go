@@ -22,7 +22,7 @@ type Scenario struct {
 	// the lab usable, not necessarily bare.
 	Run      func(context.Context, *Env) error
 	Parallel Parallel
-	Turn     Turn
+	Group    Group
 }
 
 // Env is what a scenario works with.

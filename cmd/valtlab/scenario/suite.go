@@ -17,16 +17,15 @@ type Suite struct {
 	Leave func(context.Context, *Env) error
 }
 
-// Turn says when a scenario is part of a run of the core.
-type Turn int
+// Group is what a scenario is about. A run of the core has a third of every group, so that
+// each kind of thing is tried in each run and all of them take about as long.
+type Group string
 
+// Groups of which a run of the core has all, or none.
 const (
-	// Drawn is one of which the seed draws a third.
-	Drawn Turn = iota
-	// Core is one that always is.
-	Core
-	// Elsewhere is one that never is: it needs no lab, and a unit test does the same.
-	Elsewhere
+	Core Group = "core"
+	// Elsewhere needs no lab, and unit tests do the same.
+	Elsewhere Group = "elsewhere"
 )
 
 // Find is the scenario of that name.
@@ -41,21 +40,33 @@ func Find(all []Scenario, name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("there is no scenario %s; there are %s", name, strings.Join(names, ", "))
 }
 
-// DrawCore is the core and, of the others, a third that the seed draws, in their order;
-// and what it leaves out. Every scenario of the third is as likely as any other, so that
-// runs with seeds of their own come by all of them.
+// DrawCore is the core and, of every other group, a third that the seed draws, all in their
+// order; and what it leaves out. Every scenario of a group is as likely as any other of it,
+// so that runs with seeds of their own come by all of them.
 func DrawCore(all []Scenario, seed uint64) (chosen, left []Scenario) {
-	var others []string
+	var order []Group
+	members := map[Group][]string{}
 	for _, s := range all {
-		if s.Turn == Drawn {
-			others = append(others, s.Name)
+		if len(members[s.Group]) == 0 {
+			order = append(order, s.Group)
 		}
+		members[s.Group] = append(members[s.Group], s.Name)
 	}
 	random := rand.New(rand.NewPCG(seed, 0x636f7265))
-	random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
-	drawn := others[:(len(others)+2)/3]
+	var drawn []string
+	for _, g := range order {
+		names := members[g]
+		switch g {
+		case Core:
+			drawn = append(drawn, names...)
+		case Elsewhere:
+		default:
+			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
+			drawn = append(drawn, names[:max(1, (len(names)+1)/3)]...) // the nearest to a third
+		}
+	}
 	for _, s := range all {
-		if s.Turn == Core || slices.Contains(drawn, s.Name) {
+		if slices.Contains(drawn, s.Name) {
 			chosen = append(chosen, s)
 		} else {
 			left = append(left, s)

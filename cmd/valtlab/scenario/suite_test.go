@@ -10,11 +10,11 @@ import (
 
 // twelve are two of the core, one that runs elsewhere, and nine others.
 func twelve() []Scenario {
-	all := []Scenario{{Name: "first", Turn: Core}, {Name: "paper", Turn: Elsewhere}}
+	all := []Scenario{{Name: "first", Group: Core}, {Name: "paper", Group: Elsewhere}}
 	for n := range 9 {
 		all = append(all, Scenario{Name: fmt.Sprintf("other-%d", n)})
 	}
-	return append(all, Scenario{Name: "last", Turn: Core})
+	return append(all, Scenario{Name: "last", Group: Core})
 }
 
 func TestDrawHasTheCoreAndAThirdOfTheOthers(t *testing.T) {
@@ -36,6 +36,25 @@ func TestDrawHasTheCoreAndAThirdOfTheOthers(t *testing.T) {
 	}
 	if len(seen) != 11 || seen["paper"] {
 		t.Errorf("forty seeds draw %v", seen)
+	}
+}
+
+func TestDrawHasSomethingOfEveryGroup(t *testing.T) {
+	var all []Scenario
+	for group, n := range map[Group]int{"one": 1, "seven": 7, "nine": 9} {
+		for i := range n {
+			all = append(all, Scenario{Name: fmt.Sprintf("%s-%d", group, i), Group: group})
+		}
+	}
+	for seed := range uint64(10) {
+		chosen, _ := DrawCore(all, seed)
+		has := map[Group]int{}
+		for _, s := range chosen {
+			has[s.Group]++
+		}
+		if has["one"] != 1 || has["seven"] != 2 || has["nine"] != 3 {
+			t.Errorf("seed %d draws %v", seed, has)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func TestFleetSimulationNeedsNoLab(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if s.Turn != scenario.Elsewhere || !scenario.Run(t.Context(), s, nil, scenario.Options{Seed: 7, Sample: true, Now: time.Now, Out: &out}) {
+	if s.Group != scenario.Elsewhere || !scenario.Run(t.Context(), s, nil, scenario.Options{Seed: 7, Sample: true, Now: time.Now, Out: &out}) {
 		t.Errorf("without a lab it said %s", out.String())
 	}
 }
