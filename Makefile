@@ -8,7 +8,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LAB         := bin/valtlab
 SEED        ?= $(shell date +%s)
 
-.PHONY: all build demo test unit scenarios campaign bench lint fuzz down clean
+.PHONY: all build demo test unit scenarios campaign mutants bench lint fuzz down clean
 
 all: build
 
@@ -41,6 +41,11 @@ SCENARIOS ?= all
 campaign: build
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
+	$(LAB) mutants
+
+## mutants: break each promise of testdata/mutants, and see whether a test notices
+mutants: build
+	$(LAB) mutants
 
 ## bench: valtctl beside the tool a user would otherwise take
 bench: build
