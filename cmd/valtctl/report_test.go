@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/testneeds"
 	"ipivs.com/valtctl/updater"
 )
 
@@ -33,6 +34,7 @@ func (ill illHosts) Update(_ context.Context, host string) updater.HostResult {
 // sign with and those who may sign.
 func rolledOut(t *testing.T) (dir string) {
 	t.Helper()
+	testneeds.Of(t, testneeds.Program("ssh-keygen", "openssh-client"))
 	dir = t.TempDir()
 	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "pat@example.com", "-f", dir+"/key").CombinedOutput(); err != nil {
 		t.Fatalf("ssh-keygen: %v: %s", err, out)

@@ -13,6 +13,7 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -41,6 +42,7 @@ func golden(t *testing.T, path string, got []byte) {
 // own, so that it neither needs this machine's tables nor could touch them.
 func loads(t *testing.T, args []string, rules []byte) {
 	t.Helper()
+	testneeds.Of(t, testneeds.Namespaces, testneeds.Program("nft", "nftables"))
 	command := exec.Command("unshare", append([]string{"--map-root-user", "--net", "--"}, args...)...)
 	command.Stdin = strings.NewReader(string(rules))
 	if said, err := command.CombinedOutput(); err != nil {

@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // roleVar makes the test binary what it says, so that a machine of its own, a network
@@ -68,6 +70,7 @@ var networks atomic.Int64
 
 func newMachines(t *testing.T) machines {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root, testneeds.Program("ip", "iproute2"), testneeds.Program("nft", "nftables"), testneeds.Program("setpriv", "util-linux"), testneeds.Program("sysctl", "procps"))
 	id := fmt.Sprintf("vp%d-%d", os.Getpid(), networks.Add(1))
 	m := machines{src: id + "src", way: id + "way", dst: id + "dst"}
 	for _, ns := range []string{m.src, m.way, m.dst} {

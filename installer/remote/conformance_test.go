@@ -134,6 +134,7 @@ func leaveNothing(t *testing.T, c *remote.Conn) {
 // onDisk lists what is where an agent may write, but for what a login itself writes.
 func onDisk(t testing.TB) []string {
 	t.Helper()
+	furnished(t)
 	var all []string
 	for _, dir := range []string{"/var/lib", "/home", "/run"} {
 		err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
@@ -159,6 +160,7 @@ func ignoreGone(err error) error {
 // hide makes a folder of the machine's empty for the length of a test.
 func hide(t *testing.T, dir string) {
 	t.Helper()
+	furnished(t)
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}

@@ -21,6 +21,7 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // The tests use the machine's real sshd, dropbear and sudo (Debian packages
@@ -37,6 +38,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 4 && os.Args[1] == "agent" && os.Args[2] == "--once" {
 		os.Exit(onceMain(os.Args[3]))
 	}
+	lacks = testneeds.Missing(testneeds.Root, testneeds.File("/usr/sbin/sshd", "openssh-server"), testneeds.File("/usr/sbin/dropbear", "dropbear-bin"),
+		testneeds.Program("dropbearkey", "dropbear-bin"), testneeds.File("/etc/sudoers", "sudo"), testneeds.Program("sudo", "sudo"))
+	if lacks != "" {
+		os.Exit(m.Run()) // what needs no server
+	}
 	if os.Getenv(inNamespace) == "" {
 		os.Exit(reexec())
 	}
@@ -45,6 +51,15 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	os.Exit(m.Run())
+}
+
+// lacks is what the machine lacks for a server; it is asked outside of the namespace too.
+var lacks string
+
+// furnished skips a test where there is no namespace of the tests' own.
+func furnished(t testing.TB) {
+	t.Helper()
+	testneeds.Of(t, func() string { return lacks })
 }
 
 // agentMain is the agent of these tests: the test binary itself, uploaded.

@@ -51,6 +51,7 @@ func (s *syncBuffer) String() string {
 // startSSHD starts OpenSSH's server with further lines of sshd_config.
 func startSSHD(t testing.TB, lines ...string) *server {
 	t.Helper()
+	furnished(t)
 	dir, s := t.TempDir(), &server{port: freePort(t), log: &syncBuffer{}}
 	hostKey := newKey(t, filepath.Join(dir, "host"))
 	s.authorize(t, dir)
@@ -70,6 +71,7 @@ func startSSHD(t testing.TB, lines ...string) *server {
 // startDropbear starts dropbear; its logins' keys stand in their homes.
 func startDropbear(t testing.TB) *server {
 	t.Helper()
+	furnished(t)
 	dir, s := t.TempDir(), &server{port: freePort(t), log: &syncBuffer{}}
 	s.authorize(t, dir)
 	keys, err := os.ReadFile(filepath.Join(dir, "keys"))
@@ -205,6 +207,7 @@ func freePort(t testing.TB) int {
 // bare removes every agent from the machine.
 func bare(t testing.TB) {
 	t.Helper()
+	furnished(t)
 	parts, _ := filepath.Glob("/home/*/.valtctl-*")
 	for _, path := range append(parts, "/var/lib/valtctl") {
 		if err := os.RemoveAll(path); err != nil {

@@ -5,6 +5,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 const ubuntuDefault = "Types: deb\nURIs: http://us.archive.ubuntu.com/ubuntu\nSuites: noble\nComponents: main\nSigned-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg\n"
@@ -116,6 +118,7 @@ func TestAptSourceNeedsItsKeyring(t *testing.T) {
 }
 
 func TestQuietFilesAreUnderstoodByTheirPrograms(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("perl", "perl"), testneeds.Program("apt-config", "apt"))
 	t.Parallel()
 	h := rootMachine(t, nil)
 	for _, f := range QuietFiles() {

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // The tests of apt run the machine's real apt, dpkg and gpgv on a root of their own:
@@ -79,6 +81,7 @@ type fakeProgram func(argv []string) (string, error)
 
 func newAptRoot(t *testing.T) *aptRoot {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root, testneeds.Program("apt-get", "apt"), testneeds.Program("dpkg-deb", "dpkg"), testneeds.Program("unshare", "util-linux"))
 	r := &aptRoot{t: t, fake: map[string]fakeProgram{}}
 	r.Machine = &Machine{Root: t.TempDir(), Run: r, Now: func() time.Time { return noted }, Progress: r.report}
 	if err := os.Chmod(r.Root, 0o755); err != nil {

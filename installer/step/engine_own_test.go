@@ -20,6 +20,8 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // The engine of the machine is shared: with other runs of these tests at the same time, with
@@ -79,6 +81,7 @@ func removeNetworks(t *testing.T, project string) {
 // throughEngine has the machine's engine answer through what wrap makes of it.
 func throughEngine(t *testing.T, h *Machine, wrap func(engine http.Handler) http.Handler) {
 	t.Helper()
+	testneeds.Of(t, testneeds.Engine)
 	root, err := os.MkdirTemp("", "engine") // a short name: a socket's is at most 107 bytes
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // engineMachine is this machine with its real engine.
@@ -46,6 +48,7 @@ func engineMachine(secrets map[string]string) *Machine {
 
 func dockerOf(t *testing.T, h *Machine) *client.Client {
 	t.Helper()
+	testneeds.Of(t, testneeds.Engine)
 	engine, err := h.Docker()
 	if err != nil {
 		t.Fatal(err)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // otherTable stands for Docker's rules, which nobody but Docker may touch.
@@ -38,6 +39,7 @@ type namespace struct {
 
 func newNamespace(t *testing.T) (*Machine, *namespace) {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root, testneeds.Program("nft", "nftables"), testneeds.Program("unshare", "util-linux"))
 	holder := exec.Command("unshare", "--net", "sleep", "infinity")
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)

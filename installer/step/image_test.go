@@ -30,6 +30,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // Who may pull from the tests' registry.
@@ -49,6 +50,7 @@ type testRegistry struct {
 // the certificate (dockerd's built-in insecure registries).
 func startRegistry(t *testing.T) testRegistry {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root, testneeds.Engine)
 	address := docker0(t)
 	certificate, ca := certificateFor(t, address)
 	inside := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

@@ -15,6 +15,7 @@ import (
 
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 func TestRenderedSourceIsReadBackWordForWord(t *testing.T) {
@@ -68,6 +69,7 @@ func TestSourceThatAptWouldReadOtherwiseIsRefused(t *testing.T) {
 }
 
 func TestVersionsAreOrderedAsDpkgOrdersThem(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("dpkg", "dpkg"))
 	versions := []string{"1.0", "1.0-1", "1.0~rc1", "1:0.9", "1.0+b1", "1.0-1ubuntu2", "6.4.10", "6.4.9", "0", "5:27.3.1-1~ubuntu.24.04~noble", "2.39-0ubuntu8"}
 	for _, a := range versions {
 		for _, b := range versions {

@@ -21,6 +21,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/wowza/wowzatest"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // namespace is a host of a network namespace of its own, where nft is the real one and
@@ -33,6 +34,7 @@ type namespace struct {
 
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root, testneeds.Program("ip", "iproute2"), testneeds.Program("nft", "nftables"))
 	n := &namespace{t: t, name: fmt.Sprintf("valt-gate-%d-%d", os.Getpid(), time.Now().UnixNano()%1e6)}
 	n.must("ip", "netns", "add", n.name)
 	t.Cleanup(func() { n.must("ip", "netns", "del", n.name) })
@@ -154,6 +156,7 @@ func TestADrainClosesTheGateAndItsEndsOpenIt(t *testing.T) {
 }
 
 func TestARebootKeepsTheGateClosed(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("systemd-analyze", "systemd"))
 	p := newPractice(t)
 	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
 		t.Fatal(err)

@@ -9,10 +9,12 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // apt itself says what unattended-upgrades is told.
 func TestUnattendedUpgradesLeavesHostAndEngineAlone(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-config", "apt"))
 	dir := t.TempDir()
 	// The name sorts after the package's own file, which a site may have changed.
 	for name, text := range map[string]string{"50unattended-upgrades": "Unattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Package-Blacklist { \"linux-\"; };\n",

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // written writes the units for this test's own program and site, and returns their files.
@@ -53,6 +55,7 @@ func TestUnitsNameTheProgramAndTheSite(t *testing.T) {
 }
 
 func TestSystemdTakesTheUnitsWithoutAWord(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("systemd-analyze", "systemd"))
 	service, timer := written(t)
 	out, err := exec.Command("systemd-analyze", "verify", "--man=no", service, timer).CombinedOutput()
 	if err != nil || len(out) > 0 {
@@ -65,6 +68,7 @@ func TestSystemdTakesTheUnitsWithoutAWord(t *testing.T) {
 const mostExposed = 3.0
 
 func TestTheServiceIsShutIn(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("systemd-analyze", "systemd"))
 	service, _ := written(t)
 	out, err := exec.Command("systemd-analyze", "security", "--offline=true", "--no-pager", service).CombinedOutput()
 	if err != nil {

@@ -18,6 +18,8 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 	"github.com/google/go-cmp/cmp"
+
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 var update = flag.Bool("update", false, "take the screenshots of docs/ anew")
@@ -25,13 +27,14 @@ var update = flag.Bool("update", false, "take the screenshots of docs/ anew")
 // browser is one headless Chromium for all pages, with a tab each.
 func browser(t *testing.T) context.Context {
 	t.Helper()
+	testneeds.Of(t, testneeds.Browser)
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.NoSandbox, chromedp.UserDataDir(t.TempDir()))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("starting Chromium (valtlab prepare installs it): %v", err)
+		t.Fatalf("starting Chromium: %v", err)
 	}
 	return ctx
 }
