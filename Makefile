@@ -3,12 +3,25 @@
 
 SHELL       := /bin/bash
 GO          ?= go
-BUILD       := CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags '-s -w'
+BUILD       := $(GO) build -buildvcs=auto -ldflags '-s -w'
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 LAB         := bin/valtlab
 SEED        ?= $(shell date +%s)
 
-.PHONY: all build demo test unit scenarios campaign mutants bench lint fuzz down clean
+# One set of flags for all, so that building, vetting, staticcheck and the tests share what
+# they compile. The race detector alone compiles everything once more.
+export CGO_ENABLED := 0
+export GOFLAGS     := $(strip -trimpath $(shell $(GO) env GOFLAGS))
+TEST               := $(GO) test -vet=off -p 4 -ldflags '-s -w'
+RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
+
+# Where goroutines are started: a test holds this against the code.
+RACE := cmd/valtctl cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay \
+	cmd/valtlab/scenario cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine \
+	installer installer/agent installer/check installer/facts installer/host installer/probe installer/remote installer/step \
+	installer/survey repos/apt repos/bundle updater
+
+.PHONY: all build demo test unit race scenarios campaign mutants bench lint fuzz down clean
 
 all: build
 
@@ -21,15 +34,25 @@ demo: build
 	XDG_STATE_HOME=$(CURDIR)/.lab/state bin/valtctl install --site .lab/site.yaml --yes
 	$(LAB) visit
 
-## test: lint, unit tests with the race detector, and samples of the core and of a third of the other scenarios
+## test: lint, unit tests, and samples of the core and of a third of the other scenarios
 test: build lint
 	$(LAB) prepare
 	$(MAKE) unit
 	$(MAKE) scenarios
 
-## unit: lint has vetted already, and many packages wait more than they compute
+## unit: everything, and with the race detector what starts goroutines, but for what computes
+## alone (-short). lint has vetted already, and many packages wait more than they compute.
+unit: export VALTCTL_TEST_EVERYTHING := 1
 unit:
-	$(GO) test -race -vet=off -p 4 -ldflags '-s -w' ./...
+	$(TEST) ./...
+	$(RACE_TEST) -short $(addprefix ./,$(RACE))
+
+## race: everything with the race detector and at every point
+race: export VALTCTL_TEST_EVERYTHING := 1
+race: export VALTCTL_TEST_WHOLE := 1
+race:
+	$(LAB) prepare
+	$(RACE_TEST) -timeout 60m ./...
 
 ## scenarios: SEED draws the third, and is printed with what runs and what does not
 scenarios:
@@ -38,7 +61,7 @@ scenarios:
 
 ## campaign: every scenario whole, or those that SCENARIOS names; goes on where it stopped
 SCENARIOS ?= all
-campaign: build
+campaign: build race
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
 	$(LAB) mutants

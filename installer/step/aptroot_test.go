@@ -81,6 +81,9 @@ type fakeProgram func(argv []string) (string, error)
 
 func newAptRoot(t *testing.T) *aptRoot {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("this is the time of apt and not ours; make unit runs this without the race detector")
+	}
 	testneeds.Of(t, testneeds.Root, testneeds.Program("apt-get", "apt"), testneeds.Program("dpkg-deb", "dpkg"), testneeds.Program("unshare", "util-linux"))
 	r := &aptRoot{t: t, fake: map[string]fakeProgram{}}
 	r.Machine = &Machine{Root: t.TempDir(), Run: r, Now: func() time.Time { return noted }, Progress: r.report}

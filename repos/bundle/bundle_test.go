@@ -129,6 +129,9 @@ func TestABundleGivesBackWhatWentIn(t *testing.T) {
 
 // TestEveryDamageIsFound: 2,000 random flips, cuts and additions, over the whole file.
 func TestEveryDamageIsFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing runs beside anything here; make unit runs this without the race detector")
+	}
 	good, err := os.ReadFile(made(t, 1, maker(t, 1)))
 	if err != nil {
 		t.Fatal(err)

@@ -322,6 +322,9 @@ func TestTheGoodBundleOfTheseTestsIsGood(t *testing.T) {
 // TestHostileBundlesAreRefused: each by its name and with the exit code of trust, and
 // nothing is written anywhere, nor the file changed.
 func TestHostileBundlesAreRefused(t *testing.T) {
+	if testing.Short() {
+		t.Skip("nothing runs beside anything here; make unit runs this without the race detector")
+	}
 	for name, content := range hostile(t) {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()

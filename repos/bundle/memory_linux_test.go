@@ -62,6 +62,9 @@ func readAlone(name string) int {
 // TestReadingABundleTakesLittleMemory: of hostile lists as of the largest that is allowed.
 // Each is read by a process of its own, whose largest size the kernel tells.
 func TestReadingABundleTakesLittleMemory(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it would measure the race detector's memory; make unit runs this without it")
+	}
 	largest := joined(t, resigned(t, func(c *Contents) { many(c, maxBlobs-len(c.Blobs)-len(c.Files)-len(c.Images)) }))
 	for _, test := range []struct {
 		name    string

@@ -1,0 +1,60 @@
+package testdraw
+
+import (
+	"slices"
+	"testing"
+)
+
+// first are the first n points.
+func first(t *testing.T, n int) []int {
+	t.Helper()
+	var all []int
+	for p := range Points(t) {
+		if all = append(all, p); len(all) == n {
+			break
+		}
+	}
+	return all
+}
+
+func TestASeedDrawsTheSamePointsAgain(t *testing.T) {
+	t.Setenv(Whole, "")
+	t.Setenv(Seed, "7")
+	one, again := first(t, 200), first(t, 200)
+	if !slices.Equal(one, again) {
+		t.Errorf("%v and then %v", one, again)
+	}
+	for i := 1; i < len(one); i++ {
+		if d := one[i] - one[i-1]; d < 1 || d > apart {
+			t.Fatalf("from %d to %d", one[i-1], one[i])
+		}
+	}
+	t.Setenv(Seed, "8")
+	if slices.Equal(one, first(t, 200)) {
+		t.Error("another seed draws the same")
+	}
+}
+
+// TestEveryPointIsDrawnByAndBy: none is left out for good, the first neither.
+func TestEveryPointIsDrawnByAndBy(t *testing.T) {
+	t.Setenv(Whole, "")
+	t.Setenv(Seed, "")
+	drawn := map[int]bool{}
+	for range 200 {
+		for _, p := range first(t, 8) {
+			drawn[p] = true
+		}
+	}
+	for p := range 8 {
+		if !drawn[p] {
+			t.Errorf("%d is never drawn", p)
+		}
+	}
+}
+
+func TestTheWholeIsEveryPoint(t *testing.T) {
+	t.Setenv(Whole, "1")
+	if got := first(t, 5); !IsWhole() || !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
+		t.Error(got)
+	}
+}
