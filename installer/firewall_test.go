@@ -10,10 +10,12 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // managed has the site's firewall managed.
 func (p *practice) managed() {
+	testneeds.Of(p.t, testneeds.Root) // it gives files to root
 	p.edit("clients: [10.0.0.0/16]", "clients: [10.0.0.0/16]\nadmins: [10.0.99.0/28]\nfirewall: managed")
 }
 

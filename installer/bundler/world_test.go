@@ -34,6 +34,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/publish"
 	"ipivs.com/valtctl/repos/publish/publishtest"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // world is what a bundle is made from, in this process: a release repository, a registry,
@@ -60,6 +61,7 @@ var (
 )
 
 func newWorld(t *testing.T) *world {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	t.Helper()
 	w := &world{t: t, repo: publishtest.New(t), images: map[string]v1.Image{}, apt: map[string][]byte{}, asked: map[string]int64{}}
 	store := registry.New(registry.Logger(log.New(io.Discard, "", 0)))

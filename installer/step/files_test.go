@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // noted is the clock of these tests.
@@ -19,6 +20,7 @@ var noted = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
 // rootMachine is a host whose files live in a temporary folder.
 func rootMachine(t *testing.T, secrets map[string]string) *Machine {
 	t.Helper()
+	testneeds.Of(t, testneeds.Root) // it gives files to root
 	return &Machine{
 		Root: t.TempDir(),
 		Run:  recordedRuns{},

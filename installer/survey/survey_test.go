@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 func noted() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
@@ -72,6 +73,7 @@ func take(t *testing.T, e Env, r Request) Reply {
 }
 
 func TestRealMachineAnswersEveryQuestionAndKeepsNothing(t *testing.T) {
+	testneeds.Of(t, testneeds.Root, testneeds.Program("apt-get", "apt"))
 	listener, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

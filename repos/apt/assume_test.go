@@ -6,9 +6,11 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/repos/apt"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 func TestVersionsAloneMakeAStatusThatAptWorksWith(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	ubuntu := offer(t, "libc6 2.39\nEssential: yes", "libbar 1", "libbar 2", "tool 1\nDepends: libbar (= 1)", "tool 2\nDepends: libbar (= 2)",
 		"base 12\nPre-Depends: awk", "mawk 2\nProvides: awk", "mta 1\nDepends: exim | mail-agent").indexed(t, "ubuntu")
 	valt := offer(t, "valt-host 6.4.1-1\nDepends: libc6", "valt-host 6.4.2-1\nDepends: libbar (>= 2)").indexed(t, "valt")

@@ -21,6 +21,7 @@ import (
 
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/testneeds"
 )
 
 // shelf is a signed repository with lists and no packages: nothing else is fetched.
@@ -123,6 +124,7 @@ func (s *shelf) indexed(t *testing.T, name string) *apt.Index {
 }
 
 func TestAptItselfSaysWhatAnInstallationTakes(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	ubuntu := offer(t, "libc6 2.39", "adduser 3.137\nDepends: libc6", "nftables 1.0.9\nDepends: libc6 (>= 2.39)").indexed(t, "ubuntu")
 	valt := offer(t, "valt-host 6.4.1-1\nDepends: nftables, adduser", "valt-host 6.4.2-1\nDepends: nftables, adduser\nRecommends: toys").indexed(t, "valt")
 	for name, c := range map[string]struct {
@@ -169,6 +171,7 @@ func named(solved []apt.Solved) []string {
 }
 
 func TestWhatCannotBeInstalledIsSaidInAptsWords(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	valt := offer(t, "valt-host 6.4.1-1\nDepends: nftables", "other 1\nBreaks: valt-kit", "valt-kit 1").indexed(t, "valt")
 	again := *valt
 	for name, c := range map[string]struct {
@@ -200,6 +203,7 @@ func TestWhatCannotBeInstalledIsSaidInAptsWords(t *testing.T) {
 }
 
 func TestPackagesOfAwkwardNamesAreFound(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	x := offer(t, "g++-13 1:13.2.0-23ubuntu4~24.04\nFilename: pool/g++-13_13.2.0-23ubuntu4~24.04_amd64.deb",
 		"docker 5:28.0\nFilename: pool/docker_5%3a28.0_amd64.deb\nDepends: g++-13", "space 1\nFilename: pool/a b/space:1.deb\nDepends: docker").indexed(t, "valt")
 	flat := offerAt(t, ".", "Packages", time.Now, "flat 1\nFilename: ./flat_1.deb\nDepends: space").indexed(t, "flat")
@@ -220,6 +224,7 @@ func TestPackagesOfAwkwardNamesAreFound(t *testing.T) {
 
 // The machine's own configuration may hold hooks that delete files, and pins and proxies.
 func TestAptOfThisMachineIsLeftAlone(t *testing.T) {
+	testneeds.Of(t, testneeds.Program("apt-get", "apt"))
 	real, err := exec.LookPath("apt-get")
 	if err != nil {
 		t.Fatal(err)
