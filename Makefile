@@ -16,10 +16,10 @@ TEST               := $(GO) test -vet=off -p 4 -ldflags '-s -w'
 RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 
 # Where goroutines are started: a test holds this against the code.
-RACE := cmd/valtctl cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay \
-	cmd/valtlab/scenario cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine \
-	installer installer/agent installer/check installer/facts installer/host installer/probe installer/remote installer/step \
-	installer/survey repos/apt repos/bundle updater
+RACE := cmd/valtctl cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/mutants \
+	cmd/valtlab/relay cmd/valtlab/scenario cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera \
+	cmd/valtlab/standin/engine installer installer/agent installer/check installer/facts installer/host installer/probe \
+	installer/remote installer/status installer/step installer/survey repos/apt repos/bundle updater updater/schedule
 
 .PHONY: all build demo test unit race scenarios campaign mutants bench lint fuzz down clean
 

@@ -11,13 +11,18 @@ import (
 )
 
 // make unit runs the race detector where goroutines are started: by a go statement, or by a
-// call of a method named Go, as sync.WaitGroup and errgroup.Group have it.
+// call of a method named Go, as sync.WaitGroup and errgroup.Group have it. Those of a package
+// without tests run in the tests of the packages that import it.
 func TestTheRaceDetectorRunsWhereGoroutinesAreStarted(t *testing.T) {
-	starting, tested := map[string]bool{}, map[string]bool{}
+	starting, tested, importers := map[string]bool{}, map[string]bool{}, map[string][]string{}
 	for _, f := range goFiles(t) {
 		if f.test {
 			tested[f.dir] = true
 			continue
+		}
+		ours, _ := f.imports(t)
+		for _, imported := range ours {
+			importers[imported] = append(importers[imported], f.dir)
 		}
 		ast.Inspect(f.tree, func(n ast.Node) bool {
 			switch n := n.(type) {
@@ -30,6 +35,13 @@ func TestTheRaceDetectorRunsWhereGoroutinesAreStarted(t *testing.T) {
 			}
 			return true
 		})
+	}
+	for dir := range maps.Clone(starting) {
+		for _, importer := range importers[dir] {
+			if !tested[dir] {
+				starting[importer] = true
+			}
+		}
 	}
 	maps.DeleteFunc(starting, func(dir string, _ bool) bool { return !tested[dir] })
 	want := slices.Sorted(maps.Keys(starting))
