@@ -2,6 +2,7 @@ package cases
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -36,17 +37,8 @@ func linkCutOnce(ctx context.Context, e *Env, n int) error {
 	if e.Sample {
 		d = cutForSample
 	}
-	if err := e.Lab.Reset(ctx, hosts...); err != nil {
-		return err
-	}
-	u, err := e.launch(ctx, m, append([]string{"install", "--yes"}, on(hosts)...)...)
+	u, err := e.installUntilApt(ctx, m.host, hosts)
 	if err != nil {
-		return err
-	}
-	if err := u.await(ctx, moment{host: m.host}); err != nil {
-		return err
-	}
-	if err := e.aptRuns(ctx, m.host); err != nil {
 		return err
 	}
 	if err := pause(ctx, m.after); err != nil {
@@ -70,15 +62,29 @@ func linkCutOnce(ctx context.Context, e *Env, n int) error {
 	return e.asUndisturbed(ctx, hosts)
 }
 
-// aptRuns returns when apt-get downloads or installs on the host.
-func (e *Env) aptRuns(ctx context.Context, host string) error {
+// installUntilApt installs bare hosts and returns while apt works on one of them.
+func (e *Env) installUntilApt(ctx context.Context, host string, hosts []string) (*underWay, error) {
+	for n := 1; ; n++ {
+		u, _, err := e.strike(ctx, moment{host: host}, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes"}, on(hosts)...)...)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.aptRuns(ctx, u, host); !errors.Is(err, errTooLate) || n == slowTries {
+			return u, err
+		}
+	}
+}
+
+// aptRuns returns when apt-get downloads or installs on the host. On a busy machine it may
+// have done so between two looks.
+func (e *Env) aptRuns(ctx context.Context, u *underWay, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
 	for {
 		if _, err := e.Lab.Output(ctx, host, "pgrep", "--full", "^(/usr/bin/)?apt-get .*install"); err == nil {
 			return nil
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := u.await(ctx, moment{host: host, after: 200 * time.Millisecond}); err != nil {
 			return fmt.Errorf("waiting for apt on %s: %w", host, err)
 		}
 	}

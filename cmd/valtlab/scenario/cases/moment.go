@@ -132,6 +132,11 @@ func (u *underWay) await(ctx context.Context, m moment) error {
 	select {
 	case <-u.struck:
 	case err := <-u.ended:
+		select {
+		case <-u.struck: // both have come, and select takes any
+			return u.tooLate(m, err)
+		default:
+		}
 		// An end that the events told is the moment too, so this one went otherwise.
 		return fmt.Errorf("it ended before the moment (%s) came: %w: %s", m, errors.Join(err), u.stderr)
 	case <-ctx.Done():
@@ -141,11 +146,15 @@ func (u *underWay) await(ctx context.Context, m moment) error {
 	case <-time.After(m.after):
 		return nil
 	case err := <-u.ended:
-		u.ended <- err // for end
-		return fmt.Errorf("%w (%s): %s", errTooLate, m, u.stderr)
+		return u.tooLate(m, err)
 	case <-ctx.Done():
 		return fmt.Errorf("waiting for the moment: %w", ctx.Err())
 	}
+}
+
+func (u *underWay) tooLate(m moment, ended error) error {
+	u.ended <- ended // for end
+	return fmt.Errorf("%w (%s): %s", errTooLate, m, u.stderr)
 }
 
 // end waits for the product to end by itself and returns its exit code.
