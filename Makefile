@@ -50,7 +50,7 @@ unit:
 ## race: everything with the race detector and at every point
 race: export VALTCTL_TEST_EVERYTHING := 1
 race: export VALTCTL_TEST_WHOLE := 1
-race:
+race: build
 	$(LAB) prepare
 	$(RACE_TEST) -timeout 60m ./...
 
