@@ -1,119 +1,13 @@
 package step
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"ipivs.com/valtctl/repos/problem"
-	"ipivs.com/valtctl/repos/testneeds"
 )
-
-// noted is the clock of these tests.
-var noted = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC)
-
-// rootMachine is a host whose files live in a temporary folder.
-func rootMachine(t *testing.T, secrets map[string]string) *Machine {
-	t.Helper()
-	testneeds.Of(t, testneeds.Root) // it gives files to root
-	return &Machine{
-		Root: t.TempDir(),
-		Run:  recordedRuns{},
-		Now:  func() time.Time { return noted },
-		Secret: func(name string) ([]byte, error) {
-			s, ok := secrets[name]
-			if !ok {
-				return nil, errors.New("no secret " + name)
-			}
-			return []byte(s), nil
-		},
-	}
-}
-
-// recordedRuns lets every program succeed.
-type recordedRuns map[string]int
-
-func (r recordedRuns) Run(_ context.Context, c Command) (Output, error) {
-	r[strings.Join(c.Argv, " ")]++
-	return Output{}, nil
-}
-
-// place writes a file below a machine's root.
-func place(t *testing.T, h *Machine, path, content string) {
-	t.Helper()
-	full := h.Path(path)
-	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// makeStep builds a step as a host does, from JSON.
-func makeStep(t *testing.T, k Kind, params any) Step {
-	t.Helper()
-	raw, err := json.Marshal(params)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := NewRegistry([]Kind{k}).Make(Spec{ID: "it", Kind: k.Name, Params: raw})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
-// settles proves the contract of every step: a difference is found and told, nothing
-// is changed by looking, Apply removes it, and a second look finds nothing.
-func settles(t *testing.T, s Step, h *Machine) Finding {
-	t.Helper()
-	ctx := t.Context()
-	first, err := s.Inspect(ctx, h)
-	if err != nil {
-		t.Fatalf("first look: %v", err)
-	}
-	if !first.Change || first.Diff == "" {
-		t.Fatalf("first look found no difference to tell: %+v", first)
-	}
-	again, err := s.Inspect(ctx, h)
-	if err != nil || again.Diff != first.Diff {
-		t.Fatalf("looking changed something: %+v then %+v, %v", first, again, err)
-	}
-	for range 2 {
-		if err := s.Apply(ctx, h); err != nil {
-			t.Fatalf("applying: %v", err)
-		}
-		after, err := s.Inspect(ctx, h)
-		if err != nil || after.Change || after.Diff != "" {
-			t.Fatalf("after applying: %+v, %v", after, err)
-		}
-	}
-	return first
-}
-
-func content(t *testing.T, h *Machine, path string) string {
-	t.Helper()
-	b, err := os.ReadFile(h.Path(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func mode(t *testing.T, h *Machine, path string) os.FileMode {
-	t.Helper()
-	info, err := os.Stat(h.Path(path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.Mode().Perm()
-}
 
 func TestFileIsWrittenWithModeAndShownAsADiff(t *testing.T) {
 	h := rootMachine(t, nil)
@@ -244,36 +138,4 @@ func TestRecordingsNeedAWritableMount(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestDongleIsFoundBySysfs(t *testing.T) {
-	h := rootMachine(t, nil)
-	s := makeStep(t, DongleKind(), DongleParams{Vendor: "0529", Product: "0001", Device: "/dev/bus/usb"})
-	place(t, h, "/sys/bus/usb/devices/1-1/idVendor", "0529\n")
-	place(t, h, "/sys/bus/usb/devices/1-1/idProduct", "0600\n")
-	if _, err := s.Inspect(t.Context(), h); problem.KindOf(err) != problem.Check {
-		t.Errorf("another product was taken: %v", err)
-	}
-	place(t, h, "/sys/bus/usb/devices/1-1/idProduct", "0001\n")
-	if err := s.Apply(t.Context(), h); err == nil {
-		t.Error("a dongle without a device node was taken")
-	}
-	place(t, h, "/dev/bus/usb/001/002", "")
-	if found, err := s.Inspect(t.Context(), h); err != nil || found.Change {
-		t.Errorf("plugged in: %+v, %v", found, err)
-	}
-}
-
-func TestUnitIsEnabledAndSystemdTold(t *testing.T) {
-	h := rootMachine(t, nil)
-	s := makeStep(t, UnitKind(), UnitParams{Name: "valt-x.service", Content: "[Service]\nExecStart=/bin/true\n", WantedBy: "multi-user.target"})
-	settles(t, s, h)
-	target, err := os.Readlink(h.Path("/etc/systemd/system/multi-user.target.wants/valt-x.service"))
-	if err != nil || target != "/etc/systemd/system/valt-x.service" {
-		t.Errorf("enabled as %q, %v", target, err)
-	}
-	if h.Run.(recordedRuns)["systemctl daemon-reload"] == 0 {
-		t.Error("systemd was not told")
-	}
-	settles(t, makeStep(t, UnitKind(), UnitParams{Name: "docker.service.d/valt.conf", Content: "[Unit]\n"}), h)
 }

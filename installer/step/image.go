@@ -135,18 +135,6 @@ const (
 	pullPause    = 3 * time.Second
 )
 
-// sleep waits unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // pull has the engine pull once: from the repository, or from the bundle that the agent
 // carries, which Docker reaches without TLS since it is on loopback.
 func (i *imageStep) pull(ctx context.Context, h *Machine, engine *client.Client) error {

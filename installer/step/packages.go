@@ -90,18 +90,6 @@ func newPackages(p PackagesParams, w waiting) (*packages, error) {
 	return &packages{PackagesParams: p, wait: w, quiet: quiet}, err
 }
 
-// checkPackageWord keeps anything but a package's name out of apt's argv, where "x-"
-// would remove and "-o" would configure. The rule is deb-control(5)'s.
-func checkPackageWord(name string) error {
-	bad := strings.ContainsFunc(name, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || strings.ContainsRune("+-.", r))
-	})
-	if bad || len(name) < 2 || strings.ContainsRune("+-.", rune(name[0])) || strings.ContainsAny(name[len(name)-1:], "+-") && !strings.HasSuffix(name, "++") {
-		return fmt.Errorf("%q is not a package's", name)
-	}
-	return nil
-}
-
 func (p *packages) Inspect(_ context.Context, h *Machine) (Finding, error) {
 	state, err := readDpkg(h)
 	if err != nil {

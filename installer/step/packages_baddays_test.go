@@ -113,10 +113,6 @@ func TestPackagesTriesAgainIfALockIsTakenJustBefore(t *testing.T) {
 	settles(t, wanting(t, "wanted"), r.Machine)
 }
 
-type runFunc func(context.Context, Command) (Output, error)
-
-func (f runFunc) Run(ctx context.Context, c Command) (Output, error) { return f(ctx, c) }
-
 // slow is a package whose script waits for /tmp/go, once.
 func slow() deb {
 	return deb{name: "slow", version: "1", postinst: "test -e /tmp/again && exit 0\ntouch /tmp/again /tmp/started\nwhile ! test -e /tmp/go; do sleep 0.02; done\n"}

@@ -162,3 +162,8 @@ func kernelOutdated(out string) bool {
 	}
 	return false
 }
+
+// rebootNotes says why the host wants to be rebooted; nothing where it does not.
+func rebootNotes(ctx context.Context, h *Machine) []string {
+	return newTransaction(h, waiting{}).rebootNotes(ctx)
+}

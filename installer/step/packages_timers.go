@@ -86,13 +86,6 @@ func startTimers(ctx context.Context, h *Machine, timers []string) error {
 	return nil
 }
 
-func systemctl(ctx context.Context, h *Machine, args []string) error {
-	if _, err := h.Run.Run(ctx, Command{Argv: append([]string{"systemctl"}, args...)}); err != nil {
-		return fmt.Errorf("running systemctl %s: %w", strings.Join(args, " "), err)
-	}
-	return nil
-}
-
 // appendNew appends a word unless it is there.
 func appendNew(words []string, word string) []string {
 	if slices.Contains(words, word) {

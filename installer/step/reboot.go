@@ -48,7 +48,7 @@ func (r *reboot) Inspect(ctx context.Context, h *Machine) (Finding, error) {
 	if err != nil || asked != "" && asked != h.BootID {
 		return Finding{Disrupts: Nothing}, err // it is done: never twice
 	}
-	notes := newTransaction(h, waiting{}).rebootNotes(ctx)
+	notes := rebootNotes(ctx, h)
 	if len(notes) == 0 {
 		return Finding{Disrupts: Nothing}, nil
 	}

@@ -1,0 +1,100 @@
+package step
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"ipivs.com/valtctl/repos/durable"
+)
+
+// owner is who may do what with a file.
+type owner struct {
+	mode     fs.FileMode
+	uid, gid int
+}
+
+// writeFile replaces a file in one rename, fsynced, with its folder made where it is
+// missing (0755). The owner is set before the content has its final name, so a secret
+// is never open to others even for a moment.
+func writeFile(h *Machine, path string, content []byte, o owner) error {
+	if err := keepFile(h, path); err != nil {
+		return err
+	}
+	full := h.Path(path)
+	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+		return fmt.Errorf("making the folder of %s: %w", path, err)
+	}
+	if err := durable.WriteFileAs(full, content, durable.Owner{Mode: o.mode, UID: o.uid, GID: o.gid}); err != nil {
+		return fmt.Errorf("writing %s for %d:%d: %w", path, o.uid, o.gid, err)
+	}
+	return nil
+}
+
+// syncDir makes a rename in dir durable (fsync(2) on the folder).
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return fmt.Errorf("opening %s to sync it: %w", dir, err)
+	}
+	defer d.Close()
+	if err := d.Sync(); err != nil {
+		return fmt.Errorf("syncing %s: %w", dir, err)
+	}
+	return nil
+}
+
+// readIfThere is a file's content, nil where there is none. An empty file is not nil.
+func readIfThere(full string) ([]byte, error) {
+	content, err := os.ReadFile(full)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what is there: %w", err)
+	}
+	if content == nil {
+		content = []byte{}
+	}
+	return content, nil
+}
+
+// ownerDiff tells how mode and owner differ. A file that is not there differs in nothing.
+func ownerDiff(h *Machine, path string, mode fs.FileMode, uid, gid int) (string, error) {
+	info, err := os.Stat(h.Path(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("looking at %s: %w", path, err)
+	}
+	var diff strings.Builder
+	if got := info.Mode().Perm(); got != mode.Perm() {
+		fmt.Fprintf(&diff, "- %s mode %04o\n+ %s mode %04o\n", path, got, path, mode.Perm())
+	}
+	if u, g, ok := ownerOf(info); ok && (u != uid || g != gid) {
+		fmt.Fprintf(&diff, "- %s owner %d:%d\n+ %s owner %d:%d\n", path, u, g, path, uid, gid)
+	}
+	return diff.String(), nil
+}
+
+// parseMode reads octal permissions, "0640".
+func parseMode(text string) (fs.FileMode, error) {
+	n, err := strconv.ParseUint(text, 8, 32)
+	if err != nil || n > 0o777 {
+		return 0, fmt.Errorf("%q is not an octal mode between 0000 and 0777", text)
+	}
+	return fs.FileMode(n), nil
+}
+
+// cleanPath refuses a path that is relative or climbs.
+func cleanPath(p string) error {
+	if !filepath.IsAbs(p) || filepath.Clean(p) != p {
+		return fmt.Errorf("checking the path %q: it must be absolute and must not climb", p)
+	}
+	return nil
+}
