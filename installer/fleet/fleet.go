@@ -177,6 +177,9 @@ func EachOf[T any](ctx context.Context, most int, all []T, job func(T) error) er
 			return context.Cause(ctx)
 		}
 		defer func() { <-turn }()
+		if ctx.Err() != nil { // it ended while the turn came
+			return context.Cause(ctx)
+		}
 		return job(one)
 	})
 }
