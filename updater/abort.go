@@ -77,7 +77,7 @@ func Abort(ctx context.Context, o Options, agree func(context.Context, *AbortPre
 	if err != nil {
 		return result, err
 	}
-	a := &aborting{update: &update{Options: o, work: work}, found: found, why: "aborted by " + o.Who}
+	a := &abortRun{update: &update{Options: o, work: work}, found: found, why: "aborted by " + o.Who}
 	result.Report, err = a.run(ctx)
 	return result, errors.Join(err, found.unreached(), work.Close())
 }
@@ -131,8 +131,8 @@ func abortWords(t *txn.Summary) string {
 	return "is followed to the end of its change to " + t.Release + ", and goes back then"
 }
 
-// aborting is one abort under way.
-type aborting struct {
+// abortRun is one abort under way.
+type abortRun struct {
 	*update
 	found *SiteStatus
 	why   string
@@ -140,7 +140,7 @@ type aborting struct {
 
 // run takes back what can be, while the lease is held. What is beside the lease is removed
 // only when every host's end was seen: else the abort can be repeated.
-func (a *aborting) run(ctx context.Context) (*Report, error) {
+func (a *abortRun) run(ctx context.Context) (*Report, error) {
 	held, holding, err := a.work.Hold(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -153,19 +153,19 @@ func (a *aborting) run(ctx context.Context) (*Report, error) {
 }
 
 // callOffAll brings every unfinished transaction to its end; the results are by host.
-func (a *aborting) callOffAll(ctx context.Context) (map[string]HostResult, error) {
+func (a *abortRun) callOffAll(ctx context.Context) (map[string]HostRecord, error) {
 	if err := a.work.Refresh(ctx); err != nil { // it may have gone on since it was looked at
 		return nil, err
 	}
 	left := a.work.Unfinished()
-	results := make([]HostResult, len(left))
+	results := make([]HostRecord, len(left))
 	errs := make([]error, len(left))
 	var wg sync.WaitGroup
 	for i, l := range left {
 		wg.Go(func() { results[i], errs[i] = a.callOff(ctx, l) })
 	}
 	wg.Wait()
-	by := map[string]HostResult{}
+	by := map[string]HostRecord{}
 	for _, r := range results {
 		by[r.Host] = r
 	}
@@ -173,8 +173,8 @@ func (a *aborting) callOffAll(ctx context.Context) (map[string]HostResult, error
 }
 
 // callOff ends one transaction. An error is what a person must be told.
-func (a *aborting) callOff(ctx context.Context, l installer.Unfinished) (HostResult, error) {
-	r := HostResult{Host: l.Host, To: l.Release, Started: l.Started, Transaction: l.ID}
+func (a *abortRun) callOff(ctx context.Context, l installer.Unfinished) (HostRecord, error) {
+	r := HostRecord{Host: l.Host, To: l.Release, Started: l.Started, Transaction: l.ID}
 	done, err := a.work.CallOff(ctx, l, a.why)
 	if err != nil {
 		r.Outcome, r.Reason = Running, oneLine(err)

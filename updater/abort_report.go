@@ -10,7 +10,7 @@ import (
 
 // recorded aborts with a record of it: in the journal of the rollout where this controller
 // has that, else in one of its own.
-func (a *aborting) recorded(ctx context.Context) (report *Report, err error) {
+func (a *abortRun) recorded(ctx context.Context) (report *Report, err error) {
 	report = a.report()
 	rec, err := a.open(report)
 	if err != nil {
@@ -39,7 +39,7 @@ func (a *aborting) recorded(ctx context.Context) (report *Report, err error) {
 }
 
 // open opens the rollout's journal. One that its own controller still holds is left alone.
-func (a *aborting) open(report *Report) (*Recorder, error) {
+func (a *abortRun) open(report *Report) (*Recorder, error) {
 	if report.Run != a.Run {
 		if rec, err := OpenRecorder(a.StateDir, report.Run, a.Now); err == nil {
 			return rec, nil
@@ -50,7 +50,7 @@ func (a *aborting) open(report *Report) (*Recorder, error) {
 }
 
 // report is what is known before anything is done.
-func (a *aborting) report() *Report {
+func (a *abortRun) report() *Report {
 	intent := a.found.Intent
 	if intent == nil { // only hosts know of it
 		intent = &Intent{Kind: KindUpdate, Who: a.Who}
@@ -63,7 +63,7 @@ func (a *aborting) report() *Report {
 	for _, h := range a.found.Hosts {
 		of, known := done[h.Host]
 		if !known {
-			of = HostResult{Host: h.Host, Outcome: NotStarted, Reason: a.why}
+			of = HostRecord{Host: h.Host, Outcome: NotStarted, Reason: a.why}
 		}
 		if h.Err != nil && !known {
 			of.Reason = "it was not reached; what was not confirmed there goes back by itself"

@@ -141,9 +141,9 @@ func (p *practice) lost(host string, change installer.Change, until string, done
 	p.ahead.Add(10)
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
-	intent := updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Done: map[string]updater.HostResult{}}
+	intent := updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Done: map[string]updater.HostRecord{}}
 	for _, h := range done {
-		intent.Done[h] = updater.HostResult{Host: h, Outcome: updater.Updated, From: "6.4.1", To: "6.4.2", Wave: 1}
+		intent.Done[h] = updater.HostRecord{Host: h, Outcome: updater.Updated, From: "6.4.1", To: "6.4.2", Wave: 1}
 	}
 	note, err := json.Marshal(intent)
 	if err != nil {

@@ -16,7 +16,7 @@ import (
 )
 
 // leg brings the hosts to one release; after it others may follow (via).
-func (u *update) leg(ctx context.Context, to string, via []string) (*Result, error) {
+func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResult, error) {
 	t, err := u.work.Plan(ctx, to, u.kind == KindRollback)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*Result, err
 		return nil, err
 	}
 	p.time(u.Now(), windows)
-	result := &Result{Preview: p}
+	result := &UpdateResult{Preview: p}
 	if u.DryRun || !p.Differs() && len(u.done) == 0 {
 		return result, nil
 	}

@@ -140,9 +140,9 @@ func ReadReport(stateDir, run string) (*Report, error) {
 // rebuild makes a report of a journal's bytes.
 func rebuild(content []byte, path, run string) (*Report, error) {
 	records, torn, damage := journal.Read(bytes.NewReader(content), path)
-	var b rebuilding
+	var b reportBuilder
 	for _, r := range records {
-		if err := b.take(r); err != nil {
+		if err := b.add(r); err != nil {
 			return nil, errors.Join(fmt.Errorf("reading %s: %w", path, err), damage)
 		}
 	}
@@ -174,16 +174,16 @@ func head(content []byte, n int) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// rebuilding is a report as the records tell it.
-type rebuilding struct {
+// reportBuilder is a report as the records tell it.
+type reportBuilder struct {
 	report  *Report
-	started map[string]HostResult // hosts that were started and have not ended
+	started map[string]HostRecord // hosts that were started and have not ended
 	over    bool
 }
 
-func (b *rebuilding) take(r journal.Record) error {
+func (b *reportBuilder) add(r journal.Record) error {
 	if r.Kind == journal.Begin {
-		return b.begin(r)
+		return b.addBegin(r)
 	}
 	if b.report == nil {
 		return nil // resumed or dropped before it began
@@ -194,9 +194,9 @@ func (b *rebuilding) take(r journal.Record) error {
 		if err := r.Decode(&d); err != nil {
 			return err
 		}
-		b.started[r.Step] = HostResult{Host: r.Step, Wave: d.Wave, Started: r.Time}
+		b.started[r.Step] = HostRecord{Host: r.Step, Wave: d.Wave, Started: r.Time}
 	case recordEnd:
-		var h HostResult
+		var h HostRecord
 		if err := r.Decode(&h); err != nil {
 			return err
 		}
@@ -224,16 +224,16 @@ func (b *rebuilding) take(r journal.Record) error {
 	return nil
 }
 
-// begin starts a report: the run's first, one that goes on with it, or the way to the
+// addBegin starts a report: the run's first, one that goes on with it, or the way to the
 // next release.
-func (b *rebuilding) begin(r journal.Record) error {
+func (b *reportBuilder) addBegin(r journal.Record) error {
 	var next Report
 	if err := r.Decode(&next); err != nil {
 		return err
 	}
 	before := b.report
 	b.explain()
-	b.report, b.started, b.over = &next, map[string]HostResult{}, false
+	b.report, b.started, b.over = &next, map[string]HostRecord{}, false
 	switch {
 	case before == nil:
 	case before.To == next.To && before.Kind == next.Kind:
@@ -245,8 +245,8 @@ func (b *rebuilding) begin(r journal.Record) error {
 	return nil
 }
 
-func (b *rebuilding) set(h HostResult) {
-	i := slices.IndexFunc(b.report.Hosts, func(o HostResult) bool { return o.Host == h.Host })
+func (b *reportBuilder) set(h HostRecord) {
+	i := slices.IndexFunc(b.report.Hosts, func(o HostRecord) bool { return o.Host == h.Host })
 	if i < 0 {
 		b.report.Hosts = append(b.report.Hosts, h)
 		return
@@ -255,7 +255,7 @@ func (b *rebuilding) set(h HostResult) {
 }
 
 // explain gives hosts an outcome that a stopped controller could not write down any more.
-func (b *rebuilding) explain() {
+func (b *reportBuilder) explain() {
 	if b.report == nil {
 		return
 	}

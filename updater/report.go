@@ -39,7 +39,7 @@ type Report struct {
 	Ended   time.Time    `json:"ended,omitzero"` // zero: it is not over, or its controller was stopped
 	Halted  string       `json:"halted,omitempty"`
 	Waves   [][]string   `json:"waves"`
-	Hosts   []HostResult `json:"hosts"` // in the site file's order
+	Hosts   []HostRecord `json:"hosts"` // in the site file's order
 	Notes   []Note       `json:"notes,omitempty"`
 	// Chain is what the report was read from; nil: it was not.
 	Chain *Chain `json:"chain,omitempty"`
@@ -75,7 +75,7 @@ type Chain struct {
 }
 
 // Count is how many hosts came to an outcome.
-func (r *Report) Count(o Outcome) int {
+func (r *Report) Count(o HostOutcome) int {
 	n := 0
 	for _, h := range r.Hosts {
 		if h.Outcome == o {

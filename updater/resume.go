@@ -19,7 +19,7 @@ var ErrNoRollout = errors.New("no rollout is unfinished")
 // Resume goes on with the rollout that an earlier controller began, wherever that was:
 // what it was about is kept beside the site's lease. Hosts that are at work are followed,
 // and judged if they have switched; then the others get their turn.
-func Resume(ctx context.Context, o Options) (*Result, error) {
+func Resume(ctx context.Context, o Options) (*UpdateResult, error) {
 	lease, err := status.ShowLease(ctx, o.Options)
 	if err != nil {
 		return nil, err
@@ -35,10 +35,10 @@ func Resume(ctx context.Context, o Options) (*Result, error) {
 	if len(o.Hosts) == 0 {
 		o.Hosts = intent.Hosts
 	}
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.resume(ctx, *intent) })
+	return o.roll(ctx, func(ctx context.Context, u *update) (*UpdateResult, error) { return u.resume(ctx, *intent) })
 }
 
-func (u *update) resume(ctx context.Context, was Intent) (*Result, error) {
+func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) {
 	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
 	u.Interrupt, u.Soak, u.DrainWithin, u.Until, u.done = was.Interrupt, was.Soak, was.Drain, was.Until, was.Done
 	u.Observer.Observe(event.Event{Kind: event.Note,
@@ -76,14 +76,14 @@ func (u *update) adopt(ctx context.Context, t *installer.Target) error {
 		return err
 	}
 	if u.done == nil {
-		u.done = map[string]HostResult{}
+		u.done = map[string]HostRecord{}
 	}
 	errs := make([]error, len(left))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for i, l := range left {
 		wg.Go(func() {
-			var r *HostResult
+			var r *HostRecord
 			if r, errs[i] = u.adoptOne(holding, t, l); errs[i] == nil && r != nil {
 				mu.Lock()
 				u.done[l.Host] = *r
@@ -101,15 +101,15 @@ func (u *update) adopt(ctx context.Context, t *installer.Target) error {
 
 // adoptOne follows one transaction. Its result is nil where it only fetched, or belongs to
 // another release than the rollout's.
-func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostResult, error) {
+func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostRecord, error) {
 	f := &driver{update: u, target: t, preview: &Preview{}}
-	r := &HostResult{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
+	r := &HostRecord{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
 	approve := func(ctx context.Context) error {
 		if l.Release != t.Manifest.Version {
 			return &problem.Error{Kind: problem.Failed, Doing: "adopting the switch to", Object: l.Release,
 				Err: fmt.Errorf("the rollout is to %s", t.Manifest.Version)}
 		}
-		return f.judge(ctx, t, l.Host, State{}, r)
+		return f.proveHealth(ctx, t, l.Host, State{}, r)
 	}
 	done, err := u.work.Adopt(ctx, l, approve)
 	if err != nil {

@@ -27,7 +27,7 @@ type Rollout struct {
 
 	Driver   Driver
 	Observer event.Observer // nil: nobody looks
-	Record   Recording      // nil: nothing is kept
+	Record   RunLog         // nil: nothing is kept
 	Now      func() time.Time
 	// Fits says why a host may not be started at a time; nil: there are no windows.
 	Fits func(host string, now time.Time) error
@@ -35,12 +35,12 @@ type Rollout struct {
 	AtOnce int
 	// Done is what an earlier controller's part of this rollout came to. Those hosts are
 	// not run again; they count in the budget and stand in the report.
-	Done map[string]HostResult
+	Done map[string]HostRecord
 }
 
-// Recording keeps what a rollout does. What is about to be done is on the disk before it
+// RunLog keeps what a rollout does. What is about to be done is on the disk before it
 // is done: a host whose start cannot be recorded is not started.
-type Recording interface {
+type RunLog interface {
 	Record(kind journal.Kind, host string, data any) error
 }
 
@@ -52,25 +52,25 @@ func (r *Rollout) Run(ctx context.Context) (*Report, error) {
 		return nil, err
 	}
 	x := newRunning(r)
-	x.begin()
-	x.judgeDone()
+	x.recordBegin()
+	x.adoptDone()
 	x.stage(ctx)
 	phase := 0
 	for i, w := range x.waves {
 		if w.phase > phase {
-			x.judgePhase(w.phase)
+			x.haltUnlessNew(w.phase)
 			phase = w.phase
 		}
 		x.wave(ctx, i+1, w)
 		if i == 0 {
-			x.judgeCanary(w.hosts[0])
+			x.haltUnlessProven(w.hosts[0])
 		}
 	}
 	return x.end()
 }
 
 // stage has every host fetch, before anything that serves is touched.
-func (x *running) stage(ctx context.Context) {
+func (x *rolloutRun) stage(ctx context.Context) {
 	if x.stopped(ctx) {
 		return
 	}
@@ -95,7 +95,7 @@ func (x *running) stage(ctx context.Context) {
 	}
 	for i, err := range errs {
 		if err != nil {
-			x.conclude(i, HostResult{Outcome: Failed, Reason: "fetching ahead of time: " + flat(err.Error())})
+			x.conclude(i, HostRecord{Outcome: Failed, Reason: "fetching ahead of time: " + flat(err.Error())})
 		}
 	}
 }
@@ -103,7 +103,7 @@ func (x *running) stage(ctx context.Context) {
 func (r *Rollout) fetching() int { return fleet.Options{Limit: r.AtOnce}.AtOnce() }
 
 // wave brings the hosts of one wave to the end of what can be done with them.
-func (x *running) wave(ctx context.Context, number int, w wave) {
+func (x *rolloutRun) wave(ctx context.Context, number int, w wave) {
 	left := x.unresolved(w.hosts)
 	if len(left) > 0 && !x.stopped(ctx) {
 		x.observe(event.Event{Kind: event.Wave, Text: fmt.Sprintf("wave %d of %d: %s", number, len(x.waves), x.names(left)),
@@ -115,7 +115,7 @@ func (x *running) wave(ctx context.Context, number int, w wave) {
 			break
 		}
 		x.observe(event.Event{Kind: event.Progress, Text: x.progress(number), Index: number, Count: len(x.waves)})
-		x.take(ctx, <-x.ended)
+		x.finishHost(ctx, <-x.ended)
 	}
 	if len(left) > 0 && !x.stopped(ctx) {
 		x.halt(fmt.Sprintf("to start %s would leave fewer than %d media hosts serving; %d serve now", x.names(left[:1]), x.floor, x.serving()))
@@ -123,7 +123,7 @@ func (x *running) wave(ctx context.Context, number int, w wave) {
 }
 
 // startThose starts what may be started now, and returns the hosts that must wait.
-func (x *running) startThose(ctx context.Context, number int, hosts []int) (wait []int) {
+func (x *rolloutRun) startThose(ctx context.Context, number int, hosts []int) (wait []int) {
 	for at, i := range hosts {
 		if x.stopped(ctx) {
 			return hosts[at:]
@@ -134,7 +134,7 @@ func (x *running) startThose(ctx context.Context, number int, hosts []int) (wait
 		}
 		if x.Fits != nil {
 			if err := x.Fits(x.Hosts[i].Name, x.Now()); err != nil {
-				x.conclude(i, HostResult{Outcome: NotStarted, Reason: flat(err.Error())})
+				x.conclude(i, HostRecord{Outcome: NotStarted, Reason: flat(err.Error())})
 				continue
 			}
 		}
@@ -144,7 +144,7 @@ func (x *running) startThose(ctx context.Context, number int, hosts []int) (wait
 }
 
 // start has the driver work on a host.
-func (x *running) start(ctx context.Context, number, i int) {
+func (x *rolloutRun) start(ctx context.Context, number, i int) {
 	name := x.Hosts[i].Name
 	if !x.record(recordStart, name, startData{Wave: number}) {
 		return
@@ -152,11 +152,11 @@ func (x *running) start(ctx context.Context, number, i int) {
 	x.started[i], x.inWave[i], x.inWork[i] = x.Now(), number, true
 	x.working++
 	x.observe(event.Event{Kind: event.Begin, Host: name, Text: fmt.Sprintf("wave %d begins", number)})
-	go func() { x.ended <- ending{i, x.Driver.Update(ctx, name)} }()
+	go func() { x.ended <- hostEnd{i, x.Driver.Update(ctx, name)} }()
 }
 
-// take notes what a host that was in work has come to.
-func (x *running) take(ctx context.Context, e ending) {
+// finishHost notes what a host that was in work has come to.
+func (x *rolloutRun) finishHost(ctx context.Context, e hostEnd) {
 	x.stopped(ctx) // an interrupted host is no surprise then
 	x.working--
 	x.inWork[e.host] = false
@@ -171,8 +171,8 @@ func (x *running) take(ctx context.Context, e ending) {
 	x.conclude(e.host, result)
 }
 
-// ending is how the work on a host ended.
-type ending struct {
+// hostEnd is how the work on a host ended.
+type hostEnd struct {
 	host   int
-	result HostResult
+	result HostRecord
 }

@@ -22,7 +22,7 @@ import (
 type actor struct {
 	mu       sync.Mutex
 	staging  map[string]error
-	ends     map[string]HostResult // Updated where nothing is said
+	ends     map[string]HostRecord // Updated where nothing is said
 	staged   []string
 	begun    []string
 	together int // most at once
@@ -36,7 +36,7 @@ func (a *actor) Stage(_ context.Context, host string) error {
 	return a.staging[host]
 }
 
-func (a *actor) Update(ctx context.Context, host string) HostResult {
+func (a *actor) Update(ctx context.Context, host string) HostRecord {
 	a.mu.Lock()
 	a.begun = append(a.begun, host)
 	a.now++
@@ -49,21 +49,21 @@ func (a *actor) Update(ctx context.Context, host string) HostResult {
 	}()
 	select {
 	case <-ctx.Done():
-		return HostResult{Outcome: Running}
+		return HostRecord{Outcome: Running}
 	case <-time.After(time.Minute):
 	}
 	if r, told := a.ends[host]; told {
 		return r
 	}
-	return HostResult{Outcome: Updated}
+	return HostRecord{Outcome: Updated}
 }
 
 // ending and staging make what the actor is told from "media1=rolled-back media2=skipped".
-func endings(text string) map[string]HostResult {
-	all := map[string]HostResult{}
+func endings(text string) map[string]HostRecord {
+	all := map[string]HostRecord{}
 	for _, part := range strings.Fields(text) {
 		host, outcome, _ := strings.Cut(part, "=")
-		r := HostResult{Outcome: Outcome(outcome)}
+		r := HostRecord{Outcome: HostOutcome(outcome)}
 		if !r.Outcome.good() {
 			r.Reason = "told so"
 		}

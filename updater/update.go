@@ -57,33 +57,33 @@ type update struct {
 	kind  Kind
 	from  string                // the oldest release that a host has
 	final string                // the release that all legs lead to
-	done  map[string]HostResult // by an earlier controller, for a rollout that is resumed
+	done  map[string]HostRecord // by an earlier controller, for a rollout that is resumed
 }
 
-// Result is what a rollout came to. Report is nil where nothing was begun.
-type Result struct {
+// UpdateResult is what a rollout came to. Report is nil where nothing was begun.
+type UpdateResult struct {
 	Preview *Preview `json:"preview,omitempty"`
 	Report  *Report  `json:"report,omitempty"`
 }
 
 // Update brings the site's hosts to a newer release, or with the release that they have
 // applies what the site file says by now.
-func Update(ctx context.Context, o Options) (*Result, error) {
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.forward(ctx) })
+func Update(ctx context.Context, o Options) (*UpdateResult, error) {
+	return o.roll(ctx, func(ctx context.Context, u *update) (*UpdateResult, error) { return u.forward(ctx) })
 }
 
 // Rollback brings the site's hosts back to the release that they had before, or to o.To.
-func Rollback(ctx context.Context, o Options) (*Result, error) {
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.back(ctx) })
+func Rollback(ctx context.Context, o Options) (*UpdateResult, error) {
+	return o.roll(ctx, func(ctx context.Context, u *update) (*UpdateResult, error) { return u.back(ctx) })
 }
 
 // Repair leads hosts out of quarantine, to the release that they say they have.
-func Repair(ctx context.Context, o Options) (*Result, error) {
-	return o.roll(ctx, func(ctx context.Context, u *update) (*Result, error) { return u.repair(ctx) })
+func Repair(ctx context.Context, o Options) (*UpdateResult, error) {
+	return o.roll(ctx, func(ctx context.Context, u *update) (*UpdateResult, error) { return u.repair(ctx) })
 }
 
 // roll connects, does one rollout and leaves.
-func (o Options) roll(ctx context.Context, do func(context.Context, *update) (*Result, error)) (*Result, error) {
+func (o Options) roll(ctx context.Context, do func(context.Context, *update) (*UpdateResult, error)) (*UpdateResult, error) {
 	if o.Soak == 0 {
 		o.Soak = DefaultSoak
 	}
@@ -103,7 +103,7 @@ func (o Options) roll(ctx context.Context, do func(context.Context, *update) (*R
 }
 
 // forward walks from the oldest installed release to the one that is wanted.
-func (u *update) forward(ctx context.Context) (*Result, error) {
+func (u *update) forward(ctx context.Context) (*UpdateResult, error) {
 	versions, err := u.work.Releases(ctx, false)
 	if err != nil {
 		return nil, err
@@ -133,8 +133,8 @@ func (u *update) forward(ctx context.Context) (*Result, error) {
 }
 
 // walk does one rollout for each release on the way.
-func (u *update) walk(ctx context.Context, way []string) (*Result, error) {
-	var result *Result
+func (u *update) walk(ctx context.Context, way []string) (*UpdateResult, error) {
+	var result *UpdateResult
 	var earlier []*Report
 	u.final = way[len(way)-1]
 	for i, version := range way {
@@ -205,7 +205,7 @@ func (u *update) oldest() (string, error) {
 }
 
 // back goes to the release before, or to the one that was asked for.
-func (u *update) back(ctx context.Context) (*Result, error) {
+func (u *update) back(ctx context.Context) (*UpdateResult, error) {
 	if _, err := u.work.Releases(ctx, true); err != nil {
 		return nil, err
 	}
@@ -251,7 +251,7 @@ func (u *update) previous() (string, error) {
 }
 
 // repair brings quarantined hosts to the release that they say they have.
-func (u *update) repair(ctx context.Context) (*Result, error) {
+func (u *update) repair(ctx context.Context) (*UpdateResult, error) {
 	if _, err := u.work.Releases(ctx, true); err != nil {
 		return nil, err
 	}

@@ -37,25 +37,25 @@ type Policy struct {
 	MinMediaServing int
 }
 
-// Outcome is what a rollout came to on one host.
-type Outcome string
+// HostOutcome is what a rollout came to on one host.
+type HostOutcome string
 
 // The outcomes.
 const (
-	Updated     Outcome = "updated"
-	Unchanged   Outcome = "unchanged" // nothing differed
-	Skipped     Outcome = "skipped"   // recordings went on until the deadline
-	RolledBack  Outcome = "rolled-back"
-	Quarantined Outcome = "quarantined" // it could not be taken back; valtctl repair
-	Failed      Outcome = "failed"      // and nothing was changed, or it is not known
-	Running     Outcome = "running"     // the host goes on by itself; valtctl resume
-	NotStarted  Outcome = "not-started"
+	Updated     HostOutcome = "updated"
+	Unchanged   HostOutcome = "unchanged" // nothing differed
+	Skipped     HostOutcome = "skipped"   // recordings went on until the deadline
+	RolledBack  HostOutcome = "rolled-back"
+	Quarantined HostOutcome = "quarantined" // it could not be taken back; valtctl repair
+	Failed      HostOutcome = "failed"      // and nothing was changed, or it is not known
+	Running     HostOutcome = "running"     // the host goes on by itself; valtctl resume
+	NotStarted  HostOutcome = "not-started"
 )
 
-// HostResult is one host's part of a rollout.
-type HostResult struct {
+// HostRecord is one host's part of a rollout.
+type HostRecord struct {
 	Host        string        `json:"host"`
-	Outcome     Outcome       `json:"outcome"`
+	Outcome     HostOutcome   `json:"outcome"`
 	Reason      string        `json:"reason,omitempty"` // always, but for updated and unchanged
 	Transaction string        `json:"transaction,omitempty"`
 	From        string        `json:"from,omitempty"` // releases
@@ -81,5 +81,5 @@ type Gate struct {
 // are called for several hosts at once.
 type Driver interface {
 	Stage(ctx context.Context, host string) error
-	Update(ctx context.Context, host string) HostResult
+	Update(ctx context.Context, host string) HostRecord
 }

@@ -21,8 +21,8 @@ type illHosts map[string]bool
 
 func (illHosts) Stage(context.Context, string) error { return nil }
 
-func (ill illHosts) Update(_ context.Context, host string) updater.HostResult {
-	r := updater.HostResult{Outcome: updater.Updated, Downtime: 2600 * time.Millisecond, Transaction: "of-" + host, From: "6.4.1", To: "6.4.2"}
+func (ill illHosts) Update(_ context.Context, host string) updater.HostRecord {
+	r := updater.HostRecord{Outcome: updater.Updated, Downtime: 2600 * time.Millisecond, Transaction: "of-" + host, From: "6.4.1", To: "6.4.2"}
 	if ill[host] {
 		r.Outcome, r.Reason = updater.RolledBack, "its health check answered 500"
 		r.Gates = []updater.Gate{{Name: "health", Text: "500 from app1"}}

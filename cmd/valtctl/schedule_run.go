@@ -90,7 +90,7 @@ func (a *app) scheduleOptions(s *site.Site, obs event.Observer, f looking) (sche
 	return o, err
 }
 
-func writeRan(w io.Writer, r *schedule.Result) error {
+func writeRan(w io.Writer, r *schedule.RunResult) error {
 	p := &printer{w: w}
 	for _, d := range r.Decisions {
 		p.printf("%s: %s\n", d.Do, d.Why)
@@ -139,7 +139,7 @@ func (a *app) scheduleShow(ctx context.Context) (report, error) {
 	return text(shown, func(w io.Writer) error { return writeShown(w, shown) }), nil
 }
 
-func writeShown(w io.Writer, s *schedule.Shown) error {
+func writeShown(w io.Writer, s *schedule.Overview) error {
 	p := &printer{w: w}
 	if !s.Enabled {
 		p.printf("%s is updated by hand alone; valtctl schedule enable has it update itself\n", s.Site)

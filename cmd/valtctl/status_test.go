@@ -77,7 +77,7 @@ func TestStatusBeginsWithWhatAPersonMustDo(t *testing.T) {
 	reboot.RebootRequired, reboot.RebootPackages = true, []string{"libc6"}
 	got := printedBy(t, func(w io.Writer) error {
 		return writeStatus(w, statusOf(&updater.SiteStatus{Site: "st-marys", Lease: &status.Lease{Broken: "kim@desk of run r1, by pat@laptop: lost"},
-			Intent: &updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Who: "kim@desk", Done: map[string]updater.HostResult{"media2": {}}},
+			Intent: &updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Who: "kim@desk", Done: map[string]updater.HostRecord{"media2": {}}},
 			Hosts: []status.Host{
 				{Host: "media1", Facts: closed, Transactions: []txn.Summary{{ID: "t1", State: "unconfirmed", Release: "6.4.2", Who: "kim@desk", ConfirmBy: time.Date(2026, 11, 22, 2, 10, 0, 0, time.UTC)}}},
 				{Host: "media2", Facts: reboot},

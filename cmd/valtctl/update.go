@@ -91,7 +91,7 @@ func (a *app) rollingFlags(cmd *cobra.Command, f *rolling) {
 }
 
 // roll runs one of updater's rollouts, with progress, and reports what came of it.
-func (a *app) roll(ctx context.Context, f rolling, run func(context.Context, updater.Options) (*updater.Result, error)) (report, error) {
+func (a *app) roll(ctx context.Context, f rolling, run func(context.Context, updater.Options) (*updater.UpdateResult, error)) (report, error) {
 	s, err := a.loadSite()
 	if err != nil {
 		return report{}, err
@@ -146,7 +146,7 @@ func (a *app) agree(ctx context.Context, p *updater.Preview) error {
 }
 
 // writeRollout is a rollout for people: what it did, or would do.
-func writeRollout(w io.Writer, r *updater.Result) error {
+func writeRollout(w io.Writer, r *updater.UpdateResult) error {
 	if r.Report == nil {
 		return writePreview(w, r.Preview, true)
 	}

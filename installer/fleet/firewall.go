@@ -7,6 +7,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // How long and how often a new connection is tried before the new firewall is refused.
@@ -22,7 +23,7 @@ func (f *follower) proveFirewall(ctx context.Context, client *agent.Client, nonc
 	trying, cancel := context.WithTimeout(ctx, proveFor)
 	defer cancel()
 	err := f.proveOnce(trying, nonce)
-	for err != nil && pause(trying, proveEvery) == nil {
+	for err != nil && sleep.For(trying, proveEvery) == nil {
 		if again := f.proveOnce(trying, nonce); again == nil || trying.Err() == nil {
 			err = again // what the end of time cut off says less than the try before
 		}

@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // How often and for how long a lost host is dialled again. It goes on by itself
@@ -143,7 +144,7 @@ func (f *follower) redial(ctx context.Context) error {
 	if was := f.replace(nil); was != nil {
 		_ = was.Close() // it is dead already; how it ends tells nothing new
 	}
-	if err := pause(ctx, redialEvery); err != nil {
+	if err := sleep.For(ctx, redialEvery); err != nil {
 		return err
 	}
 	client, err := f.fleet.Options.Dial.open(ctx, f.Host.Host, event.Silent{}, f.fleet.Options.Carrier)
@@ -245,14 +246,4 @@ func OneLine(err error) string {
 		return ""
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
-// pause waits; an error means that ctx ended first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

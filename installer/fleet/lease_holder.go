@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // DefaultLease is how long a run holds the site's lease without renewing it.
@@ -126,7 +127,7 @@ func (h *LeaseHolder) outlive(ctx context.Context) (ended bool, err error) {
 			return false, nil
 		}
 		last = now.Left
-		if pause(ctx, outlivePoll) != nil {
+		if sleep.For(ctx, outlivePoll) != nil {
 			return false, fmt.Errorf("waiting for the site's lease: %w", context.Cause(ctx))
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Env is what the machine gives to whoever asks questions from it.
@@ -41,25 +43,13 @@ func Run(ctx context.Context, env Env, r Request, outcome func(Outcome) error) e
 	var asking sync.WaitGroup
 	for _, s := range r.Specs {
 		asking.Go(func() {
-			if waited(ctx, s.After) {
+			if sleep.For(ctx, s.After) == nil {
 				hand(one(ctx, env, &r, s, w, start.Add(s.After)))
 			}
 		})
 	}
 	asking.Wait()
 	return context.Cause(ctx)
-}
-
-// waited is false if ctx ended first.
-func waited(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // one asks one question. Its time counts from when it was due, so that hundreds of them

@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // ranFile is, in a step's folder, what ran before the engine was touched.
@@ -98,7 +99,7 @@ func awaitContainers(ctx context.Context, h *Machine, engine *client.Client, bef
 			return nil
 		}
 		h.Report(Progress{Text: "waiting for the containers that ran before"})
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return &problem.Error{Kind: problem.Failed, Doing: "changing", Object: "the Docker engine",
 				Err: fmt.Errorf("after %s not everything is back that ran before: %w", within, missing), Fix: "see why with: docker ps -a; docker logs; journalctl -u docker"}
 		}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // HealthParams are the questions whose answers say that a host serves.
@@ -152,7 +153,7 @@ func (s *health) await(ctx context.Context, h *Machine, check HealthCheck, withi
 			return nil
 		}
 		h.Report(Progress{Text: fmt.Sprintf("waiting for %s: %v", check.Name, err)})
-		if sleep(limited, healthPoll) == nil {
+		if sleep.For(limited, healthPoll) == nil {
 			continue
 		}
 		if ctx.Err() != nil {

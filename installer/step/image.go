@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // ImageParams is one image the engine must hold.
@@ -119,7 +120,7 @@ func (i *imageStep) fetch(ctx context.Context, h *Machine, engine *client.Client
 			break
 		}
 		h.Report(Progress{Text: fmt.Sprintf("trying again: %v", err), Total: i.Size})
-		if err := sleep(ctx, time.Duration(attempt)*pullPause); err != nil {
+		if err := sleep.For(ctx, time.Duration(attempt)*pullPause); err != nil {
 			return fmt.Errorf("pulling %s: %w", i.reference(), err)
 		}
 	}

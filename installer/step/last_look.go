@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // LastLook is the look at the recorders right before something that records is stopped.
@@ -66,7 +67,7 @@ func (c *containerStep) awaitQuiet(ctx context.Context, h *Machine) error {
 			return nil
 		}
 		h.Report(Progress{Text: "waiting for the end of recordings: " + recorderNames(busy)})
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // RebootParams is a reboot where one is wanted, after everything else was changed.
@@ -86,7 +87,7 @@ func (r *reboot) Apply(ctx context.Context, h *Machine) error {
 	if _, err := h.Run.Run(ctx, Command{Argv: []string{"systemctl", "reboot"}}); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("rebooting: %w", err)
 	}
-	if err := sleep(ctx, r.patience); err != nil {
+	if err := sleep.For(ctx, r.patience); err != nil {
 		return fmt.Errorf("rebooting: %w", err) // this process is ended with the host
 	}
 	return fmt.Errorf("rebooting: the host still runs after %s", r.patience)

@@ -150,18 +150,6 @@ func lastLines(stderr []byte) string {
 	return ": " + strings.Join(lines[max(0, len(lines)-errorLines):], "\n")
 }
 
-// sleep waits unless ctx ends first.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 func systemctl(ctx context.Context, h *Machine, args []string) error {
 	if _, err := h.Run.Run(ctx, Command{Argv: append([]string{"systemctl"}, args...)}); err != nil {
 		return fmt.Errorf("running systemctl %s: %w", strings.Join(args, " "), err)

@@ -114,7 +114,7 @@ func (e *engine) insist(ctx context.Context, do func(context.Context) error) err
 	var err error
 	for try := range backTries {
 		if try > 0 {
-			e.store.pause(ctx, backPause)
+			_ = e.store.pause(ctx, backPause)
 		}
 		if err = do(ctx); err == nil || ctx.Err() != nil {
 			return err

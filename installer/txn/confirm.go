@@ -138,7 +138,7 @@ func (s *Store) awaitAnswer(ctx context.Context, id string, until time.Duration)
 		if err != nil || now >= until {
 			return nil, err
 		}
-		s.pause(ctx, min(answerEvery, until-now))
+		_ = s.pause(ctx, min(answerEvery, until-now))
 	}
 	return nil, ctx.Err()
 }
@@ -200,12 +200,4 @@ func uptime(path string) (time.Duration, error) {
 		return 0, fmt.Errorf("reading the boot clock: %w", err)
 	}
 	return time.Duration(seconds * float64(time.Second)), nil
-}
-
-// pause waits, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
 }

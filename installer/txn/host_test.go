@@ -71,10 +71,11 @@ func (h *fakeHost) now() time.Time {
 func (h *fakeHost) store() *Store {
 	s := NewStore(h.root, h.now)
 	s.uptime = func() (time.Duration, error) { return time.Duration(h.tickClock()) * time.Second, nil }
-	s.pause = func(context.Context, time.Duration) {
+	s.pause = func(context.Context, time.Duration) error {
 		if h.waiting != nil {
 			h.waiting()
 		}
+		return nil
 	}
 	return s
 }

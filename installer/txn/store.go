@@ -14,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Store is the transactions of one host: a folder each under /var/lib/valtctl/txn, and
@@ -26,7 +27,7 @@ type Store struct {
 	now      func() time.Time
 	// uptime is the host's boot clock, which no one sets: deadlines are counted in it.
 	uptime func() (time.Duration, error)
-	pause  func(ctx context.Context, d time.Duration)
+	pause  func(ctx context.Context, d time.Duration) error
 }
 
 // NewStore is the store of the host whose files are below root ("" on a real host).
@@ -38,7 +39,7 @@ func NewStore(root string, now func() time.Time) *Store {
 		hostFile: filepath.Join(root, "/var/lib/valtctl/host.json"),
 		now:      now,
 		uptime:   func() (time.Duration, error) { return uptime(filepath.Join(root, "/proc/uptime")) },
-		pause:    pause,
+		pause:    sleep.For,
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // The times of a drain where its parameters say nothing.
@@ -123,7 +124,7 @@ func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 				Fix: "run the command again when they have ended; to cut them: --host H --interrupt-recordings"}
 		}
 		h.Report(step.Progress{Text: fmt.Sprintf("waiting for %s, %s left", names(busy), left.Round(time.Second))})
-		if err := wait(ctx, min(left, time.Second)); err != nil {
+		if err := sleep.For(ctx, min(left, time.Second)); err != nil {
 			return fmt.Errorf("waiting for the end of recordings: %w", err)
 		}
 	}
@@ -191,15 +192,6 @@ func names(busy []wowza.Recorder) string {
 	return strings.Join(all, ", ")
 }
 
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
-}
-
 // Undo opens the gate again, if it was this transaction that closed it.
 func (d *drain) Undo(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
 
@@ -222,13 +214,13 @@ const KindOpen step.KindName = "open"
 func OpenKind() step.Kind {
 	return step.Kind{Name: KindOpen, Way: step.OneWay, New: func(json.RawMessage) (step.Step, error) {
 		g, err := newGate()
-		return &opened{g}, err
+		return &openStep{g}, err
 	}}
 }
 
-type opened struct{ gate *gate }
+type openStep struct{ gate *gate }
 
-func (o *opened) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+func (o *openStep) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
 	left, err := o.gate.left(h)
 	if err != nil || len(left) == 0 {
 		return step.Finding{}, err
@@ -236,4 +228,4 @@ func (o *opened) Inspect(_ context.Context, h *step.Machine) (step.Finding, erro
 	return step.Finding{Change: true, Diff: "- the gate is closed for new sessions\n+ the gate is open\n", Disrupts: step.Nothing}, nil
 }
 
-func (o *opened) Apply(ctx context.Context, h *step.Machine) error { return o.gate.open(ctx, h) }
+func (o *openStep) Apply(ctx context.Context, h *step.Machine) error { return o.gate.open(ctx, h) }

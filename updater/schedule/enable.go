@@ -47,8 +47,8 @@ type HostChange struct {
 	Diff    string   `json:"diff,omitempty"`
 }
 
-// Enabled is what a host knows of being enabled.
-type Enabled struct {
+// Enablement is what a host knows of being enabled.
+type Enablement struct {
 	Schema string    `json:"schema"`
 	Since  time.Time `json:"since"`
 	Who    string    `json:"who"`
@@ -79,7 +79,7 @@ func Enable(ctx context.Context, o EnableOptions) (*Change, error) {
 	if err := fits(o.Site); err != nil {
 		return nil, err
 	}
-	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
+	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *siteChange) error {
 		home := fleet.LeaseHost(o.Site)
 		if len(ways(o.Site.Updates.Notify)) == 0 {
 			s.change.Notes = append(s.change.Notes, "nobody is told what comes of it: the site file has no updates.notify")
@@ -119,8 +119,8 @@ func fits(s *site.Site) error {
 	return nil
 }
 
-// setting is the work under way.
-type setting struct {
+// siteChange is the work under way.
+type siteChange struct {
 	EnableOptions
 	work   *installer.Run
 	change *Change
@@ -129,7 +129,7 @@ type setting struct {
 }
 
 // all connects to hosts, and does the work while the site's lease is held.
-func (o EnableOptions) all(ctx context.Context, hosts []site.Host, do func(ctx context.Context, s *setting) error) (*Change, error) {
+func (o EnableOptions) all(ctx context.Context, hosts []site.Host, do func(ctx context.Context, s *siteChange) error) (*Change, error) {
 	o.Hosts = nil
 	for _, h := range hosts {
 		o.Hosts = append(o.Hosts, h.Name)
@@ -138,7 +138,7 @@ func (o EnableOptions) all(ctx context.Context, hosts []site.Host, do func(ctx c
 	if err != nil {
 		return nil, err
 	}
-	s := &setting{EnableOptions: o, work: work, change: &Change{Site: o.Site.ID}}
+	s := &siteChange{EnableOptions: o, work: work, change: &Change{Site: o.Site.ID}}
 	err = s.ready(ctx, hosts)
 	switch {
 	case err != nil:
@@ -151,7 +151,7 @@ func (o EnableOptions) all(ctx context.Context, hosts []site.Host, do func(ctx c
 }
 
 // ready wants every host to be installed and well, and reads the releases they have.
-func (s *setting) ready(ctx context.Context, hosts []site.Host) error {
+func (s *siteChange) ready(ctx context.Context, hosts []site.Host) error {
 	var errs []error
 	for _, h := range hosts {
 		if s.work.Facts(h.Name).Installed == nil {
@@ -166,7 +166,7 @@ func (s *setting) ready(ctx context.Context, hosts []site.Host) error {
 	return err
 }
 
-func (s *setting) held(ctx context.Context, do func(ctx context.Context, s *setting) error) error {
+func (s *siteChange) held(ctx context.Context, do func(ctx context.Context, s *siteChange) error) error {
 	held, holding, err := s.work.Hold(ctx, nil)
 	if err != nil {
 		return err
@@ -175,7 +175,7 @@ func (s *setting) held(ctx context.Context, do func(ctx context.Context, s *sett
 }
 
 // home gives the host that runs it its copy of the site, its key and what apt may not do.
-func (s *setting) home(ctx context.Context, h site.Host) error {
+func (s *siteChange) home(ctx context.Context, h site.Host) error {
 	folder := facts.ScheduleFolder(s.Site.ID)
 	c, err := inputs.SeedOf(s.Site, folder, "", s.Logins, s.KnownHosts)
 	if err != nil {
@@ -185,7 +185,7 @@ func (s *setting) home(ctx context.Context, h site.Host) error {
 	if err != nil {
 		return err
 	}
-	since, err := json.MarshalIndent(Enabled{Schema: Schema, Since: s.Now().UTC(), Who: s.Who}, "", "  ")
+	since, err := json.MarshalIndent(Enablement{Schema: Schema, Since: s.Now().UTC(), Who: s.Who}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("writing since when it is enabled: %w", err)
 	}
@@ -212,7 +212,7 @@ func (s *setting) home(ctx context.Context, h site.Host) error {
 
 // other has a host take the key, for the restricted agent alone, and gives it what that
 // judges by.
-func (s *setting) other(ctx context.Context, h site.Host) error {
+func (s *siteChange) other(ctx context.Context, h site.Host) error {
 	c, err := inputs.SeedOf(s.Site, facts.Restricted, h.Name, nil, nil)
 	if err != nil {
 		return err
@@ -239,7 +239,7 @@ func (s *setting) other(ctx context.Context, h site.Host) error {
 }
 
 // clock starts the timer, last: from then on everything is there.
-func (s *setting) clock(ctx context.Context, h site.Host) error {
+func (s *siteChange) clock(ctx context.Context, h site.Host) error {
 	service, timer, err := Units(s.Program, s.Site.ID)
 	if err != nil {
 		return err
@@ -251,7 +251,7 @@ func (s *setting) clock(ctx context.Context, h site.Host) error {
 
 // Disable ends it: the timer, the key and what the other hosts judged it by are removed.
 func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
-	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *setting) error {
+	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *siteChange) error {
 		home := fleet.LeaseHost(o.Site)
 		units := path.Join("/etc/systemd/system", UnitName)
 		b := &specs{}
@@ -277,7 +277,7 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 // SetPause has the schedule begin nothing until then; nil lifts it.
 func SetPause(ctx context.Context, o EnableOptions, p *Pause) (*Change, error) {
 	home := fleet.LeaseHost(o.Site)
-	return o.all(ctx, []site.Host{home}, func(ctx context.Context, s *setting) error {
+	return o.all(ctx, []site.Host{home}, func(ctx context.Context, s *siteChange) error {
 		h, err := s.work.Host(home.Name)
 		if err != nil {
 			return err
@@ -324,7 +324,7 @@ func (b *specs) absent(id, title string, stop []string, paths ...string) {
 }
 
 // doWith is do with secrets that the steps ask for.
-func (s *setting) doWith(ctx context.Context, host string, b *specs, secrets map[string][]byte) error {
+func (s *siteChange) doWith(ctx context.Context, host string, b *specs, secrets map[string][]byte) error {
 	h, err := s.work.Host(host)
 	if err != nil {
 		return err
@@ -334,7 +334,7 @@ func (s *setting) doWith(ctx context.Context, host string, b *specs, secrets map
 }
 
 // do has a host make those steps that differ.
-func (s *setting) do(ctx context.Context, host string, b *specs) error {
+func (s *siteChange) do(ctx context.Context, host string, b *specs) error {
 	if b.err != nil {
 		return b.err
 	}

@@ -140,7 +140,7 @@ func TestStateKeepsWhatMustNotBeForgotten(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	write(f.Enabled, Enabled{Since: since, Who: "ada"})
+	write(f.Enabled, Enablement{Since: since, Who: "ada"})
 	s, err := f.Load()
 	if err != nil || !s.Since.Equal(since) {
 		t.Fatalf("%+v, %v", s, err)
@@ -155,7 +155,7 @@ func TestStateKeepsWhatMustNotBeForgotten(t *testing.T) {
 		t.Errorf("%+v, %v", s, err)
 	}
 	// Enabled anew: a person has looked at what halted.
-	write(f.Enabled, Enabled{Since: since.Add(time.Hour)})
+	write(f.Enabled, Enablement{Since: since.Add(time.Hour)})
 	if s, err = f.Load(); err != nil || s.Halted != "" || s.Skipped != nil || s.Attempt == nil {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -38,31 +38,31 @@ const (
 	resumePauses = 10
 )
 
-// Result is what a look at the clock came to.
-type Result struct {
+// RunResult is what a look at the clock came to.
+type RunResult struct {
 	Time      time.Time       `json:"time"`
 	Decisions []Decision      `json:"decisions"`
 	Told      []string        `json:"told,omitempty"` // subjects of notices
 	Report    *updater.Report `json:"report,omitempty"`
 }
 
-// running is one look at the clock under way.
-type running struct {
+// clockRun is one look at the clock under way.
+type clockRun struct {
 	Options
 	windows window.Schedule
 	state   State
 	offer   *Offer
 	strange error // how hosts differ from the copy of the site that is worked from; nil: not at all
-	result  *Result
+	result  *RunResult
 }
 
 // Run looks at the clock once and does what there is to do. What it comes to is in the
 // state and told to people; the error is what they would have to know beyond that.
-func Run(ctx context.Context, o Options) (*Result, error) {
+func Run(ctx context.Context, o Options) (*RunResult, error) {
 	if o.Clock == nil {
 		o.Clock = o.Now
 	}
-	r := &running{Options: o, result: &Result{Time: o.Clock().UTC()}}
+	r := &clockRun{Options: o, result: &RunResult{Time: o.Clock().UTC()}}
 	var err error
 	if r.windows, err = window.Of(o.Site.Updates); err != nil {
 		return nil, err
@@ -71,14 +71,14 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	err = r.look(ctx)
-	return r.result, errors.Join(err, r.tell(context.WithoutCancel(ctx)), r.save())
+	return r.result, errors.Join(err, r.sendNotices(context.WithoutCancel(ctx)), r.save())
 }
 
-func (r *running) save() error { return r.Files.Save(r.state) }
+func (r *clockRun) save() error { return r.Files.Save(r.state) }
 
 // look does what there is to do, and what there is then: a window that was missed is told,
 // and the next one may be open.
-func (r *running) look(ctx context.Context) error {
+func (r *clockRun) look(ctx context.Context) error {
 	for range 3 {
 		d := Decide(Input{Now: r.Clock(), Site: r.Site.ID, Windows: r.windows, State: r.state, Offer: r.offer})
 		r.result.Decisions = append(r.result.Decisions, d)
@@ -106,7 +106,7 @@ func (r *running) look(ctx context.Context) error {
 
 // unused notes a window in which a decision was made not to do anything, so that it does
 // not count as missed.
-func (r *running) unused(d Decision) {
+func (r *clockRun) unused(d Decision) {
 	span, open := r.windows.Around(r.Clock())
 	if !open || r.offer == nil && !r.state.Paused.holds(r.Clock()) {
 		return
@@ -116,8 +116,8 @@ func (r *running) unused(d Decision) {
 	}
 }
 
-// ask reads what is on offer and what the hosts have.
-func (r *running) ask(ctx context.Context) error {
+// readOffer reads what is on offer and what the hosts have.
+func (r *clockRun) readOffer(ctx context.Context) error {
 	work, err := installer.Begin(ctx, r.Options.Options)
 	if err != nil {
 		return err
@@ -133,7 +133,7 @@ func (r *running) ask(ctx context.Context) error {
 		}
 	}
 	if err == nil {
-		r.strange, err = strange(ctx, work)
+		r.strange, err = untrusted(ctx, work)
 	}
 	if err == nil {
 		r.offer = o
@@ -142,9 +142,9 @@ func (r *running) ask(ctx context.Context) error {
 }
 
 // lookAhead tries everything that an update needs, and fetches it where that is wanted.
-func (r *running) lookAhead(ctx context.Context, d Decision) error {
+func (r *clockRun) lookAhead(ctx context.Context, d Decision) error {
 	looked := r.Clock()
-	asked := r.ask(ctx)
+	asked := r.readOffer(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -166,14 +166,14 @@ func (r *running) lookAhead(ctx context.Context, d Decision) error {
 		return ctx.Err() // what was cut off has found nothing
 	}
 	r.state.Looked = looked
-	r.tellAhead(d, found, wanted, report)
+	r.noticeAhead(d, found, wanted, report)
 	return nil
 }
 
 // tries is what a check of an update finds that will not work. Nobody waits for it, so what
 // fails is tried once more and then, where it is slow, given time: a person is not to be
 // woken for one lost packet.
-func (r *running) tries(ctx context.Context) (found []string, report *check.Report, err error) {
+func (r *clockRun) tries(ctx context.Context) (found []string, report *check.Report, err error) {
 	for _, deadline := range []time.Duration{probe.DefaultDeadline, patience} {
 		if found, report, err = r.tryOnce(ctx, deadline); err != nil || len(found) == 0 || ctx.Err() != nil {
 			break
@@ -185,7 +185,7 @@ func (r *running) tries(ctx context.Context) (found []string, report *check.Repo
 // patience is how long each flow may take in the end, since nobody waits.
 const patience = 10 * time.Second
 
-func (r *running) tryOnce(ctx context.Context, deadline time.Duration) (found []string, report *check.Report, err error) {
+func (r *clockRun) tryOnce(ctx context.Context, deadline time.Duration) (found []string, report *check.Report, err error) {
 	o, err := r.Check()
 	if err != nil {
 		return nil, nil, err
@@ -202,7 +202,7 @@ func (r *running) tryOnce(ctx context.Context, deadline time.Duration) (found []
 	return found, report, nil
 }
 
-func (r *running) stage(ctx context.Context) error {
+func (r *clockRun) stage(ctx context.Context) error {
 	o := r.rollout(Decision{})
 	o.StageOnly, o.To = true, r.offer.Release
 	_, err := updater.Update(ctx, o)
@@ -210,7 +210,7 @@ func (r *running) stage(ctx context.Context) error {
 }
 
 // rollout are the options of a rollout that ends with the window.
-func (r *running) rollout(d Decision) updater.Options {
+func (r *clockRun) rollout(d Decision) updater.Options {
 	o := updater.Options{Options: r.Options.Options, Kinds: r.Kinds, Soak: r.Soak, DrainWithin: r.Drain}
 	if !d.Window.Close.IsZero() {
 		o.Until = r.Now().Add(d.Window.Close.Sub(r.Clock())) // by the clock that the rollout goes by
@@ -219,11 +219,11 @@ func (r *running) rollout(d Decision) updater.Options {
 }
 
 // update rolls the release on offer over the site. again says that nothing was decided yet.
-func (r *running) update(ctx context.Context, d Decision) (again bool, err error) {
+func (r *clockRun) update(ctx context.Context, d Decision) (again bool, err error) {
 	before := r.state.Attempt
 	a := &Attempt{Window: d.Window.Open, Until: d.Window.Close, Began: r.Clock()}
 	if r.offer == nil {
-		if err := r.ask(ctx); err != nil {
+		if err := r.readOffer(ctx); err != nil {
 			if ctx.Err() != nil {
 				return false, ctx.Err()
 			}
@@ -250,7 +250,7 @@ func (r *running) update(ctx context.Context, d Decision) (again bool, err error
 
 // failed notes an attempt that could not begin. The window is tried again after a while,
 // and people are told once.
-func (r *running) failed(before, a *Attempt, err error) {
+func (r *clockRun) failed(before, a *Attempt, err error) {
 	a.Run, a.Ended, a.Outcome = "", r.Clock(), "it could not begin: "+flat(err)
 	a.Again = a.Ended.Add(againAfter)
 	if before != nil && before.Window.Equal(a.Window) && !before.Again.IsZero() {
@@ -261,7 +261,7 @@ func (r *running) failed(before, a *Attempt, err error) {
 			r.until(a), bullets(problemLines(err)), againAfter), nil)
 }
 
-func (r *running) until(a *Attempt) string {
+func (r *clockRun) until(a *Attempt) string {
 	if a.Until.IsZero() {
 		return ""
 	}
@@ -269,14 +269,14 @@ func (r *running) until(a *Attempt) string {
 }
 
 // resume goes on with a rollout that this machine's reboot, or a kill, cut off.
-func (r *running) resume(ctx context.Context, _ Decision) error {
+func (r *clockRun) resume(ctx context.Context, _ Decision) error {
 	a := r.state.Attempt
 	a.Resumed++
 	if err := r.save(); err != nil {
 		return err
 	}
 	o := updater.Options{Options: r.Options.Options, Kinds: r.Kinds}
-	var result *updater.Result
+	var result *updater.UpdateResult
 	var err error
 	for range resumePauses {
 		result, err = updater.Resume(ctx, o)
@@ -289,7 +289,7 @@ func (r *running) resume(ctx context.Context, _ Decision) error {
 		}
 	}
 	if errors.Is(err, updater.ErrNoRollout) { // it had ended; what it came to stands in its record
-		result, err = &updater.Result{}, nil
+		result, err = &updater.UpdateResult{}, nil
 		if runs, listErr := updater.Runs(r.StateDir); listErr == nil && len(runs) > 0 && runs[0] >= a.Run {
 			if report, readErr := updater.ReadReport(r.StateDir, runs[0]); readErr == nil {
 				result.Report, err = report, report.Err()
@@ -301,7 +301,7 @@ func (r *running) resume(ctx context.Context, _ Decision) error {
 
 // conclude notes what a rollout came to and tells it. One whose hosts still are at work
 // stays open, and is gone on with at the next look at the clock.
-func (r *running) conclude(ctx context.Context, before *Attempt, result *updater.Result, err error) error {
+func (r *clockRun) conclude(ctx context.Context, before *Attempt, result *updater.UpdateResult, err error) error {
 	a := r.state.Attempt
 	if ctx.Err() != nil {
 		return ctx.Err() // cut off: it is gone on with
@@ -328,7 +328,7 @@ func (r *running) conclude(ctx context.Context, before *Attempt, result *updater
 }
 
 // count keeps how often in a row a host was not quiet in time, and that a release is bad.
-func (r *running) count(report *updater.Report) {
+func (r *clockRun) count(report *updater.Report) {
 	if report == nil {
 		return
 	}

@@ -66,7 +66,7 @@ func newLonely(t *testing.T) *lonely {
 }
 
 // look is one look at the clock.
-func (l *lonely) look(ctx context.Context, now string) (*Result, State) {
+func (l *lonely) look(ctx context.Context, now string) (*RunResult, State) {
 	l.t.Helper()
 	l.now = at(l.t, now)
 	result, err := Run(ctx, l.o)

@@ -10,8 +10,8 @@ import (
 	"ipivs.com/valtctl/updater/window"
 )
 
-// Shown is the schedule of a site for people.
-type Shown struct {
+// Overview is the schedule of a site for people.
+type Overview struct {
 	Site    string    `json:"site"`
 	Host    string    `json:"host"` // that runs it
 	Enabled bool      `json:"enabled"`
@@ -26,12 +26,12 @@ type Shown struct {
 type Line struct{ Name, Text string }
 
 // Show reads what a host has written down; nil: nothing.
-func Show(s *site.Site, from *agent.Schedule, now time.Time) (*Shown, error) {
-	shown := &Shown{Site: s.ID}
+func Show(s *site.Site, from *agent.Schedule, now time.Time) (*Overview, error) {
+	shown := &Overview{Site: s.ID}
 	if from == nil {
 		return shown, nil
 	}
-	var e Enabled
+	var e Enablement
 	var state State
 	var p Pause
 	for _, part := range []struct {

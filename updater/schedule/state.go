@@ -18,7 +18,7 @@ type Files struct{ State, Notices, Pause, Enabled string }
 // enabled anew, which forgives a release that halted.
 func (f Files) Load() (State, error) {
 	var s State
-	var e Enabled
+	var e Enablement
 	var p Pause
 	if _, err := readJSON(f.State, &s); err != nil {
 		return s, err
@@ -37,7 +37,7 @@ func (f Files) Load() (State, error) {
 }
 
 // With is a state with what a person has said since.
-func (s State) With(e Enabled, p Pause, paused bool) State {
+func (s State) With(e Enablement, p Pause, paused bool) State {
 	s.Schema, s.Paused = Schema, nil
 	if e.Since.After(s.Since) {
 		s.Since, s.Halted, s.Skipped = e.Since, "", nil

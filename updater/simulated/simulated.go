@@ -50,7 +50,7 @@ func Run(ctx context.Context, seed uint64, n int) error {
 type fleet struct {
 	hosts   []updater.Host
 	policy  updater.Policy
-	ends    map[string]updater.Outcome
+	ends    map[string]updater.HostOutcome
 	unstage map[string]bool
 	after   int // starts after which the controller is stopped; 0: never
 	cancel  context.CancelFunc
@@ -69,7 +69,7 @@ type fleet struct {
 }
 
 func newFleet(seed uint64, n int) *fleet {
-	f := &fleet{random: rand.New(rand.NewPCG(seed, uint64(n))), ends: map[string]updater.Outcome{}, unstage: map[string]bool{},
+	f := &fleet{random: rand.New(rand.NewPCG(seed, uint64(n))), ends: map[string]updater.HostOutcome{}, unstage: map[string]bool{},
 		started: map[string]int{}, working: map[string]bool{}, serves: map[string]bool{}}
 	rate := f.random.Float64() * f.random.Float64() * 0.5 // from fleets where nothing fails to half of it
 	media := 0
@@ -90,11 +90,11 @@ func newFleet(seed uint64, n int) *fleet {
 }
 
 // end is what becomes of a host.
-func (f *fleet) end(rate float64) updater.Outcome {
+func (f *fleet) end(rate float64) updater.HostOutcome {
 	if f.random.Float64() >= rate {
 		return updater.Updated
 	}
-	all := []updater.Outcome{updater.RolledBack, updater.RolledBack, updater.Quarantined, updater.Failed, updater.Skipped, updater.Skipped, updater.Unchanged}
+	all := []updater.HostOutcome{updater.RolledBack, updater.RolledBack, updater.Quarantined, updater.Failed, updater.Skipped, updater.Skipped, updater.Unchanged}
 	return all[f.random.IntN(len(all))]
 }
 
@@ -130,7 +130,7 @@ func (f *fleet) Stage(_ context.Context, host string) error {
 }
 
 // Update changes a host, or whatever the seed has in store for it.
-func (f *fleet) Update(ctx context.Context, host string) updater.HostResult {
+func (f *fleet) Update(ctx context.Context, host string) updater.HostRecord {
 	f.mu.Lock()
 	turns := f.random.IntN(6)
 	f.mu.Unlock()
@@ -141,7 +141,7 @@ func (f *fleet) Update(ctx context.Context, host string) updater.HostResult {
 	if ctx.Err() != nil {
 		end = updater.Running
 	}
-	return updater.HostResult{Host: host, Outcome: end, Reason: "as the seed has it"}
+	return updater.HostRecord{Host: host, Outcome: end, Reason: "as the seed has it"}
 }
 
 // Record is where the judge sits: what the rollout begins it records before, and what it
@@ -149,16 +149,16 @@ func (f *fleet) Update(ctx context.Context, host string) updater.HostResult {
 func (f *fleet) Record(kind journal.Kind, host string, data any) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if end, ok := data.(updater.HostResult); ok {
+	if end, ok := data.(updater.HostRecord); ok {
 		f.finish(host, end.Outcome)
 	} else if kind == "host-start" {
-		f.begin(host)
+		f.checkStart(host)
 	}
 	return nil
 }
 
-// begin judges a start.
-func (f *fleet) begin(host string) {
+// checkStart judges a start.
+func (f *fleet) checkStart(host string) {
 	no := func(format string, args ...any) {
 		f.wrong = append(f.wrong, fmt.Errorf(host+": "+format, args...))
 	}
@@ -192,7 +192,7 @@ func (f *fleet) begin(host string) {
 }
 
 // finish takes note of an end.
-func (f *fleet) finish(host string, end updater.Outcome) {
+func (f *fleet) finish(host string, end updater.HostOutcome) {
 	if f.working[host] {
 		delete(f.working, host)
 		f.ended++

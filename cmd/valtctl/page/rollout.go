@@ -23,7 +23,7 @@ type rolled struct {
 }
 
 type rolledHost struct {
-	updater.HostResult
+	updater.HostRecord
 	Status check.Status
 	Took   string
 	Away   string
@@ -45,7 +45,7 @@ func Rollout(w io.Writer, r *updater.Report) error {
 	return write(w, "rollout.html", frame{Kind: "Report of the " + string(r.Kind), Site: r.Site, Facts: facts, Jumps: jumps, Body: body})
 }
 
-func statusOf(o updater.Outcome) check.Status {
+func statusOf(o updater.HostOutcome) check.Status {
 	switch o {
 	case updater.Updated, updater.Unchanged:
 		return check.Pass

@@ -115,15 +115,15 @@ func haltedRollout() *updater.Report {
 	gate := func(name, text string, passed bool) updater.Gate {
 		return updater.Gate{Name: name, Text: text, Passed: passed, Time: noon}
 	}
-	host := func(name string, o updater.Outcome, wave int, reason string, gates ...updater.Gate) updater.HostResult {
-		return updater.HostResult{Host: name, Outcome: o, Wave: wave, Reason: reason, From: "6.4.1", To: "6.4.2", Transaction: "20261123T120000Z-abcdef",
+	host := func(name string, o updater.HostOutcome, wave int, reason string, gates ...updater.Gate) updater.HostRecord {
+		return updater.HostRecord{Host: name, Outcome: o, Wave: wave, Reason: reason, From: "6.4.1", To: "6.4.2", Transaction: "20261123T120000Z-abcdef",
 			Started: noon, Ended: noon.Add(4 * time.Minute), Downtime: 2600 * time.Millisecond, Gates: gates}
 	}
 	return &updater.Report{
 		About: updater.About{Run: "20261123T120000Z-abcdef", Kind: updater.KindUpdate, Site: "st-marys", From: "6.4.1", To: "6.4.2", Who: "pat@laptop",
 			PlanDigest: strings.Repeat("5e", 32), Images: map[string]string{"engine linux/amd64": "sha256:" + strings.Repeat("ab", 32)}},
 		Started: noon, Ended: noon.Add(20 * time.Minute), Halted: "1 host failed, and 0 may: the last one was media2",
-		Hosts: []updater.HostResult{
+		Hosts: []updater.HostRecord{
 			host("media1", updater.Updated, 1, "", gate("drain", "two readings without a recording", true), gate("health", "200 from app1", true)),
 			host("media2", updater.RolledBack, 2, "its health check answered 500 <script>alert(1)</script>", gate("health", "500 from app1", false)),
 			host("media3", updater.NotStarted, 0, "the rollout was halted"),

@@ -14,6 +14,8 @@ import (
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"golang.org/x/sync/errgroup"
+
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Remove removes a container with its anonymous volumes, running or not. A
@@ -29,7 +31,7 @@ func (e *Engine) Remove(ctx context.Context, name string) error {
 		if !errdefs.IsConflict(err) && !strings.Contains(err.Error(), "in progress") {
 			break
 		}
-		if waitErr := sleep(ctx, 250*time.Millisecond); waitErr != nil {
+		if waitErr := sleep.For(ctx, 250*time.Millisecond); waitErr != nil {
 			return waitErr
 		}
 	}
@@ -89,17 +91,6 @@ func (e *Engine) removeNetworks(ctx context.Context, lab string) error {
 
 func byLabel(lab string) filters.Args {
 	return filters.NewArgs(filters.Arg("label", Label+"="+lab))
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("waiting: %w", ctx.Err())
-	case <-timer.C:
-		return nil
-	}
 }
 
 // RemoveImages removes images by a pattern of their names ("valtlab/*").

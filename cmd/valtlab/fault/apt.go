@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Locks that apt and dpkg take, each with fcntl(2) (apt-get(8), FILES).
@@ -49,7 +50,7 @@ func (a AptLock) Begin(ctx context.Context, l *lab.Lab) error {
 		if _, err := l.Output(ctx, a.Host, "test", "-e", "/run/valtlab-apt-lock"); err == nil {
 			return nil
 		}
-		if err := wait(ctx, 100*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -141,15 +142,4 @@ func (b BrokenDpkg) End(ctx context.Context, l *lab.Lab) error {
 		return fmt.Errorf("repairing dpkg on %s: %w", b.Host, err)
 	}
 	return nil
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return fmt.Errorf("waiting: %w", ctx.Err())
-	case <-timer.C:
-		return nil
-	}
 }

@@ -6,12 +6,13 @@ package relay
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"sync"
 	"time"
+
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Relay listens and carries every connection to Target.
@@ -56,7 +57,7 @@ func (r Relay) Serve(ctx context.Context, listener net.Listener) error {
 // the client's own was with this machine.
 func (r Relay) carry(ctx context.Context, near net.Conn) {
 	defer near.Close()
-	if pause(ctx, 2*r.Delay) != nil {
+	if sleep.For(ctx, 2*r.Delay) != nil {
 		return
 	}
 	far, err := (&net.Dialer{}).DialContext(ctx, "tcp", r.Target)
@@ -92,7 +93,7 @@ func (r Relay) pump(ctx context.Context, to, from net.Conn, count direction) {
 		if p.due.Before(free) {
 			p.due = free
 		}
-		if pause(ctx, time.Until(p.due)) != nil {
+		if sleep.For(ctx, time.Until(p.due)) != nil {
 			break
 		}
 		if len(p.bytes) == 0 {
@@ -135,19 +136,5 @@ func (r Relay) read(from io.Reader, queue chan<- piece, count direction) {
 func closeWrite(conn net.Conn) {
 	if half, ok := conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // a connection that is closed already has ended too
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return ctx.Err()
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return errors.Join(ctx.Err())
-	case <-timer.C:
-		return nil
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/fault"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // What carrying costs beside the bytes themselves: packets' headers, SSH, and what was
@@ -352,7 +353,7 @@ func (e *Env) resumeFrom(ctx context.Context, host, name string) error {
 		case result.Code != 5:
 			return fmt.Errorf("resuming the installation: exit %d: %s", result.Code, result.Stderr)
 		}
-		if err := pause(ctx, 5*time.Second); err != nil {
+		if err := sleep.For(ctx, 5*time.Second); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 const leavesSite = "check-leaves-nothing"
@@ -121,7 +123,7 @@ func (e *Env) leaveKilled(ctx context.Context, site string, hosts []string, befo
 		}
 	}
 	after := time.Duration(e.Random.Int64N(int64(p.within)))
-	err := pause(ctx, after)
+	err := sleep.For(ctx, after)
 	during, seenErr := e.doing(ctx, hosts[len(hosts)-1])
 	_ = command.Process.Kill() // it may have ended already, which is as good
 	<-ended
@@ -161,7 +163,7 @@ func (e *Env) awaitGone(ctx context.Context, hosts []string, before map[string]f
 		if err = same(before, now); err == nil || e.Now().After(end) {
 			return err
 		}
-		if err := pause(ctx, 300*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 300*time.Millisecond); err != nil {
 			return err
 		}
 	}

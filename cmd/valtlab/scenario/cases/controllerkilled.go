@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"time"
+
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Numbers of steps that every host's transaction has at least, by half: moments are drawn
@@ -88,7 +90,7 @@ func (e *Env) finishes(ctx context.Context, host string) error {
 		if err == nil && out != "" {
 			return nil
 		}
-		if err := pause(ctx, 500*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
 			return fmt.Errorf("waiting for the transaction on %s to end: %w", host, err)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/fault"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // How long the link is cut: a minute, and less in a sample.
@@ -41,7 +42,7 @@ func linkCutOnce(ctx context.Context, e *Env, n int) error {
 	if err != nil {
 		return err
 	}
-	if err := pause(ctx, m.after); err != nil {
+	if err := sleep.For(ctx, m.after); err != nil {
 		return err
 	}
 	e.Measure(fmt.Sprintf("round %d", n+1), "%s cut for %s, %s after apt began to install", m.host, d, m.after)

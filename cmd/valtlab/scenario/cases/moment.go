@@ -179,12 +179,3 @@ func (u *underWay) kill(ctx context.Context) error {
 	_, err := u.end(ctx)
 	return err
 }
-
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("waiting: %w", ctx.Err())
-	}
-}

@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // The host that bundles are made on: it reaches the vendor's servers, and is none of the
@@ -366,7 +367,7 @@ func (e *Env) worldOn(ctx context.Context) error {
 		if err == nil {
 			return conn.Close()
 		}
-		if err := pause(ctx, 100*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // Attempts of a whole race, and of a sample; how long an accepted recording goes on at most.
@@ -249,7 +250,7 @@ func (r *race) tries(ctx context.Context, media lab.Host, all []tryAt) error {
 // attempt begins a recording from the application's address after a while. Whether the
 // host lets it is its own business; one that it has accepted must come to its end.
 func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt) error {
-	if err := pause(ctx, at.after); err != nil {
+	if err := sleep.For(ctx, at.after); err != nil {
 		return err
 	}
 	err := desk.record(ctx, stream)
@@ -264,7 +265,7 @@ func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt)
 	if err != nil {
 		return nil
 	}
-	if err := pause(ctx, at.lasts); err != nil {
+	if err := sleep.For(ctx, at.lasts); err != nil {
 		return err
 	}
 	return r.stopAtLast(ctx, desk, stream)
@@ -278,7 +279,7 @@ func (r *race) stopAtLast(ctx context.Context, desk *desk, stream string) error 
 		if err = desk.stop(ctx, stream); err == nil || strings.Contains(err.Error(), "404") {
 			return nil // 404: it ended with its stream; a cut one is found among the lost
 		}
-		if err := pause(ctx, 500*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}
@@ -306,7 +307,7 @@ func (r *race) wentBack(ctx context.Context) error {
 			r.poll = 11 - r.poll
 			return err
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}

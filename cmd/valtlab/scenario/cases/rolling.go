@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // visitEvery is how often clients ask each host: 20 times a second. Neighbours, whose
@@ -91,7 +92,7 @@ func (e *Env) recordFor(ctx context.Context, media lab.Host, d time.Duration) er
 		return err
 	}
 	e.Measure("recording", "%s on %s, for %s", streams[0], media.Name, d)
-	if err := pause(ctx, d); err != nil {
+	if err := sleep.For(ctx, d); err != nil {
 		return err
 	}
 	return desk.stop(ctx, streams[0])
@@ -130,9 +131,9 @@ func (e *Env) byHand(ctx context.Context, media []lab.Host) (map[string]time.Dur
 func (w *watching) allServe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, hostWithin)
 	defer cancel()
-	err := pause(ctx, time.Second)
+	err := sleep.For(ctx, time.Second)
 	for err == nil && slices.ContainsFunc(w.hosts, func(h *watched) bool { return !h.answers() }) {
-		err = pause(ctx, pollEvery)
+		err = sleep.For(ctx, pollEvery)
 	}
 	return err
 }
@@ -251,7 +252,7 @@ func (h *watched) poll(ctx context.Context, now func() time.Time) {
 			h.serves, h.since = false, began
 		}
 		h.mu.Unlock()
-		_ = pause(ctx, pollEvery)
+		_ = sleep.For(ctx, pollEvery)
 	}
 }
 
@@ -267,7 +268,7 @@ func (h *watched) visit(ctx context.Context) {
 		if !ok {
 			h.failed.Add(1)
 		}
-		_ = pause(ctx, visitEvery)
+		_ = sleep.For(ctx, visitEvery)
 	}
 }
 
@@ -281,7 +282,7 @@ func (w *watching) count(ctx context.Context) {
 			}
 		}
 		w.fewest.Store(min(w.fewest.Load(), n))
-		_ = pause(ctx, visitEvery)
+		_ = sleep.For(ctx, visitEvery)
 	}
 }
 

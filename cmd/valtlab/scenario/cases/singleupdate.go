@@ -10,6 +10,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // singleServerUpdate has the one server, application and media, update itself and roll
@@ -73,7 +74,7 @@ func singleRebooted(ctx context.Context, e *Env) error {
 		return errors.Join(err, stopped(stop, ended))
 	}
 	after := time.Duration(e.Random.IntN(10_000)) * time.Millisecond
-	if err := pause(ctx, after); err != nil {
+	if err := sleep.For(ctx, after); err != nil {
 		return err
 	}
 	if err := e.Reboot(ctx, singleName); err != nil {
@@ -108,7 +109,7 @@ func (e *Env) comebackUnit(ctx context.Context, there bool) error {
 		if e.Now().Sub(start) > hostWithin {
 			return fmt.Errorf("the unit of the rollout on %s: there %t, for %s (%w)", singleName, !there, hostWithin, err)
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 200*time.Millisecond); err != nil {
 			return err
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // rebooted reboots the host that runs the schedule while a media server is at work. Its own
@@ -65,7 +66,7 @@ func (w *weeks) until(ctx context.Context, within time.Duration, so func() (bool
 		if w.Now().Sub(start) > within {
 			return fmt.Errorf("not within %s (%w)", within, err)
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}

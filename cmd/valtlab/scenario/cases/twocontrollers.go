@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // twoControllers has two runs meet, one wake up after its lease was taken over, and the
@@ -81,7 +82,7 @@ func (e *Env) pausedHolder(ctx context.Context, hosts []string) error {
 	if err := u.command.Process.Signal(syscall.SIGSTOP); err != nil {
 		return fmt.Errorf("pausing the run: %w", err)
 	}
-	if err := pause(ctx, (leaseSeconds+2)*time.Second); err != nil {
+	if err := sleep.For(ctx, (leaseSeconds+2)*time.Second); err != nil {
 		return err
 	}
 	other, err := e.elsewhere()

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater/drain"
 )
 
@@ -118,7 +119,7 @@ func (e *Env) awaitLease(ctx context.Context) error {
 		if strings.Contains(shown.Stdout, "nobody") {
 			return nil
 		}
-		if err := pause(ctx, time.Second); err != nil {
+		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}
@@ -165,7 +166,7 @@ func (e *Env) leftAlone(ctx context.Context) error {
 		if e.Now().Sub(start) > hostWithin {
 			return fmt.Errorf("%s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
 		}
-		if err := pause(ctx, 500*time.Millisecond); err != nil {
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
 			return err
 		}
 	}

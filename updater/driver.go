@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater/drain"
 )
 
@@ -31,13 +32,13 @@ type driver struct {
 const DrainStep = "drain"
 
 // Stage has a host fetch what it lacks. A host that lacks nothing is left alone.
-func (f *driver) Stage(ctx context.Context, host string) error {
-	if !lacks(f.preview.Host(host)) {
+func (d *driver) Stage(ctx context.Context, host string) error {
+	if !lacks(d.preview.Host(host)) {
 		return nil
 	}
-	plan, _ := f.target.Plan.Host(host)
+	plan, _ := d.target.Plan.Host(host)
 	fetch := slices.DeleteFunc(slices.Clone(plan.Steps), func(s step.Spec) bool { return s.Half != step.Fetch })
-	done, err := f.work.Do(ctx, host, f.target, installer.Change{Steps: fetch, Policy: txn.Defer, Stage: true})
+	done, err := d.work.Do(ctx, host, d.target, installer.Change{Steps: fetch, Policy: txn.Defer, Stage: true})
 	if err != nil {
 		return err
 	}
@@ -53,13 +54,13 @@ func lacks(p *HostPreview) bool {
 }
 
 // Update changes one host and sees to it that it ends old, new, or in quarantine.
-func (f *driver) Update(ctx context.Context, host string) HostResult {
-	r := &HostResult{Host: host, From: f.from, To: f.target.Manifest.Version, Started: f.Now()}
-	if p := f.preview.Host(host); p != nil && p.From != "" {
+func (d *driver) Update(ctx context.Context, host string) HostRecord {
+	r := &HostRecord{Host: host, From: d.from, To: d.target.Manifest.Version, Started: d.Now()}
+	if p := d.preview.Host(host); p != nil && p.From != "" {
 		r.From = p.From
 	}
-	err := f.change(ctx, host, r)
-	r.Ended = f.Now()
+	err := d.change(ctx, host, r)
+	r.Ended = d.Now()
 	if err != nil && r.Reason == "" {
 		r.Reason = oneLine(err)
 	}
@@ -75,32 +76,32 @@ func (f *driver) Update(ctx context.Context, host string) HostResult {
 
 // change does the work of Update. An error with no Outcome in r is a host that was not
 // changed, or of which nothing is known.
-func (f *driver) change(ctx context.Context, host string, r *HostResult) error {
-	plan, _ := f.target.Plan.Host(host)
-	findings, err := f.work.Inspect(ctx, host, f.target, plan.Steps)
+func (d *driver) change(ctx context.Context, host string, r *HostRecord) error {
+	plan, _ := d.target.Plan.Host(host)
+	findings, err := d.work.Inspect(ctx, host, d.target, plan.Steps)
 	if err != nil {
 		return err
 	}
-	now := f.hostPreview(host, plan.Steps, findings)
+	now := d.hostPreview(host, plan.Steps, findings)
 	if len(now.Steps) == 0 {
 		r.Outcome = Unchanged
 		return nil
 	}
 	steps := plan.Steps
 	if now.Drained {
-		if steps, err = f.drained(ctx, host, steps, r); err != nil {
+		if steps, err = d.drained(ctx, host, steps, r); err != nil {
 			return err
 		}
 	}
-	before, err := f.look(ctx, f.target, host)
+	before, err := d.look(ctx, d.target, host)
 	if err != nil {
 		return err
 	}
-	if err := f.switched(ctx, host, steps, before, r); err != nil || r.Outcome != Updated {
+	if err := d.switched(ctx, host, steps, before, r); err != nil || r.Outcome != Updated {
 		return err
 	}
-	if err := f.soak(ctx, host, r); err != nil {
-		return f.takeBack(ctx, host, err, r)
+	if err := d.soak(ctx, host, r); err != nil {
+		return d.takeBack(ctx, host, err, r)
 	}
 	return nil
 }
@@ -108,20 +109,20 @@ func (f *driver) change(ctx context.Context, host string, r *HostResult) error {
 // drained puts the drain in front of what disrupts, after the questions that must be
 // answered first: do the licence servers answer, is nothing recorded that the application
 // drives.
-func (f *driver) drained(ctx context.Context, host string, steps []step.Spec, r *HostResult) ([]step.Spec, error) {
-	h, _ := f.Site.Host(host)
+func (d *driver) drained(ctx context.Context, host string, steps []step.Spec, r *HostRecord) ([]step.Spec, error) {
+	h, _ := d.Site.Host(host)
 	if h.HasEngine() {
-		tried, err := f.work.Try(ctx, f.target, installer.LicenceFlows(host))
+		tried, err := d.work.Try(ctx, d.target, installer.LicenceFlows(host))
 		if tried > 0 {
-			f.gate(r, "licence servers", err, fmt.Sprintf("%d flows work", tried))
+			d.gate(r, "licence servers", err, fmt.Sprintf("%d flows work", tried))
 		}
 		if err != nil {
 			return nil, err
 		}
 	}
-	if site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Conducts }) && f.target.Manifest.Drain.App != "ignore" {
-		err := f.awaitRecordings(ctx, host)
-		f.gate(r, "recordings", err, "nothing is recorded on other hosts")
+	if site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Conducts }) && d.target.Manifest.Drain.App != "ignore" {
+		err := d.awaitRecordings(ctx, host)
+		d.gate(r, "recordings", err, "nothing is recorded on other hosts")
 		if err != nil {
 			if errors.Is(err, step.ErrNotDrained) {
 				r.Outcome = Skipped
@@ -129,7 +130,7 @@ func (f *driver) drained(ctx context.Context, host string, steps []step.Spec, r 
 			return nil, err
 		}
 	}
-	params, err := drain.For(f.Site, h, f.target.Manifest, f.drainWithin(host, f.Now()), f.Interrupt && slices.Contains(f.Hosts, host))
+	params, err := drain.For(d.Site, h, d.target.Manifest, d.drainWithin(host, d.Now()), d.Interrupt && slices.Contains(d.Hosts, host))
 	if err != nil {
 		return nil, err
 	}
@@ -157,19 +158,19 @@ func DrainSpec(params drain.Params) (step.Spec, error) {
 }
 
 // switched has the host change and judges what it has become.
-func (f *driver) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostResult) error {
-	approve := func(ctx context.Context) error { return f.judge(ctx, f.target, host, before, r) }
-	done, err := f.work.Do(ctx, host, f.target, installer.Change{Steps: steps, Policy: txn.Allow,
-		Confirm: time.Duration(f.Site.Updates.ConfirmWithin).String(), Approve: approve})
+func (d *driver) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostRecord) error {
+	approve := func(ctx context.Context) error { return d.proveHealth(ctx, d.target, host, before, r) }
+	done, err := d.work.Do(ctx, host, d.target, installer.Change{Steps: steps, Policy: txn.Allow,
+		Confirm: time.Duration(d.Site.Updates.ConfirmWithin).String(), Approve: approve})
 	r.Transaction = done.ID
 	if err != nil {
 		return err
 	}
-	return f.conclude(done, r)
+	return d.conclude(done, r)
 }
 
 // conclude puts what a transaction came to into the host's result.
-func (f *driver) conclude(done fleet.End, r *HostResult) error {
+func (d *driver) conclude(done fleet.End, r *HostRecord) error {
 	r.Transaction, r.Downtime = done.ID, downtime(done.Records)
 	err := done.Result.Err()
 	switch done.Result.Outcome {
@@ -215,15 +216,15 @@ func downtime(records []journal.Record) time.Duration {
 
 // takeBack brings a host whose soak failed back to the release before: by an update of its
 // own, with a drain of its own, since sessions run there again by now.
-func (f *driver) takeBack(ctx context.Context, host string, why error, r *HostResult) error {
+func (d *driver) takeBack(ctx context.Context, host string, why error, r *HostRecord) error {
 	r.Outcome, r.Reason = "", ""
-	back := *f
+	back := *d
 	var err error
-	if back.target, err = f.work.Plan(ctx, r.From, true); err != nil {
+	if back.target, err = d.work.Plan(ctx, r.From, true); err != nil {
 		return errors.Join(why, err)
 	}
 	plan, _ := back.target.Plan.Host(host)
-	inner := &HostResult{Host: host}
+	inner := &HostRecord{Host: host}
 	steps, err := back.drained(ctx, host, plan.Steps, inner)
 	if err == nil {
 		err = back.switched(ctx, host, steps, State{}, inner)
@@ -242,13 +243,13 @@ func (f *driver) takeBack(ctx context.Context, host string, why error, r *HostRe
 }
 
 // gate notes a question that the rollout asked, and its answer.
-func (f *driver) gate(r *HostResult, name string, err error, passed string) {
-	g := Gate{Name: name, Passed: err == nil, Text: passed, Time: f.Now()}
+func (d *driver) gate(r *HostRecord, name string, err error, passed string) {
+	g := Gate{Name: name, Passed: err == nil, Text: passed, Time: d.Now()}
 	if err != nil {
 		g.Text = oneLine(err)
 	}
 	r.Gates = append(r.Gates, g)
-	f.Observer.Observe(event.Event{Kind: event.Note, Host: r.Host, Text: name + ": " + g.Text})
+	d.Observer.Observe(event.Event{Kind: event.Note, Host: r.Host, Text: name + ": " + g.Text})
 }
 
 // How often and for how long nothing must be recorded before the application is changed.
@@ -256,12 +257,12 @@ const awaitEvery = 2 * time.Second
 
 // awaitRecordings waits until no other host records: the application drives recordings,
 // and nobody could stop one while it is away.
-func (f *driver) awaitRecordings(ctx context.Context, host string) error {
-	began, quiet := f.Now(), 0
-	within := f.drainWithin(host, began)
-	need := max(1, f.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
+func (d *driver) awaitRecordings(ctx context.Context, host string) error {
+	began, quiet := d.Now(), 0
+	within := d.drainWithin(host, began)
+	need := max(1, d.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
 	for {
-		busy, err := f.recording(ctx, host)
+		busy, err := d.recording(ctx, host)
 		if err != nil {
 			return err
 		}
@@ -271,28 +272,28 @@ func (f *driver) awaitRecordings(ctx context.Context, host string) error {
 		if quiet >= need {
 			return nil
 		}
-		if left := within - f.Now().Sub(began); left <= 0 && len(busy) > 0 {
+		if left := within - d.Now().Sub(began); left <= 0 && len(busy) > 0 {
 			return &problem.Error{Kind: problem.Halted, Doing: "waiting for recordings before changing", Object: host,
 				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, within, strings.Join(busy, ", ")),
 				Fix: "run the command again when they have ended"}
 		} else if len(busy) > 0 {
-			f.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
+			d.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
 				Text: fmt.Sprintf("waiting for %s, %s left", strings.Join(busy, ", "), left.Round(time.Second))})
 		}
-		if err := pause(ctx, awaitEvery); err != nil {
+		if err := sleep.For(ctx, awaitEvery); err != nil {
 			return err
 		}
 	}
 }
 
 // recording names what is recorded on media hosts other than this one.
-func (f *driver) recording(ctx context.Context, but string) ([]string, error) {
+func (d *driver) recording(ctx context.Context, but string) ([]string, error) {
 	var busy []string
-	for _, h := range f.work.Hosts {
+	for _, h := range d.work.Hosts {
 		if h.Name == but || !h.HasEngine() {
 			continue
 		}
-		engine, err := f.engine(ctx, f.target, h.Name)
+		engine, err := d.engine(ctx, d.target, h.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -304,12 +305,12 @@ func (f *driver) recording(ctx context.Context, but string) ([]string, error) {
 }
 
 // engine asks what a media host's engine does.
-func (f *driver) engine(ctx context.Context, t *installer.Target, host string) (wowza.State, error) {
+func (d *driver) engine(ctx context.Context, t *installer.Target, host string) (wowza.State, error) {
 	access, err := drain.Engine(t.Manifest)
 	if err != nil {
 		return wowza.State{}, err
 	}
-	h, err := f.work.Host(host)
+	h, err := d.work.Host(host)
 	if err != nil {
 		return wowza.State{}, err
 	}
@@ -321,14 +322,4 @@ func oneLine(err error) string {
 		return ""
 	}
 	return strings.ReplaceAll(err.Error(), "\n", "; ")
-}
-
-// pause waits; an error means that ctx ended first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -19,10 +19,10 @@ func settingKinds() []step.KindName {
 		step.KindFile, step.KindFirewall, step.KindLicence, step.KindNetwork, step.KindRegistryLogin, step.KindTrustedCA, step.KindUnit}
 }
 
-// strange says how hosts differ from what the schedule's copy of the site wants of the
+// untrusted says how hosts differ from what the schedule's copy of the site wants of the
 // release that they have. A person has changed the site since, or somebody a host: either
 // way an update would put back what the copy says, with nobody there to see it.
-func strange(ctx context.Context, work *installer.Run) (differs, err error) {
+func untrusted(ctx context.Context, work *installer.Run) (differs, err error) {
 	kinds := settingKinds()
 	var errs []error
 	for _, h := range work.Hosts {

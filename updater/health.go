@@ -14,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/wowza"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // State is what a host served at one moment, to compare it with another.
@@ -26,21 +27,21 @@ type State struct {
 // How long a switched host may take until it answers others as it should, and how often it
 // is asked; how many answers in a row a soak forgives.
 const (
-	judgeFor   = 2 * time.Minute
-	judgeEvery = time.Second
-	soakEvery  = 2 * time.Second
-	soakMisses = 2
+	healthWithin = 2 * time.Minute
+	healthEvery  = time.Second
+	soakEvery    = 2 * time.Second
+	soakMisses   = 2
 )
 
 // look is what a host serves now.
-func (f *driver) look(ctx context.Context, t *installer.Target, host string) (State, error) {
-	answered, err := f.work.Answered(ctx, t, f.inward(t, host))
+func (d *driver) look(ctx context.Context, t *installer.Target, host string) (State, error) {
+	answered, err := d.work.Answered(ctx, t, d.inward(t, host))
 	if err != nil {
 		return State{}, err
 	}
 	s := State{Answered: answered, Known: true}
-	if h, _ := f.Site.Host(host); h.HasEngine() {
-		s.Engine, err = f.engine(ctx, t, host)
+	if h, _ := d.Site.Host(host); h.HasEngine() {
+		s.Engine, err = d.engine(ctx, t, host)
 		s.Known = err == nil
 	}
 	return s, err
@@ -48,29 +49,29 @@ func (f *driver) look(ctx context.Context, t *installer.Target, host string) (St
 
 // inward are the flows of the vendor's page from the site's other hosts to this one, but for
 // those that a drain closes and those that have nothing to do with serving.
-func (f *driver) inward(t *installer.Target, host string) func(network.Flow) bool {
+func (d *driver) inward(t *installer.Target, host string) func(network.Flow) bool {
 	return func(fl network.Flow) bool {
 		return fl.Destination.Name == host && fl.Destination.Kind == network.KindHost && fl.Protocol == network.TCP &&
-			!slices.Contains(t.Manifest.Drain.ControlPorts, int(fl.Port)) && int(fl.Port) != f.sshPort(host)
+			!slices.Contains(t.Manifest.Drain.ControlPorts, int(fl.Port)) && int(fl.Port) != d.sshPort(host)
 	}
 }
 
-// judge says whether a switched host serves: others reach it, it says so itself, and its
+// proveHealth says whether a switched host serves: others reach it, it says so itself, and its
 // streams and its licence are those of before.
-func (f *driver) judge(ctx context.Context, t *installer.Target, host string, before State, r *HostResult) error {
-	if err := f.until(ctx, judgeFor, func() error { return f.health(ctx, t, host) }); err != nil {
-		f.gate(r, "health", err, "")
+func (d *driver) proveHealth(ctx context.Context, t *installer.Target, host string, before State, r *HostRecord) error {
+	if err := d.until(ctx, healthWithin, func() error { return d.health(ctx, t, host) }); err != nil {
+		d.gate(r, "health", err, "")
 		return err
 	}
-	f.gate(r, "health", nil, "it answers as the release says, asked from "+strings.Join(f.askers(host), ", "))
-	err := f.until(ctx, judgeFor, func() error {
-		after, err := f.look(ctx, t, host)
+	d.gate(r, "health", nil, "it answers as the release says, asked from "+strings.Join(d.askers(host), ", "))
+	err := d.until(ctx, healthWithin, func() error {
+		after, err := d.look(ctx, t, host)
 		if err != nil || !before.Known {
 			return err
 		}
 		return compare(before, after)
 	})
-	f.gate(r, "compare", err, "what answered others, streams and licence are those of before")
+	d.gate(r, "compare", err, "what answered others, streams and licence are those of before")
 	return err
 }
 
@@ -99,17 +100,17 @@ func compare(before, after State) error {
 }
 
 // until asks again and again until the answer is right or its time is over.
-func (f *driver) until(ctx context.Context, within time.Duration, ask func() error) error {
-	began := f.Now()
+func (d *driver) until(ctx context.Context, within time.Duration, ask func() error) error {
+	began := d.Now()
 	for {
 		err := ask()
 		if err == nil || ctx.Err() != nil {
 			return errors.Join(err, ctx.Err())
 		}
-		if f.Now().Sub(began) > within {
+		if d.Now().Sub(began) > within {
 			return err
 		}
-		if err := pause(ctx, judgeEvery); err != nil {
+		if err := sleep.For(ctx, healthEvery); err != nil {
 			return err
 		}
 	}
@@ -117,25 +118,25 @@ func (f *driver) until(ctx context.Context, within time.Duration, ask func() err
 
 // health asks once whether a host serves, from the other hosts of the site that may reach
 // it, and of itself.
-func (f *driver) health(ctx context.Context, t *installer.Target, host string) error {
+func (d *driver) health(ctx context.Context, t *installer.Target, host string) error {
 	hp, _ := t.Plan.Host(host)
 	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.KindHealth })
-	errs := []error{f.asked(ctx, t, host, own)}
-	for _, other := range f.askers(host) {
+	errs := []error{d.inspectFrom(ctx, t, host, own)}
+	for _, other := range d.askers(host) {
 		if other != host {
-			errs = append(errs, f.asked(ctx, t, other, f.fromOutside(t, host)))
+			errs = append(errs, d.inspectFrom(ctx, t, other, d.fromOutside(t, host)))
 		}
 	}
-	_, err := f.work.Try(ctx, t, f.inward(t, host))
+	_, err := d.work.Try(ctx, t, d.inward(t, host))
 	return errors.Join(append(errs, err)...)
 }
 
-// asked has a host ask; every step that finds a difference is an error.
-func (f *driver) asked(ctx context.Context, t *installer.Target, from string, steps []step.Spec) error {
+// inspectFrom has a host ask; every step that finds a difference is an error.
+func (d *driver) inspectFrom(ctx context.Context, t *installer.Target, from string, steps []step.Spec) error {
 	if len(steps) == 0 {
 		return nil
 	}
-	findings, err := f.work.Inspect(ctx, from, t, steps)
+	findings, err := d.work.Inspect(ctx, from, t, steps)
 	if err != nil {
 		return err
 	}
@@ -161,9 +162,9 @@ func removed(diff string) string {
 
 // askers are the hosts that ask an application host for its health: every other one of the
 // site that is not kept out by a managed firewall; without any, the host itself.
-func (f *driver) askers(host string) []string {
+func (d *driver) askers(host string) []string {
 	var others []string
-	for _, h := range f.work.Hosts {
+	for _, h := range d.work.Hosts {
 		if h.Name != host {
 			others = append(others, h.Name)
 		}
@@ -177,9 +178,9 @@ func (f *driver) askers(host string) []string {
 // fromOutside are the questions to a host's web server, as another host asks them. The
 // vendor's page lets no media host ask the application, so a managed firewall may be in
 // the way, and then only those flows are asked that the page lists.
-func (f *driver) fromOutside(t *installer.Target, host string) []step.Spec {
-	h, _ := f.Site.Host(host)
-	if f.Site.Firewall == site.FirewallManaged {
+func (d *driver) fromOutside(t *installer.Target, host string) []step.Spec {
+	h, _ := d.Site.Host(host)
+	if d.Site.Firewall == site.FirewallManaged {
 		return nil
 	}
 	var all []step.Spec
@@ -198,18 +199,18 @@ func (f *driver) fromOutside(t *installer.Target, host string) []step.Spec {
 	return all
 }
 
-func (f *driver) sshPort(host string) int {
-	h, _ := f.Site.Host(host)
+func (d *driver) sshPort(host string) int {
+	h, _ := d.Site.Host(host)
 	return int(h.SSH.Port)
 }
 
 // soak watches a host that was confirmed.
-func (f *driver) soak(ctx context.Context, host string, r *HostResult) error {
-	began, misses := f.Now(), 0
-	for f.Now().Sub(began) < f.Soak {
-		f.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
-			Text: fmt.Sprintf("watched for another %s", (f.Soak - f.Now().Sub(began)).Round(time.Second))})
-		err := f.health(ctx, f.target, host)
+func (d *driver) soak(ctx context.Context, host string, r *HostRecord) error {
+	began, misses := d.Now(), 0
+	for d.Now().Sub(began) < d.Soak {
+		d.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
+			Text: fmt.Sprintf("watched for another %s", (d.Soak - d.Now().Sub(began)).Round(time.Second))})
+		err := d.health(ctx, d.target, host)
 		if ctx.Err() != nil {
 			return nil // it is confirmed; nobody watches it any more
 		}
@@ -217,14 +218,14 @@ func (f *driver) soak(ctx context.Context, host string, r *HostResult) error {
 			misses = 0
 		}
 		if misses > soakMisses {
-			err = fmt.Errorf("watching it for %s: %w", f.Soak, err)
-			f.gate(r, "soak", err, "")
+			err = fmt.Errorf("watching it for %s: %w", d.Soak, err)
+			d.gate(r, "soak", err, "")
 			return err
 		}
-		if pause(ctx, min(soakEvery, max(0, f.Soak-f.Now().Sub(began)))) != nil {
+		if sleep.For(ctx, min(soakEvery, max(0, d.Soak-d.Now().Sub(began)))) != nil {
 			return nil
 		}
 	}
-	f.gate(r, "soak", nil, fmt.Sprintf("it served for %s", f.Soak))
+	d.gate(r, "soak", nil, fmt.Sprintf("it served for %s", d.Soak))
 	return nil
 }

@@ -13,14 +13,14 @@ import (
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// running is a rollout under way. One goroutine decides; only the driver works beside it.
-type running struct {
+// rolloutRun is a rollout under way. One goroutine decides; only the driver works beside it.
+type rolloutRun struct {
 	*Rollout
 	waves []wave
 	floor int
-	ended chan ending
+	ended chan hostEnd
 
-	results []HostResult // one a host; without an outcome: undecided
+	results []HostRecord // one a host; without an outcome: undecided
 	serves  []bool       // as far as is known; of hosts in work too
 	engine  []bool       // it counts for the floor
 	inWork  []bool
@@ -36,9 +36,9 @@ type running struct {
 	errs        []error // of the record
 }
 
-func newRunning(r *Rollout) *running {
+func newRunning(r *Rollout) *rolloutRun {
 	n := len(r.Hosts)
-	x := &running{Rollout: r, waves: r.waves(), floor: r.floor(), ended: make(chan ending, n), results: make([]HostResult, n),
+	x := &rolloutRun{Rollout: r, waves: r.waves(), floor: r.floor(), ended: make(chan hostEnd, n), results: make([]HostRecord, n),
 		serves: make([]bool, n), engine: make([]bool, n), inWork: make([]bool, n), inWave: make([]int, n), started: make([]time.Time, n), begun: r.Now()}
 	for i, h := range r.Hosts {
 		x.results[i].Host, x.serves[i], x.engine[i] = h.Name, h.Serves, h.hasEngine()
@@ -46,13 +46,13 @@ func newRunning(r *Rollout) *running {
 	return x
 }
 
-// begin records what is about to be done.
-func (x *running) begin() {
+// recordBegin records what is about to be done.
+func (x *rolloutRun) recordBegin() {
 	x.record(journal.Begin, "", x.report())
 }
 
-// judgeDone takes over what was done before.
-func (x *running) judgeDone() {
+// adoptDone takes over what was done before.
+func (x *rolloutRun) adoptDone() {
 	for i, h := range x.Hosts {
 		if d, ok := x.Done[h.Name]; ok && d.Outcome != NotStarted && d.Outcome != "" {
 			x.inWave[i] = d.Wave
@@ -60,20 +60,20 @@ func (x *running) judgeDone() {
 		}
 	}
 	if canary := x.waves[0].hosts[0]; x.results[canary].Outcome != "" {
-		x.judgeCanary(canary)
+		x.haltUnlessProven(canary)
 	}
 }
 
-// judgeCanary halts the rollout unless the canary proved what it is there to prove.
-func (x *running) judgeCanary(i int) {
+// haltUnlessProven halts the rollout unless the canary proved what it is there to prove.
+func (x *rolloutRun) haltUnlessProven(i int) {
 	if r := x.results[i]; !r.Outcome.good() {
 		x.halt(fmt.Sprintf("the canary %s is %s, so nothing is proven: %s", r.Host, outcomeWord(r.Outcome), r.Reason))
 	}
 }
 
-// judgePhase halts the rollout where a host that had to be new first is not. A preference
+// haltUnlessNew halts the rollout where a host that had to be new first is not. A preference
 // is no condition.
-func (x *running) judgePhase(phase int) {
+func (x *rolloutRun) haltUnlessNew(phase int) {
 	if x.Either {
 		return
 	}
@@ -87,7 +87,7 @@ func (x *running) judgePhase(phase int) {
 }
 
 // conclude writes down what a host has come to and draws the consequences.
-func (x *running) conclude(i int, r HostResult) {
+func (x *rolloutRun) conclude(i int, r HostRecord) {
 	r.Host = x.Hosts[i].Name
 	r = explained(r)
 	x.results[i] = r
@@ -115,7 +115,7 @@ func (x *running) conclude(i int, r HostResult) {
 }
 
 // explained gives a result the outcome and the reason that it lacks.
-func explained(r HostResult) HostResult {
+func explained(r HostRecord) HostRecord {
 	switch r.Outcome {
 	case Updated, Unchanged:
 		return r
@@ -134,7 +134,7 @@ func explained(r HostResult) HostResult {
 }
 
 // stopped says that no host is to be started any more.
-func (x *running) stopped(ctx context.Context) bool {
+func (x *rolloutRun) stopped(ctx context.Context) bool {
 	if ctx.Err() != nil && x.halted == "" {
 		x.interrupted = context.Cause(ctx)
 		x.halt("it was interrupted: " + flat(x.interrupted.Error()))
@@ -143,7 +143,7 @@ func (x *running) stopped(ctx context.Context) bool {
 }
 
 // halt keeps the first reason.
-func (x *running) halt(why string) {
+func (x *rolloutRun) halt(why string) {
 	if x.halted != "" {
 		return
 	}
@@ -153,7 +153,7 @@ func (x *running) halt(why string) {
 }
 
 // record keeps what is said; where it cannot be kept nothing more is started.
-func (x *running) record(kind journal.Kind, host string, data any) bool {
+func (x *rolloutRun) record(kind journal.Kind, host string, data any) bool {
 	if x.Record == nil {
 		return true
 	}
@@ -169,14 +169,14 @@ func (x *running) record(kind journal.Kind, host string, data any) bool {
 	return false
 }
 
-func (x *running) observe(e event.Event) {
+func (x *rolloutRun) observe(e event.Event) {
 	if x.Observer != nil {
 		x.Observer.Observe(e)
 	}
 }
 
 // serving counts the media hosts that serve and are not in work.
-func (x *running) serving() int {
+func (x *rolloutRun) serving() int {
 	n := 0
 	for i := range x.Hosts {
 		if x.serves[i] && !x.inWork[i] && x.engine[i] {
@@ -193,15 +193,15 @@ func (x *running) serving() int {
 
 // breaksFloor says that too few media hosts would serve while this one is changed. One
 // that does not serve takes nothing away.
-func (x *running) breaksFloor(i int) bool {
+func (x *rolloutRun) breaksFloor(i int) bool {
 	return x.engine[i] && x.serves[i] && x.serving()-1 < x.floor
 }
 
-func (x *running) unresolved(hosts []int) []int {
+func (x *rolloutRun) unresolved(hosts []int) []int {
 	return slices.DeleteFunc(slices.Clone(hosts), func(i int) bool { return x.results[i].Outcome != "" })
 }
 
-func (x *running) names(hosts []int) string {
+func (x *rolloutRun) names(hosts []int) string {
 	all := make([]string, len(hosts))
 	for at, i := range hosts {
 		all[at] = x.Hosts[i].Name
@@ -210,7 +210,7 @@ func (x *running) names(hosts []int) string {
 }
 
 // progress is how far the rollout is.
-func (x *running) progress(number int) string {
+func (x *rolloutRun) progress(number int) string {
 	var now []int
 	over := 0
 	for i := range x.Hosts {
@@ -224,7 +224,7 @@ func (x *running) progress(number int) string {
 }
 
 // report is what is known now.
-func (x *running) report() *Report {
+func (x *rolloutRun) report() *Report {
 	r := &Report{About: x.About, Started: x.begun, Halted: x.halted, Hosts: slices.Clone(x.results)}
 	for _, w := range x.waves {
 		names := make([]string, len(w.hosts))
@@ -237,10 +237,10 @@ func (x *running) report() *Report {
 }
 
 // end explains the hosts that nothing was done with, and tells what went wrong.
-func (x *running) end() (*Report, error) {
+func (x *rolloutRun) end() (*Report, error) {
 	for i := range x.Hosts {
 		if x.results[i].Outcome == "" {
-			x.conclude(i, HostResult{Outcome: NotStarted, Reason: x.halted})
+			x.conclude(i, HostRecord{Outcome: NotStarted, Reason: x.halted})
 		}
 	}
 	report := x.report()
@@ -251,7 +251,7 @@ func (x *running) end() (*Report, error) {
 
 // outcomeErr is the report's error. One that a person stopped says so, and one that lost
 // its lease is an error of that kind.
-func (x *running) outcomeErr(r *Report) error {
+func (x *rolloutRun) outcomeErr(r *Report) error {
 	if x.interrupted == nil {
 		return r.Err()
 	}
@@ -266,7 +266,7 @@ func (x *running) outcomeErr(r *Report) error {
 	return errors.Join(append([]error{p}, r.hostErrs()...)...)
 }
 
-func (x *running) recordErr() error {
+func (x *rolloutRun) recordErr() error {
 	if len(x.errs) == 0 {
 		return nil
 	}
@@ -275,14 +275,14 @@ func (x *running) recordErr() error {
 }
 
 // good says that the host has what it should have.
-func (o Outcome) good() bool { return o == Updated || o == Unchanged }
+func (o HostOutcome) good() bool { return o == Updated || o == Unchanged }
 
 // failure says that the host counts against the budget.
-func (o Outcome) failure() bool { return o == RolledBack || o == Quarantined || o == Failed }
+func (o HostOutcome) failure() bool { return o == RolledBack || o == Quarantined || o == Failed }
 
 // outcomeWord is an outcome in a sentence: "the canary media1 is …".
-func outcomeWord(o Outcome) string {
-	words := map[Outcome]string{Updated: "updated", Unchanged: "as it should be already", Skipped: "skipped", RolledBack: "back on what it had",
+func outcomeWord(o HostOutcome) string {
+	words := map[HostOutcome]string{Updated: "updated", Unchanged: "as it should be already", Skipped: "skipped", RolledBack: "back on what it had",
 		Quarantined: "in quarantine", Failed: "failed", Running: "still in work", NotStarted: "not started", "": "not started"}
 	return words[o]
 }

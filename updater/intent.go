@@ -26,7 +26,7 @@ type Intent struct {
 	Soak      time.Duration         `json:"soak_ns"`
 	Drain     time.Duration         `json:"drain_ns"`
 	Until     time.Time             `json:"until,omitzero"` // when the window closes
-	Done      map[string]HostResult `json:"done,omitempty"`
+	Done      map[string]HostRecord `json:"done,omitempty"`
 }
 
 // run does the rollout while the site's lease is held.
@@ -48,7 +48,7 @@ func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
 	if err != nil {
 		return nil, errors.Join(err, held.Release(ctx))
 	}
-	report, err := u.recorded(holding, r, &keeper{intent: intent,
+	report, err := u.recorded(holding, r, &intentKeeper{intent: intent,
 		note: func(note json.RawMessage) error { return held.Note(ctx, note) }})
 	done := over(report) && ctx.Err() == nil
 	if done {
@@ -69,7 +69,7 @@ func (u *update) comeBack(ctx context.Context) (end func(over bool) error, err e
 func over(r *Report) bool { return r != nil && !r.Ended.IsZero() && r.Count(Running) == 0 }
 
 // recorded does the rollout with a journal of what it does.
-func (u *update) recorded(ctx context.Context, r *Rollout, k *keeper) (report *Report, err error) {
+func (u *update) recorded(ctx context.Context, r *Rollout, k *intentKeeper) (report *Report, err error) {
 	if u.StageOnly {
 		return nil, stageAll(ctx, r)
 	}
@@ -81,8 +81,8 @@ func (u *update) recorded(ctx context.Context, r *Rollout, k *keeper) (report *R
 	return r.Run(ctx)
 }
 
-// keeper records what a rollout does, at the controller and beside the lease.
-type keeper struct {
+// intentKeeper records what a rollout does, at the controller and beside the lease.
+type intentKeeper struct {
 	*Recorder
 	mu     sync.Mutex
 	intent *Intent
@@ -91,18 +91,18 @@ type keeper struct {
 
 // Record also tells the lease's host of a host that has ended. Where that fails, a resumed
 // rollout looks at the host again and finds it as wanted.
-func (k *keeper) Record(kind journal.Kind, host string, data any) error {
+func (k *intentKeeper) Record(kind journal.Kind, host string, data any) error {
 	if err := k.Recorder.Record(kind, host, data); err != nil {
 		return err
 	}
-	ended, ok := data.(HostResult)
+	ended, ok := data.(HostRecord)
 	if !ok || ended.Outcome == Running || ended.Outcome == NotStarted {
 		return nil
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.intent.Done == nil {
-		k.intent.Done = map[string]HostResult{}
+		k.intent.Done = map[string]HostRecord{}
 	}
 	k.intent.Done[host] = ended
 	note, err := json.Marshal(k.intent)

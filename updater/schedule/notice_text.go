@@ -12,7 +12,7 @@ import (
 	"ipivs.com/valtctl/updater"
 )
 
-func (r *running) missed(d Decision) {
+func (r *clockRun) missed(d Decision) {
 	r.state.Missed = d.Window.Open
 	next := "no other one follows"
 	if open, ok := r.windows.Next(r.Clock()); ok {
@@ -24,9 +24,9 @@ func (r *running) missed(d Decision) {
 			"valtctl schedule show tells more.\n", When(r.windows, d.Window.Open), When(r.windows, d.Window.Close), next), nil)
 }
 
-// tellAhead tells what will not work, that what did not does again, and once which release
+// noticeAhead tells what will not work, that what did not does again, and once which release
 // is coming.
-func (r *running) tellAhead(d Decision, found []string, wanted string, report *check.Report) {
+func (r *clockRun) noticeAhead(d Decision, found []string, wanted string, report *check.Report) {
 	opens := When(r.windows, d.Window.Open)
 	before := len(r.state.Found)
 	r.state.Found = found
@@ -52,7 +52,7 @@ func (r *running) tellAhead(d Decision, found []string, wanted string, report *c
 const tooOften = 3
 
 // summary is a rollout in a line, and whether nobody has to do anything.
-func (r *running) summary(report *updater.Report, err error) (string, bool) {
+func (r *clockRun) summary(report *updater.Report, err error) (string, bool) {
 	switch {
 	case report == nil && err == nil:
 		return "every host is as it should be", true
@@ -67,7 +67,7 @@ func (r *running) summary(report *updater.Report, err error) (string, bool) {
 		report.Count(updater.Updated)+report.Count(updater.Unchanged), len(report.Hosts)), false
 }
 
-func (r *running) updateText(report *updater.Report, err error) string {
+func (r *clockRun) updateText(report *updater.Report, err error) string {
 	var b strings.Builder
 	if report != nil {
 		fmt.Fprintf(&b, "%s of %s from %s to %s, run %s.\n\n", report.Kind, report.Site, report.From, report.To, report.Run)
@@ -96,7 +96,7 @@ func (r *running) updateText(report *updater.Report, err error) string {
 }
 
 // notice puts a notice on the list of those to be sent.
-func (r *running) notice(kind string, problem bool, subject, text string, report any) {
+func (r *clockRun) notice(kind string, problem bool, subject, text string, report any) {
 	n := Notice{Kind: kind, Site: r.Site.ID, Subject: "VALT " + r.Site.ID + ": " + subject, Text: text, Time: r.Clock(), Problem: problem, Ways: ways(r.Post.To)}
 	if raw, err := json.MarshalIndent(report, "", "  "); err == nil && string(raw) != "null" {
 		n.Report = raw
@@ -108,8 +108,8 @@ func (r *running) notice(kind string, problem bool, subject, text string, report
 	}
 }
 
-// tell sends what is to be sent. What cannot be is kept for the next look at the clock.
-func (r *running) tell(ctx context.Context) error {
+// sendNotices sends what is to be sent. What cannot be is kept for the next look at the clock.
+func (r *clockRun) sendNotices(ctx context.Context) error {
 	var errs []error
 	var left []Notice
 	failed := map[string]bool{}

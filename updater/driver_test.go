@@ -86,7 +86,7 @@ func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
 	if media1.Wave != 1 || media1.Ended.After(media2.Started) || media1.Ended.After(app1.Started) {
 		t.Errorf("the canary was not alone: %+v", hosts)
 	}
-	for _, h := range []updater.HostResult{media1, media2} {
+	for _, h := range []updater.HostRecord{media1, media2} {
 		if len(h.Gates) != 3 || h.Gates[0].Name != "health" || h.Gates[1].Name != "compare" || h.Gates[2].Name != "soak" || !h.Gates[2].Passed {
 			t.Errorf("%s was asked %+v", h.Host, h.Gates)
 		}
@@ -403,7 +403,7 @@ func TestWhatAnUpdateRefusesBeforeAnythingIsChanged(t *testing.T) {
 	p, _ := rollingPractice(t)
 	for name, c := range map[string]struct {
 		edit      func(*updater.Options)
-		do        func(context.Context, updater.Options) (*updater.Result, error)
+		do        func(context.Context, updater.Options) (*updater.UpdateResult, error)
 		kind      problem.Kind
 		why, hint string
 	}{
