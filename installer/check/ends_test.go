@@ -206,11 +206,30 @@ func TestUpdateTellsWhatEachHostWouldNeed(t *testing.T) {
 }
 
 func TestUpdateOddities(t *testing.T) {
-	for name, one := range map[string]struct {
-		version string
-		repo    *shelf
-		odd     oddity
-	}{
+	for name, one := range updateOddities() {
+		t.Run(name, func(t *testing.T) {
+			change := one.odd.make
+			one.odd.make = func(i *Input, f *facts.Facts, s *survey.Reply) {
+				done := installed(t, oneServer, one.version, one.repo)
+				*f, *s, i.Offer = *done.Hosts[0].Facts, *done.Hosts[0].Survey, done.Offer
+				if change != nil {
+					change(i, f, s)
+				}
+			}
+			expect(t, one.odd, JudgeUpdate)
+		})
+	}
+}
+
+// updateOddity is an oddity of a site that has a release and is offered others.
+type updateOddity struct {
+	version string
+	repo    *shelf
+	odd     oddity
+}
+
+func updateOddities() map[string]updateOddity {
+	return map[string]updateOddity{
 		"nothing newer":  {"6.5.0", newest(), oddity{id: "update/valt/installed", status: Pass}},
 		"a newer one is": {"6.6.0", newest(), oddity{id: "update/valt/installed", status: Warn, cause: "newer than 6.5.0"}},
 		"never installed": {"6.4.0", newest(), oddity{make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.Installed = nil },
@@ -232,18 +251,6 @@ func TestUpdateOddities(t *testing.T) {
 			id: "update/valt/reboot", status: Warn}},
 		"the wanted release left this Ubuntu": {"6.4.0", newest(), oddity{make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.OS.VersionID = "22.04" },
 			id: "update/valt/ubuntu", status: Fail, cause: "6.5.0"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			change := one.odd.make
-			one.odd.make = func(i *Input, f *facts.Facts, s *survey.Reply) {
-				done := installed(t, oneServer, one.version, one.repo)
-				*f, *s, i.Offer = *done.Hosts[0].Facts, *done.Hosts[0].Survey, done.Offer
-				if change != nil {
-					change(i, f, s)
-				}
-			}
-			expect(t, one.odd, JudgeUpdate)
-		})
 	}
 }
 

@@ -5,8 +5,10 @@ import (
 	"testing"
 	"time"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/survey"
 )
 
 func TestEveryNameServerOfAHostCounts(t *testing.T) {
@@ -14,15 +16,27 @@ func TestEveryNameServerOfAHostCounts(t *testing.T) {
 	if q := NameQuestion(s); q.Ask != probe.AskDNS || q.Host != "" || len(q.Names) != 11 {
 		t.Errorf("asked %+v", q)
 	}
-	for verdict, want := range map[probe.Verdict]Status{probe.Works: Pass, probe.Filtered: Warn, probe.NoName: Fail, probe.WrongContent: Fail, probe.Unknown: Unknown} {
-		v := view{in: Input{Site: s}, HostSeen: HostSeen{Names: &probe.Outcome{Verdict: verdict, Cause: "10.0.0.54 does not know docker.ipivs.com"}}}
-		f := judgeNames(v)
-		if f.status != want || want != Pass && (f.fix == "" || !strings.Contains(f.cause, "10.0.0.54")) {
-			t.Errorf("%s: %+v", verdict, f)
-		}
+	for name, odd := range nameOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 	if f := judgeNames(view{}); f.status != "" {
 		t.Errorf("nobody was asked, and it says %+v", f)
+	}
+}
+
+func nameOddities() map[string]oddity {
+	answered := func(v probe.Verdict) func(*Input, *facts.Facts, *survey.Reply) {
+		return func(in *Input, _ *facts.Facts, _ *survey.Reply) {
+			in.Hosts[0].Names = &probe.Outcome{Verdict: v, Cause: "10.0.0.54 does not know docker.ipivs.com"}
+		}
+	}
+	const id, server = "hosts/valt/names", "10.0.0.54"
+	return map[string]oddity{
+		"all answer":                {make: answered(probe.Works), id: id, status: Pass},
+		"one does not answer":       {make: answered(probe.Filtered), id: id, status: Warn, cause: server},
+		"one does not know a name":  {make: answered(probe.NoName), id: id, status: Fail, cause: server},
+		"one answers what is wrong": {make: answered(probe.WrongContent), id: id, status: Fail, cause: server},
+		"it cannot be told":         {make: answered(probe.Unknown), id: id, status: Unknown, cause: server},
 	}
 }
 
@@ -37,14 +51,24 @@ func TestClocksBesideTheVendors(t *testing.T) {
 	if len(medians) != 1 || medians["app1"] != time.Second {
 		t.Errorf("medians %v: one wrong server counts, or a camera does", medians)
 	}
-	for by, want := range map[time.Duration]Status{time.Second: Pass, -4 * time.Second: Pass, time.Minute: Warn, 24 * time.Hour: Fail} {
-		f := judgeVendorClock(view{HostSeen: HostSeen{VendorOffset: &by}})
-		if f.status != want || want != Pass && !strings.Contains(f.cause, "behind") {
-			t.Errorf("the vendor is ahead by %s: %+v", by, f)
-		}
+	for name, odd := range vendorClockOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 	if f := judgeVendorClock(view{}); f.status != "" {
 		t.Errorf("nobody told, and it says %+v", f)
+	}
+}
+
+func vendorClockOddities() map[string]oddity {
+	ahead := func(by time.Duration) func(*Input, *facts.Facts, *survey.Reply) {
+		return func(in *Input, _ *facts.Facts, _ *survey.Reply) { in.Hosts[0].VendorOffset = &by }
+	}
+	const id = "hosts/valt/vendor-clock"
+	return map[string]oddity{
+		"a second ahead":      {make: ahead(time.Second), id: id, status: Pass},
+		"four seconds behind": {make: ahead(-4 * time.Second), id: id, status: Pass},
+		"a minute ahead":      {make: ahead(time.Minute), id: id, status: Warn, cause: "behind"},
+		"a day ahead":         {make: ahead(24 * time.Hour), id: id, status: Fail, cause: "behind"},
 	}
 }
 

@@ -11,8 +11,14 @@ import (
 )
 
 func TestPortsAreNamedWithWhoHoldsThem(t *testing.T) {
+	for name, odd := range portOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func portOddities() map[string]oddity {
 	at := netip.IPv4Unspecified()
-	for name, odd := range map[string]oddity{
+	return map[string]oddity{
 		"apache": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) {
 			s.Listeners = append(s.Listeners, survey.Listener{Protocol: "tcp", Address: at, Port: 443, PID: 812, Program: "apache2"})
 		}, id: "hosts/valt/ports", status: Fail, cause: "port 443: apache2 (process 812)", fix: "systemctl status 812"},
@@ -28,14 +34,18 @@ func TestPortsAreNamedWithWhoHoldsThem(t *testing.T) {
 		"a port nobody needs": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) {
 			s.Listeners = append(s.Listeners, survey.Listener{Protocol: "tcp", Address: at, Port: 9100, Program: "node_exporter"}, survey.Listener{Protocol: "udp", Address: at, Port: 443, Program: "vpn"})
 		}, id: "hosts/valt/ports", status: Pass},
-	} {
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }
 
 func TestNetworkOddities(t *testing.T) {
+	for name, odd := range networkOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func networkOddities() map[string]oddity {
 	prefix := netip.MustParsePrefix
-	for name, odd := range map[string]oddity{
+	return map[string]oddity{
 		"clients where Docker's bridge is": {site: strings.Replace(oneServer, "10.0.0.0/16]", "172.17.5.0/24]", 1), make: func(*Input, *facts.Facts, *survey.Reply) {},
 			id: "hosts/valt/address-pools", status: Fail, cause: "172.17.5.0/24 of the clients", fix: "docker_pool: 192.168.240.0/20"},
 		"clients where Docker may go": {site: strings.Replace(oneServer, "10.0.0.0/16]", "192.168.0.0/16]", 1), make: func(*Input, *facts.Facts, *survey.Reply) {},
@@ -68,18 +78,22 @@ func TestNetworkOddities(t *testing.T) {
 			id: "hosts/valt/firewall", status: Fail, cause: "ufw", fix: "sudo ufw disable"},
 		"ufw is the customer's own": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.Firewalls = []string{"ufw"} },
 			id: "hosts/valt/firewall", status: Pass},
-	} {
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }
 
 func TestClocks(t *testing.T) {
+	for name, odd := range clockOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func clockOddities() map[string]oddity {
 	clocks := func(app, media time.Duration) func(*Input, *facts.Facts, *survey.Reply) {
 		return func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			in.Hosts[0].ClockOffset, in.Hosts[1].ClockOffset = &app, &media
 		}
 	}
-	for name, odd := range map[string]oddity{
+	return map[string]oddity{
 		"two seconds ahead":         {site: twoServers, make: clocks(0, 2*time.Second), id: "hosts/media1/clock", status: Warn, cause: "ahead"},
 		"a day behind":              {site: twoServers, make: clocks(0, -24*time.Hour), id: "hosts/media1/clock", status: Fail, cause: "behind", fix: "timedatectl"},
 		"hosts apart":               {site: twoServers, make: clocks(-4*time.Minute, 4*time.Minute), id: "hosts/site/clocks", status: Fail, cause: "app1 is behind media1 by 8m0s"},
@@ -91,7 +105,5 @@ func TestClocks(t *testing.T) {
 		}, id: "hosts/valt/time-service", status: Warn, cause: "no time service", fix: "set-ntp"},
 		"its servers do not answer":  {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.Clock.Synchronized = false }, id: "hosts/valt/time-service", status: Warn, fix: "timesync-status"},
 		"kept by the machine's host": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.Time = survey.TimeService{} }, id: "hosts/valt/time-service", status: Pass},
-	} {
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }

@@ -166,7 +166,13 @@ func expect(t *testing.T, odd oddity, judge func(Input) []Result) Result {
 }
 
 func TestMachineOddities(t *testing.T) {
-	for name, odd := range map[string]oddity{
+	for name, odd := range machineOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func machineOddities() map[string]oddity {
+	return map[string]oddity{
 		"Debian": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.OS.ID = "debian" },
 			id: "hosts/valt/ubuntu", status: Fail, cause: "not Ubuntu"},
 		"unlisted release": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.OS.VersionID = "20.04" },
@@ -205,13 +211,17 @@ func TestMachineOddities(t *testing.T) {
 			id: "hosts/media1/dongle", status: Fail, cause: "0529", fix: "license: electronic"},
 		"another product of the vendor": {site: twoServers, make: func(in *Input, _ *facts.Facts, _ *survey.Reply) { in.Manifest.Dongle.Product = "0003" },
 			id: "hosts/media1/dongle", status: Fail},
-	} {
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }
 
 func TestDiskOddities(t *testing.T) {
-	for name, odd := range map[string]oddity{
+	for name, odd := range diskOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func diskOddities() map[string]oddity {
+	return map[string]oddity{
 		"root is full": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.Filesystems[0].Free = 9 << 30 },
 			id: "hosts/valt/disk", status: Fail, cause: "on /", fix: "du -xh"},
 		"a full disk for Docker": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
@@ -240,13 +250,17 @@ func TestDiskOddities(t *testing.T) {
 			id: "hosts/valt/write-speed", status: Unknown, cause: "the media engine records"},
 		"could not be written": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.Writes[0].Err = "no such folder" },
 			id: "hosts/valt/write-speed", status: Unknown, cause: "no such folder"},
-	} {
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }
 
 func TestPackageOddities(t *testing.T) {
-	for name, odd := range map[string]oddity{
+	for name, odd := range packageOddities() {
+		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+	}
+}
+
+func packageOddities() map[string]oddity {
+	return map[string]oddity{
 		"half installed": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) {
 			s.Packages.Damage = []string{"nginx 1 is in dpkg's state iF"}
 		},
@@ -274,36 +288,36 @@ func TestPackageOddities(t *testing.T) {
 			f.Installed = &facts.Installed{Site: "st-johns", Host: "app1"}
 		},
 			id: "hosts/valt/tenants", status: Fail, cause: "st-johns"},
-	} {
+	}
+}
+
+func TestSiteOddities(t *testing.T) {
+	for name, odd := range siteOddities(t) {
 		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
 	}
 }
 
-func TestCertificateIsJudgedAsTheHostsWill(t *testing.T) {
+func siteOddities(t *testing.T) map[string]oddity {
+	const certificate, cameras = "hosts/site/certificate", "hosts/site/cameras"
 	with := func(name string, until time.Time) func(*Input, *facts.Facts, *survey.Reply) {
 		return func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			in.Certificate.Chain, in.Certificate.Key = certificateFor(t, name, until)
 		}
 	}
-	for name, odd := range map[string]oddity{
-		"expired":      {make: with("valt.example", judged().AddDate(0, 0, -1)), status: Fail, cause: "expired"},
-		"ends soon":    {make: with("valt.example", judged().AddDate(0, 0, 20)), status: Warn, cause: "2026-12-12"},
-		"another name": {make: with("other.example", judged().AddDate(1, 0, 0)), status: Fail, cause: "other.example"},
+	sixtyCameras := strings.Replace(oneServer, "10.0.9.20-10.0.9.29", "10.0.9.20-10.0.9.79", 1)
+	return map[string]oddity{
+		"expired":      {make: with("valt.example", judged().AddDate(0, 0, -1)), id: certificate, status: Fail, cause: "expired"},
+		"ends soon":    {make: with("valt.example", judged().AddDate(0, 0, 20)), id: certificate, status: Warn, cause: "2026-12-12"},
+		"another name": {make: with("other.example", judged().AddDate(1, 0, 0)), id: certificate, status: Fail, cause: "other.example"},
 		"another key": {make: func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			_, in.Certificate.Key = certificateFor(t, "valt.example", judged().AddDate(1, 0, 0))
-		}, status: Fail, cause: "private key does not match"},
+		}, id: certificate, status: Fail, cause: "private key does not match"},
 		"no file": {make: func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			in.Certificate.Err = errors.New("opening it: no such file")
-		}, status: Fail, cause: "no such file", fix: "tls:"},
-	} {
-		odd.id = "hosts/site/certificate"
-		t.Run(name, func(t *testing.T) { expect(t, odd, JudgeHosts) })
+		}, id: certificate, status: Fail, cause: "no such file", fix: "tls:"},
+		"more cameras than one server takes": {site: sixtyCameras, make: func(*Input, *facts.Facts, *survey.Reply) {},
+			id: cameras, status: Warn, cause: "60 cameras", fix: "media2 with cameras"},
 	}
-}
-
-func TestTooManyCamerasForOneServer(t *testing.T) {
-	text := strings.Replace(oneServer, "10.0.9.20-10.0.9.29", "10.0.9.20-10.0.9.79", 1)
-	expect(t, oddity{site: text, make: func(*Input, *facts.Facts, *survey.Reply) {}, id: "hosts/site/cameras", status: Warn, cause: "60 cameras", fix: "media2 with cameras"}, JudgeHosts)
 }
 
 func TestHostThatToldNothingIsOneUnknown(t *testing.T) {

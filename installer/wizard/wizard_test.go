@@ -49,9 +49,26 @@ func walk(t *testing.T, g *Guide, answers map[string]string) (asked []string) {
 		if q.Explain == "" || q.Ask == "" || q.Flag == "" || !q.Optional && q.Kind != Choice && q.Suggest == "" && q.Example == "" {
 			t.Errorf("%s lacks words: %+v", q.Field, q)
 		}
+		if !isRead(q) {
+			t.Errorf("%s is asked, and not read from a site file that is there: list it in fields() of installer/wizard/wizard.go, or of its role in installer/wizard/role_<name>.go", q.Field)
+		}
+		if word, ok := strings.CutPrefix(q.Flag, "--server … "); ok && serverKeys()[strings.TrimSuffix(word, "=")] == "" {
+			t.Errorf("%s is asked, and --server does not know %s: add it to serverKeys() of installer/wizard/fill.go", q.Field, word)
+		}
 		g.Answer(q, text)
 		asked = append(asked, q.Field)
 	}
+}
+
+// isRead says whether what answers a question is looked for in a site file.
+func isRead(q Question) bool {
+	if strings.Contains(q.Field, "+") {
+		return true // it stands in none
+	}
+	if q.Server < 0 {
+		return slices.Contains(fields(), q.Field)
+	}
+	return slices.Contains(hostFields(), strings.TrimPrefix(q.Field, ofHost(q.Server, "")))
 }
 
 var paths = map[string]map[string]string{
