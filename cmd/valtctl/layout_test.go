@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -38,22 +40,25 @@ func goFiles(t *testing.T) []goFile {
 	return all
 }
 
-// parsed reads the module once for all tests. Folders named testdata hold none of it.
+// parsed reads the module once for all tests, as the compiler reads it: with the overlay
+// of GOFLAGS, if there is one. Folders named testdata hold none of it.
 var parsed = sync.OnceValues(func() ([]goFile, error) {
 	var all []goFile
-	root := filepath.Join("..", "..")
-	err := filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		return nil, err
+	}
+	over, err := overlay()
+	if err != nil {
+		return nil, err
+	}
+	read := func(p, from string) error {
+		text, err := os.ReadFile(from)
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2) {
-			return fs.SkipDir
-		}
-		if d.IsDir() || filepath.Ext(p) != ".go" {
-			return nil
-		}
 		set := token.NewFileSet()
-		tree, err := parser.ParseFile(set, p, nil, parser.ParseComments)
+		tree, err := parser.ParseFile(set, p, text, parser.ParseComments)
 		if err != nil {
 			return err
 		}
@@ -61,9 +66,43 @@ var parsed = sync.OnceValues(func() ([]goFile, error) {
 		rel = filepath.ToSlash(rel)
 		all = append(all, goFile{path: rel, dir: path.Dir(rel), test: strings.HasSuffix(rel, "_test.go"), tree: tree, set: set})
 		return err
+	}
+	err = filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && p != root && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".")) {
+			return fs.SkipDir
+		}
+		if _, replaced := over[p]; d.IsDir() || replaced || filepath.Ext(p) != ".go" {
+			return nil
+		}
+		return read(p, p)
 	})
+	for p, from := range over {
+		if err == nil {
+			err = read(p, from)
+		}
+	}
 	return all, err
 })
+
+// overlay is what the go command reads instead of the files of the tree (go help build).
+func overlay() (map[string]string, error) {
+	for _, f := range strings.Fields(os.Getenv("GOFLAGS")) {
+		name, ok := strings.CutPrefix(f, "-overlay=")
+		if !ok {
+			continue
+		}
+		var o struct{ Replace map[string]string }
+		text, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(text, &o)
+		}
+		return o.Replace, err
+	}
+	return nil, nil
+}
 
 // imports lists what a file imports; our own packages without the module's name.
 func (f goFile) imports(t *testing.T) (ours, others []string) {

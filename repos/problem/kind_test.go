@@ -11,7 +11,7 @@ func TestEveryKindHasARowOfItsOwn(t *testing.T) {
 	for k := range kinds {
 		r := table[k]
 		if r.name == "" || r.exit == 0 || r.rank == 0 {
-			t.Errorf("problem kind %d (after %s) lacks its row in table: give it a name, an exit code and a rank", k, max(0, k-1))
+			t.Errorf("problem kind %d (after %s) lacks its row in table of repos/problem/kind.go: give it a name, an exit code and a rank", k, max(0, k-1))
 			continue
 		}
 		if other, twice := names[r.name]; twice {
