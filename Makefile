@@ -5,6 +5,7 @@ SHELL       := /bin/bash
 GO          ?= go
 BUILD       := $(GO) build -buildvcs=auto -ldflags '-s -w'
 STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
+DEADCODE    := $(GO) run golang.org/x/tools/cmd/deadcode@v0.51.0
 LAB         := bin/valtlab
 SEED        ?= $(shell date +%s)
 
@@ -77,10 +78,13 @@ bench: build
 	$(LAB) bench bundle
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./repos/... ./installer/...
 
+## lint: what is left unused is removed; a test asks these whether a role is described
+ASKED_BY_TESTS := RoleEnd|Guides
 lint:
 	@test -z "$$(gofmt -l cmd installer repos updater)" || { gofmt -l cmd installer repos updater; echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet -tags standin ./...
 	$(STATICCHECK) -tags standin ./...
+	@dead=$$($(DEADCODE) -tags standin ./cmd/... | grep -v -E 'func: ($(ASKED_BY_TESTS))$$'); test -z "$$dead" || { echo "$$dead"; echo "nothing calls these but tests: remove them"; exit 1; }
 
 ## fuzz: ten seconds for each fuzz target
 fuzz:

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"time"
-
-	"ipivs.com/valtctl/updater/window"
 )
 
 // DefaultExpected is how long a host's update is expected to take where none was measured:
@@ -69,10 +67,4 @@ func EstimateOf(updates, backs []time.Duration, soak time.Duration) Estimate {
 		e.Back = Expected(backs)
 	}
 	return e
-}
-
-// FitsIn is Rollout.Fits of a schedule: a host may be started if its update and its way
-// back end before the window does.
-func FitsIn(s window.Schedule, of func(host string) Estimate) func(host string, now time.Time) error {
-	return func(host string, now time.Time) error { return s.Fits(now, of(host).Whole()) }
 }

@@ -32,7 +32,7 @@ func TestScript(t *testing.T) {
 func setUp(env *testscript.Env) error {
 	env.Setenv("GORACE", "atexit_sleep_ms=0")
 	for _, version := range []string{"6.4.1", "6.4.2"} {
-		if err := publishtest.Release(version).Write(env.WorkDir + "/" + version); err != nil {
+		if err := publishtest.WriteRelease(env.WorkDir+"/"+version, publishtest.Release(version)); err != nil {
 			return err
 		}
 	}

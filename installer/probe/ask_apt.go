@@ -72,7 +72,7 @@ func (c *conversation) verifiedIndex(signed []byte) (apt.Release, error) {
 	if claimed.Date.After(at) { // then that is the trouble, and for timely
 		at = claimed.Date.Add(24 * time.Hour)
 	}
-	release, err := apt.ReadInReleaseAt(signed, keys, at)
+	release, err := apt.ReadInRelease(signed, keys, at)
 	if err == nil {
 		return release, nil
 	}
@@ -109,7 +109,7 @@ func (c *conversation) unverified(signed []byte, keys apt.Keyring, err error) er
 		return found(WrongContent, "its signature is by a key that is not trusted: %s", signers)
 	case errors.Is(err, pgp.ErrSignatureExpired), errors.Is(err, pgp.ErrKeyExpired):
 		if c.clockIsOff() {
-			if _, then := apt.ReadInReleaseAt(signed, keys, *c.out.Clock); then == nil {
+			if _, then := apt.ReadInRelease(signed, keys, *c.out.Clock); then == nil {
 				return found(WrongClock, "%s, so the index's signature seems not to be valid", c.clockTrouble())
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -292,4 +293,9 @@ func (h *fakeHost) same(want map[string]string) {
 // installed is the state that install leads to.
 func installed() map[string]string {
 	return map[string]string{"packages": "1.2", "licence": "KEY-1234", "container": "web", "unit": "on"}
+}
+
+// Journal is a transaction's records, checked. A torn last line is told.
+func (s *Store) Journal(id string) ([]journal.Record, *journal.Torn, error) {
+	return journal.ReadFile(s.journalFile(id))
 }

@@ -1,12 +1,10 @@
 package txn
 
 import (
-	"errors"
 	"time"
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/repos/problem"
 )
 
 // State is what a transaction is at now.
@@ -172,17 +170,4 @@ func lastStep(records []journal.Record) string {
 		}
 	}
 	return ""
-}
-
-// Journal is a transaction's records, checked. A torn last line is told.
-func (s *Store) Journal(id string) ([]journal.Record, *journal.Torn, error) {
-	if err := checkID(id); err != nil {
-		return nil, nil, err
-	}
-	records, torn, err := journal.ReadFile(s.journalFile(id))
-	if err == nil && records == nil {
-		err = &problem.Error{Kind: problem.Input, Doing: "reading the journal of transaction", Object: id,
-			Err: errors.New("it has none")}
-	}
-	return records, torn, err
 }

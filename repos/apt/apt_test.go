@@ -169,7 +169,7 @@ func TestInReleaseIsReadOnlyUnderItsKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	release, err := apt.ReadInRelease(sign(t, ours, releaseText), keys)
+	release, err := apt.ReadInRelease(sign(t, ours, releaseText), keys, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestInReleaseIsReadOnlyUnderItsKey(t *testing.T) {
 		"cut short":           good[:len(good)/2],
 		"nothing":             nil,
 	} {
-		if _, err := apt.ReadInRelease(signed, keys); problem.KindOf(err) != problem.Trust {
+		if _, err := apt.ReadInRelease(signed, keys, time.Now()); problem.KindOf(err) != problem.Trust {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

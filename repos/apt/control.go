@@ -22,17 +22,6 @@ func (p Paragraph) Get(name string) string { return p.fields[strings.ToLower(nam
 // Words is a field's value split at white space.
 func (p Paragraph) Words(name string) []string { return strings.Fields(p.Get(name)) }
 
-// only is the paragraph with nothing but these fields, by their names in lower case.
-func (p Paragraph) only(names []string) Paragraph {
-	few := Paragraph{fields: map[string]string{}}
-	for _, name := range names {
-		if value := p.fields[name]; value != "" {
-			few.fields[name] = value
-		}
-	}
-	return few
-}
-
 // Paragraphs yields the stanzas of a control file (deb822: a .sources file, Packages,
 // Release) one after the other. It ends at the first error, which names the stanza. A
 // stanza with a field twice is an error, since readers differ on which one counts.

@@ -69,7 +69,7 @@ func (x *Index) suite(ctx context.Context, client *http.Client, suite string, ke
 	if err != nil {
 		return err
 	}
-	release, err := ReadInReleaseAt(signed, keys, at)
+	release, err := ReadInRelease(signed, keys, at)
 	if err != nil {
 		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: x.address(name), Err: err,
 			Fix: "the repository is not signed by the key that the release names for it; tell whoever runs it"}
@@ -168,7 +168,7 @@ func (x *Index) take(text []byte) error {
 		if err != nil {
 			return err
 		}
-		p.Paragraph = p.Paragraph.only(relations)
+		p.Paragraph = Paragraph{} // the fields of a whole list would fill the memory, and nobody asks for more
 		x.Packages = append(x.Packages, p)
 	}
 	return nil

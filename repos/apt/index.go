@@ -33,19 +33,10 @@ type Release struct {
 	Files         map[string]Hash // by path below the suite's folder
 }
 
-// ReadInRelease verifies a clear-signed Release against a keyring and reads it. It does
-// not judge its dates: whoever asks knows which time counts.
-func ReadInRelease(signed []byte, keys Keyring) (Release, error) {
-	return readInRelease(signed, keys, nil)
-}
-
-// ReadInReleaseAt is ReadInRelease with keys and signatures judged as of a time.
-func ReadInReleaseAt(signed []byte, keys Keyring, at time.Time) (Release, error) {
-	return readInRelease(signed, keys, &packet.Config{Time: func() time.Time { return at }})
-}
-
-func readInRelease(signed []byte, keys Keyring, config *packet.Config) (Release, error) {
-	text, err := open(signed, keys, config)
+// ReadInRelease verifies a clear-signed Release against a keyring, keys and signatures judged
+// as of a time, and reads it. It does not judge its dates: whoever asks knows which time counts.
+func ReadInRelease(signed []byte, keys Keyring, at time.Time) (Release, error) {
+	text, err := open(signed, keys, &packet.Config{Time: func() time.Time { return at }})
 	if err != nil {
 		return Release{}, err
 	}

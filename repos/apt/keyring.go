@@ -114,12 +114,9 @@ func Fingerprints(binary []byte) ([]string, error) {
 	}
 }
 
-// Open checks the signature of a clear-signed text and returns what it covers, with
-// line ends as \n. Text before or after the signed block is an error, as it is for apt:
-// a reader could take it for signed. A failure is a problem of kind Trust.
-func Open(signed []byte, keys Keyring) ([]byte, error) { return open(signed, keys, nil) }
-
-// open is Open with a configuration, which has the time; nil: the machine's.
+// open checks the signature of a clear-signed text, at the configuration's time, and returns
+// what it covers, with line ends as \n. Text before or after the signed block is an error, as
+// it is for apt: a reader could take it for signed. A failure is a problem of kind Trust.
 func open(signed []byte, keys Keyring, config *packet.Config) ([]byte, error) {
 	if !bytes.HasPrefix(signed, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
 		return nil, distrust(errors.New("it does not begin with a signed message"))

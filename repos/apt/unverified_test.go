@@ -34,10 +34,10 @@ func TestSignatureIsJudgedAsOfATime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := apt.ReadInReleaseAt(signed, keys, time.Now().Add(time.Hour)); err != nil {
+	if _, err := apt.ReadInRelease(signed, keys, time.Now().Add(time.Hour)); err != nil {
 		t.Errorf("an hour after: %v", err)
 	}
-	if _, err := apt.ReadInReleaseAt(signed, keys, time.Now().Add(-time.Hour)); err == nil {
+	if _, err := apt.ReadInRelease(signed, keys, time.Now().Add(-time.Hour)); err == nil {
 		t.Error("verified an hour before it was made")
 	}
 }

@@ -245,7 +245,7 @@ func TestReadReleaseFromAFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	rel := publishtest.Release("6.4.2")
-	if err := rel.Write(dir); err != nil {
+	if err := publishtest.WriteRelease(dir, rel); err != nil {
 		t.Fatal(err)
 	}
 	got, err := publish.ReadRelease(dir)

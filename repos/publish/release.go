@@ -46,19 +46,6 @@ func ReadRelease(dir string) (Release, error) {
 	return rel, nil
 }
 
-// Write writes a release into a folder as ReadRelease reads it.
-func (rel Release) Write(dir string) error {
-	if err := write(filepath.Join(dir, "manifest.json"), rel.Manifest); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(rel.Files)) {
-		if err := write(filepath.Join(dir, name), rel.Files[name]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // AddRelease publishes a release and returns its version. The manifest must be valid and
 // every Compose file it names present. A published release never changes: the same bytes
 // again are accepted, others refused.

@@ -133,13 +133,3 @@ func installWith(ctx context.Context, l *lab.Lab, host, name string, argv ...str
 	}
 	return nil
 }
-
-// End configures what is not, with dpkg itself.
-func (b BrokenDpkg) End(ctx context.Context, l *lab.Lab) error {
-	_, err := l.Output(ctx, b.Host, "env", "DEBIAN_FRONTEND=noninteractive",
-		"dpkg", "--force-confdef", "--force-confold", "--configure", "-a")
-	if err != nil {
-		return fmt.Errorf("repairing dpkg on %s: %w", b.Host, err)
-	}
-	return nil
-}

@@ -46,9 +46,6 @@ type Set struct {
 	camera   []byte
 }
 
-// Versions are the releases that images were built for, oldest first.
-func (s *Set) Versions() []string { return slices.Sorted(maps.Keys(s.releases)) }
-
 // Of lists a release's images by name.
 func (s *Set) Of(version string) []Image { return s.releases[version] }
 

@@ -6,6 +6,7 @@ package publishtest
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -221,3 +222,18 @@ const manifestText = `{
   "dongle": {"vendor": "0529", "product": "0001", "device": "/dev/bus/usb", "service": "engine"}
 }
 `
+
+// WriteRelease writes a release into a folder as publish.ReadRelease reads it.
+func WriteRelease(dir string, rel publish.Release) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("writing a release: %w", err)
+	}
+	files := map[string][]byte{"manifest.json": rel.Manifest}
+	maps.Copy(files, rel.Files)
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			return fmt.Errorf("writing a release: %w", err)
+		}
+	}
+	return nil
+}
