@@ -24,7 +24,7 @@ func trusting(t *testing.T, all ...Authority) Step {
 
 func TestTrustedCAIsTakenUpByTheSystemsOwnTool(t *testing.T) {
 	t.Parallel()
-	r := newAptRoot(t)
+	r := newChroot(t)
 	place(t, r.Machine, "/usr/sbin/update-ca-certificates", "") // the machine's own is mounted over it
 	place(t, r.Machine, "/etc/ca-certificates.conf", "# an empty one has the tool link all anew\n")
 	place(t, r.Machine, "/etc/ca-certificates/update.d/.keep", "")

@@ -1,7 +1,9 @@
 package step
 
 import (
+	"encoding/json"
 	"os"
+	"strings"
 	"testing"
 
 	"ipivs.com/valtctl/repos/problem"
@@ -36,5 +38,22 @@ func TestDongleIsFoundBySysfs(t *testing.T) {
 	place(t, h, "/dev/bus/usb/001/002", "")
 	if found, err := s.Inspect(t.Context(), h); err != nil || found.Change {
 		t.Errorf("plugged in: %+v, %v", found, err)
+	}
+}
+
+func TestBadParametersOfTheSystemAreRefused(t *testing.T) {
+	for name, c := range map[string]struct {
+		kind   Kind
+		params string
+		want   string
+	}{
+		"unit climbing":         {UnitKind(), `{"name":"a/b/c.service","content":""}`, "neither"},
+		"dongle without vendor": {DongleKind(), `{"device":"/dev/bus/usb"}`, "vendor"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := c.kind.New(json.RawMessage(c.params)); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want an error with %q", err, c.want)
+			}
+		})
 	}
 }
