@@ -12,6 +12,8 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -60,9 +62,9 @@ func (r *Run) missingDebs(ctx context.Context, h *fleet.Host, b bundleView, step
 	packages := false
 	for n, spec := range steps {
 		switch spec.Kind {
-		case step.KindAptSource:
+		case apt.KindSource:
 			ask = append(ask, spec)
-		case step.KindPackages, step.KindDownload:
+		case apt.KindPackages, apt.KindDownload:
 			if fetches(spec, findings[n]) {
 				ask, packages = append(ask, spec), true
 			}
@@ -90,10 +92,10 @@ func (r *Run) missingDebs(ctx context.Context, h *fleet.Host, b bundleView, step
 func (b bundleView) missingImages(full func() (facts.Facts, error), steps []step.Spec, findings []agent.StepFinding) ([]string, error) {
 	var missing []string
 	for n, spec := range steps {
-		if spec.Kind != step.KindImage || !fetches(spec, findings[n]) || findings[n].Finding.Fetch == 0 {
+		if spec.Kind != docker.KindImage || !fetches(spec, findings[n]) || findings[n].Finding.Fetch == 0 {
 			continue
 		}
-		var p step.ImageParams
+		var p docker.ImageParams
 		if err := json.Unmarshal(spec.Params, &p); err != nil {
 			return nil, fmt.Errorf("reading what step %s takes: %w", spec.ID, err)
 		}
@@ -110,7 +112,7 @@ func (b bundleView) missingImages(full func() (facts.Facts, error), steps []step
 
 // missingLayers counts the blobs of an image that neither bundle nor host have. What the host
 // has is asked only where the bundle is not enough.
-func (b bundleView) missingLayers(full func() (facts.Facts, error), image step.ImageDigests) (int, error) {
+func (b bundleView) missingLayers(full func() (facts.Facts, error), image docker.ImageDigests) (int, error) {
 	if _, here, _ := b.Contents.Blob(image.Manifest); !here {
 		return 1, nil
 	}

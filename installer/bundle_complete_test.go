@@ -14,6 +14,8 @@ import (
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/host/hosttest"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -38,7 +40,7 @@ func half(t *testing.T, p *practice) (carrier *fleet.Carrier, base string) {
 // taking has a host's apt want packages, and its images fetched.
 func taking(h *hosttest.Host, files ...agent.PackageFile) {
 	h.Takes = func(agent.ProveRequest) ([]agent.PackageFile, error) { return files, nil }
-	h.Fetches = map[step.KindName]int64{step.KindImage: 1000}
+	h.Fetches = map[step.KindName]int64{docker.KindImage: 1000}
 	h.Write("/var/lib/dpkg/status", "")
 }
 
@@ -96,7 +98,7 @@ func TestAptsRefusalIsToldBeforeAnyChange(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	p.untouched()
-	if slices.Index(asked, step.KindPackages) < 0 || slices.Index(asked, step.KindAptSource) < 0 || len(slices.DeleteFunc(asked, func(k step.KindName) bool { return k == step.KindPackages || k == step.KindAptSource })) > 0 {
+	if slices.Index(asked, apt.KindPackages) < 0 || slices.Index(asked, apt.KindSource) < 0 || len(slices.DeleteFunc(asked, func(k step.KindName) bool { return k == apt.KindPackages || k == apt.KindSource })) > 0 {
 		t.Errorf("asked of steps %q", asked)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"ipivs.com/valtctl/installer/bundler"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -57,8 +59,8 @@ func (b bundleView) need(known *facts.Facts, steps []step.Spec, findings []agent
 			continue
 		}
 		switch s.Kind {
-		case step.KindImage:
-			var p step.ImageParams
+		case docker.KindImage:
+			var p docker.ImageParams
 			if err := json.Unmarshal(s.Params, &p); err != nil {
 				return need, fmt.Errorf("measuring what step %s takes: %w", s.ID, err)
 			}
@@ -71,7 +73,7 @@ func (b bundleView) need(known *facts.Facts, steps []step.Spec, findings []agent
 					counted[digest], need.images = true, need.images+size
 				}
 			}
-		case step.KindPackages, step.KindDownload:
+		case apt.KindPackages, apt.KindDownload:
 			if need.debs == 0 {
 				need.debs = b.debBytes(known)
 			}
@@ -183,7 +185,7 @@ func fits(host string, f *facts.Facts, need bundleNeed) error {
 		root = f.Engine.Root
 	}
 	takes := map[string]int64{}
-	for at, size := range map[string]int64{root: need.images * step.Unpacked, debFolder: need.debs, debInstall: need.debs * (step.Unpacked - 1)} {
+	for at, size := range map[string]int64{root: need.images * docker.Unpacked, debFolder: need.debs, debInstall: need.debs * (docker.Unpacked - 1)} {
 		if fs, ok := fileSystem(f.Filesystems, at); ok && size > 0 {
 			takes[fs.Mount] += size
 		}

@@ -10,7 +10,7 @@ import (
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -69,7 +69,7 @@ func refuseContainers(s *site.Site, f *facts.Facts, no refusal) error {
 	}
 	var foreign []string
 	for _, c := range f.Engine.Containers {
-		if c.Labels[step.LabelSite] != s.ID {
+		if c.Labels[docker.LabelSite] != s.ID {
 			foreign = append(foreign, c.Name)
 		}
 	}

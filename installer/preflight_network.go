@@ -11,6 +11,9 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 )
 
 // concern is what the changes of a host need of the network.
@@ -25,16 +28,16 @@ type concern struct {
 // nothing up.
 func concerns() []concern {
 	var all []concern
-	for _, of := range []step.KindName{step.KindAptSource, step.KindPackages} {
+	for _, of := range []step.KindName{apt.KindSource, apt.KindPackages} {
 		for _, row := range []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"} {
 			all = append(all, concern{of, row, true})
 		}
 		all = append(all, concern{of, "updates.ubuntu-changelogs", false}) // read by people, later
 	}
 	return append(all,
-		concern{step.KindRegistryLogin, "updates.docker-registry", true},
-		concern{step.KindImage, "updates.docker-registry", true},
-		concern{step.KindLicence, "wowza.", false},
+		concern{docker.KindRegistryLogin, "updates.docker-registry", true},
+		concern{docker.KindImage, "updates.docker-registry", true},
+		concern{files.KindLicence, "wowza.", false},
 	)
 }
 

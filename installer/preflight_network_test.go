@@ -16,6 +16,9 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -49,14 +52,14 @@ func TestChangesNeedTheirOwnFlowsAlone(t *testing.T) {
 		step       step.KindName
 		must, told []string // what the rows begin with
 	}{
-		"an image needs the registry":                   {step.KindImage, []string{"updates.docker-registry"}, nil},
-		"packages need every source, and no changelogs": {step.KindPackages, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
-		"a source needs every source as well":           {step.KindAptSource, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
-		"the login needs the registry":                  {step.KindRegistryLogin, []string{"updates.docker-registry"}, nil},
-		"the engine's settings need nobody":             {step.KindEngineConfig, nil, nil},
-		"a licence is told and holds up nothing":        {step.KindLicence, nil, []string{"wowza."}},
-		"a file of the site needs nobody":               {step.KindFile, nil, nil},
-		"what is made of an image needs nobody":         {step.KindContainer, nil, nil},
+		"an image needs the registry":                   {docker.KindImage, []string{"updates.docker-registry"}, nil},
+		"packages need every source, and no changelogs": {apt.KindPackages, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
+		"a source needs every source as well":           {apt.KindSource, []string{"updates.ubuntu-archive", "updates.ubuntu-security", "updates.ivs-apt", "updates.docker-apt"}, []string{"updates.ubuntu-changelogs"}},
+		"the login needs the registry":                  {docker.KindRegistryLogin, []string{"updates.docker-registry"}, nil},
+		"the engine's settings need nobody":             {docker.KindEngineConfig, nil, nil},
+		"a licence is told and holds up nothing":        {files.KindLicence, nil, []string{"wowza."}},
+		"a file of the site needs nobody":               {files.KindFile, nil, nil},
+		"what is made of an image needs nobody":         {docker.KindContainer, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := changing(t, c.step)
@@ -103,7 +106,7 @@ func TestInstallationStopsBeforeItBeginsWhereAFlowThatItNeedsFails(t *testing.T)
 	machines := func(v probe.Verdict) map[string]check.Machine {
 		return map[string]check.Machine{"app1": answering{v}, "media1": answering{v}}
 	}
-	r := changing(t, step.KindImage, step.KindLicence)
+	r := changing(t, docker.KindImage, files.KindLicence)
 	err := r.reach(t.Context(), check.Prober{Site: r.site, Hosts: machines(probe.Intercepted), NoListen: true})
 	all := problem.All(err)
 	if len(all) != 1 || all[0].Kind != problem.Check || !strings.Contains(all[0].Error(), "media1 → docker.ipivs.com, tcp/443: a proxy is in the way") || all[0].Fix == "" {

@@ -6,7 +6,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -15,7 +15,7 @@ func TestRefusals(t *testing.T) {
 	s := &site.Site{ID: "st-marys"}
 	m := &release.Manifest{Version: "6.4.2", Ubuntu: []string{"22.04", "24.04"},
 		Images: map[string]release.Image{"web": {Platforms: map[string]release.ImagePlatform{"linux/amd64": {}}}}}
-	ours := map[string]string{step.LabelSite: "st-marys"}
+	ours := map[string]string{docker.LabelSite: "st-marys"}
 	for name, c := range map[string]struct {
 		edit func(*facts.Facts)
 		want []string // parts of the problems, in order

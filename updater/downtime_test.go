@@ -6,6 +6,8 @@ import (
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 )
 
 // What is a container the record's kind says; an id says nothing.
@@ -19,14 +21,14 @@ func TestDowntimeIsThatOfContainers(t *testing.T) {
 		want    time.Duration
 	}{
 		"from the first that goes to the last that serves": {[]journal.Record{
-			at(0, journal.Apply, "container/notes", step.KindFile), at(1, journal.Applied, "container/notes", step.KindFile),
-			at(10, journal.Apply, "db", step.KindContainer), at(12, journal.Applied, "db", step.KindContainer),
-			at(13, journal.Apply, "web", step.KindContainer), at(17, journal.Applied, "web", step.KindContainer),
-			at(30, journal.Apply, "prune", step.KindPrune), at(40, journal.Applied, "prune", step.KindPrune)}, 7 * time.Second},
+			at(0, journal.Apply, "container/notes", files.KindFile), at(1, journal.Applied, "container/notes", files.KindFile),
+			at(10, journal.Apply, "db", docker.KindContainer), at(12, journal.Applied, "db", docker.KindContainer),
+			at(13, journal.Apply, "web", docker.KindContainer), at(17, journal.Applied, "web", docker.KindContainer),
+			at(30, journal.Apply, "prune", docker.KindPrune), at(40, journal.Applied, "prune", docker.KindPrune)}, 7 * time.Second},
 		"until the former one is back": {[]journal.Record{
-			at(10, journal.Apply, "web", step.KindContainer), at(11, journal.Failed, "web", step.KindContainer), at(15, journal.Undone, "web", step.KindContainer)}, 5 * time.Second},
-		"it never came back": {[]journal.Record{at(10, journal.Apply, "web", step.KindContainer)}, 0},
-		"none was replaced":  {[]journal.Record{at(10, journal.Apply, "container/web", step.KindFile), at(20, journal.Applied, "container/web", step.KindFile)}, 0},
+			at(10, journal.Apply, "web", docker.KindContainer), at(11, journal.Failed, "web", docker.KindContainer), at(15, journal.Undone, "web", docker.KindContainer)}, 5 * time.Second},
+		"it never came back": {[]journal.Record{at(10, journal.Apply, "web", docker.KindContainer)}, 0},
+		"none was replaced":  {[]journal.Record{at(10, journal.Apply, "container/web", files.KindFile), at(20, journal.Applied, "container/web", files.KindFile)}, 0},
 	} {
 		if got := downtime(c.records); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)

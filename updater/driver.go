@@ -14,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -196,7 +197,7 @@ func (d *driver) conclude(done fleet.End, r *HostRecord) error {
 func downtime(records []journal.Record) time.Duration {
 	var from, to time.Time
 	for _, rec := range records {
-		if rec.StepKind != step.KindContainer {
+		if rec.StepKind != docker.KindContainer {
 			continue
 		}
 		switch rec.Kind {

@@ -15,6 +15,8 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -31,7 +33,7 @@ func rollingPractice(t *testing.T) (p *practice, ill map[string]*atomic.Bool) {
 		sick := &atomic.Bool{}
 		ill[name] = sick
 		h.Imitate(drain.KindDrain, drain.KindOpen)
-		h.Looks = map[step.KindName]func(string) string{step.KindHealth: func(string) string {
+		h.Looks = map[step.KindName]func(string) string{docker.KindHealth: func(string) string {
 			if sick.Load() {
 				return "the page says 503"
 			}
@@ -143,7 +145,7 @@ func TestAFailingHostHaltsTheRollout(t *testing.T) {
 func TestAnApplicationIsAskedFromTheOtherHosts(t *testing.T) {
 	t.Parallel()
 	p, _ := rollingPractice(t)
-	p.hosts["media1"].Looks[step.KindHealth] = func(params string) string {
+	p.hosts["media1"].Looks[docker.KindHealth] = func(params string) string {
 		if strings.Contains(params, `"at":"10.0.4.10"`) {
 			return "the page does not come"
 		}
@@ -293,7 +295,7 @@ func TestStagingFetchesAndChangesNothing(t *testing.T) {
 		if s := p.now(name); !s.Stage || s.State != txn.StateDone || s.Release != "6.4.2" || len(applied) == 0 {
 			t.Errorf("%s: %+v, %v", name, s, applied)
 		}
-		for _, kind := range []step.KindName{step.KindContainer, drain.KindDrain, step.KindPackages, step.KindEngineService} {
+		for _, kind := range []step.KindName{docker.KindContainer, drain.KindDrain, apt.KindPackages, docker.KindEngineService} {
 			if slices.Contains(applied, kind) {
 				t.Errorf("%s: staging applied %v", name, applied)
 			}

@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/sleep"
 )
@@ -120,7 +121,7 @@ func (d *driver) until(ctx context.Context, within time.Duration, ask func() err
 // it, and of itself.
 func (d *driver) health(ctx context.Context, t *installer.Target, host string) error {
 	hp, _ := t.Plan.Host(host)
-	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != step.KindHealth })
+	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != docker.KindHealth })
 	errs := []error{d.inspectFrom(ctx, t, host, own)}
 	for _, other := range d.askers(host) {
 		if other != host {
@@ -190,7 +191,7 @@ func (d *driver) fromOutside(t *installer.Target, host string) []step.Spec {
 		if !ok {
 			continue
 		}
-		spec, err := step.HealthFrom(own, string(h.Address))
+		spec, err := docker.HealthFrom(own, string(h.Address))
 		if err != nil {
 			return nil // the host itself says what is wrong with it
 		}

@@ -18,7 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/status"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -48,7 +48,7 @@ func (l *looker) file(q wizard.Question, text string) (string, error) {
 	}
 	switch q.Aspect {
 	case wizard.AsCertificate:
-		leaf, err := step.CheckChain(content, l.g.Value("name"), l.a.now())
+		leaf, err := files.CheckChain(content, l.g.Value("name"), l.a.now())
 		if err != nil {
 			return "", &wizard.Wrong{What: err.Error(), Fix: "give the certificate chain (leaf first) for the name that clients type"}
 		}
@@ -58,12 +58,12 @@ func (l *looker) file(q wizard.Question, text string) (string, error) {
 		if err != nil {
 			return "", nil // it was said at the certificate
 		}
-		if _, err := step.CheckCertificate(chain, content, l.g.Value("name"), l.a.now()); err != nil {
+		if _, err := files.CheckCertificate(chain, content, l.g.Value("name"), l.a.now()); err != nil {
 			return "", &wizard.Wrong{What: err.Error(), Fix: "give the key that belongs to the certificate"}
 		}
 		return "it belongs to the certificate", nil
 	case wizard.AsLicence:
-		if err := step.CheckLicence(content); err != nil {
+		if err := files.CheckLicence(content); err != nil {
 			return "", &wizard.Wrong{What: err.Error(), Fix: "put the licence key, one line, into the file"}
 		}
 	case wizard.AsFile:

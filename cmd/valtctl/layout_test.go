@@ -199,6 +199,29 @@ func TestTheControllersRoomsStandOnFloors(t *testing.T) {
 	}
 }
 
+// The rooms of steps stand in a row: each knows those before it, and the contract knows none.
+func TestTheRoomsOfStepsStandInARow(t *testing.T) {
+	const contract = "installer/step"
+	row := []string{contract, contract + "/files", contract + "/docker", contract + "/apt", contract + "/system", contract + "/firewall"}
+	seen := map[string]bool{}
+	for _, f := range goFiles(t) {
+		room := slices.Index(row, f.dir)
+		if room < 0 {
+			continue
+		}
+		seen[f.dir] = true
+		ours, _ := f.imports(t)
+		for _, imported := range ours {
+			if slices.Index(row, imported) > room {
+				t.Errorf("%s imports %s: a room of steps knows only those before it in %s", f.path, imported, strings.Join(row, ", "))
+			}
+		}
+	}
+	if len(seen) != len(row) {
+		t.Errorf("of the rooms %s there are only %d", strings.Join(row, ", "), len(seen))
+	}
+}
+
 // A package comment says what, why and what not: that takes two sentences at least.
 func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
 	sentence := regexp.MustCompile(`[.?!](\s|$)`)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/txn"
 )
 
@@ -35,7 +36,7 @@ func bareHost(t *testing.T) string {
 // directoryTxn creates a transaction that makes one folder.
 func directoryTxn(t *testing.T, root, path string) string {
 	t.Helper()
-	params, err := json.Marshal(step.DirectoryParams{Path: path, Mode: "0750", UID: os.Getuid(), GID: os.Getgid()})
+	params, err := json.Marshal(files.DirectoryParams{Path: path, Mode: "0750", UID: os.Getuid(), GID: os.Getgid()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"ipivs.com/valtctl/installer/probe"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -143,8 +143,8 @@ func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, er
 	return call[survey.Reply](ctx, c, methodSurvey, r)
 }
 
-// ConfirmFirewall answers a host whose new firewall rules are on trial.
-func (c *Client) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) error {
+// Confirm answers a host whose new firewall rules are on trial.
+func (c *Client) Confirm(ctx context.Context, a firewall.Answer) error {
 	_, err := call[struct{}](ctx, c, methodFirewall, a)
 	return err
 }

@@ -4,11 +4,12 @@ import (
 	"fmt"
 
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 )
 
 // siteLabel marks what belongs to a site, in the engine.
-const siteLabel = step.LabelSite
+const siteLabel = docker.LabelSite
 
 // judgeCertificate judges the controller's copy of the site's certificate as the hosts
 // will.
@@ -28,7 +29,7 @@ func judgeCertificate(v view) finding {
 		f.cause, f.fix = c.Err.Error(), "put the files there, or name others under tls: in the site file"
 		return f
 	}
-	leaf, err := step.CheckCertificate(c.Chain, c.Key, s.Name, v.in.Now)
+	leaf, err := files.CheckCertificate(c.Chain, c.Key, s.Name, v.in.Now)
 	if err != nil {
 		f.cause = err.Error()
 		f.fix = "give the certificate chain (leaf first) and the key that belongs to it, for the name that clients type"

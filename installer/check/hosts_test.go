@@ -17,7 +17,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -282,7 +282,7 @@ func packageOddities() map[string]oddity {
 		"snap Docker": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.SnapDocker = "/snap/docker" },
 			id: "hosts/valt/snap-docker", status: Fail, fix: "snap remove docker"},
 		"foreign container": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
-			f.Engine = &facts.EngineFacts{Containers: []facts.Container{{Name: "wiki"}, {Name: "valt-web", Labels: map[string]string{step.LabelSite: "st-marys"}}}}
+			f.Engine = &facts.EngineFacts{Containers: []facts.Container{{Name: "wiki"}, {Name: "valt-web", Labels: map[string]string{docker.LabelSite: "st-marys"}}}}
 		}, id: "hosts/valt/tenants", status: Fail, cause: "not this site's: wiki"},
 		"another site's host": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
 			f.Installed = &facts.Installed{Site: "st-johns", Host: "app1"}

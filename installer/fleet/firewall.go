@@ -6,7 +6,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/repos/sleep"
 )
 
@@ -32,7 +32,7 @@ func (f *follower) proveFirewall(ctx context.Context, client *agent.Client, nonc
 		return
 	}
 	// If this fails too the host puts its firewall back by itself, later.
-	_ = client.ConfirmFirewall(ctx, step.FirewallAnswer{Nonce: nonce, Refused: OneLine(err)})
+	_ = client.Confirm(ctx, firewall.Answer{Nonce: nonce, Refused: OneLine(err)})
 }
 
 func (f *follower) proveOnce(ctx context.Context, nonce string) error {
@@ -41,5 +41,5 @@ func (f *follower) proveOnce(ctx context.Context, nonce string) error {
 		return err
 	}
 	defer func() { _ = client.Close() }() // it has served
-	return client.ConfirmFirewall(ctx, step.FirewallAnswer{Nonce: nonce})
+	return client.Confirm(ctx, firewall.Answer{Nonce: nonce})
 }

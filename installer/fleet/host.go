@@ -12,7 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -325,7 +325,7 @@ func (h *Host) Listen(ctx context.Context, r probe.ListenRequest, event func(pro
 	return client.Listen(ctx, r, event)
 }
 
-// ConfirmFirewall answers a host whose new firewall rules are on trial.
-func (h *Host) ConfirmFirewall(ctx context.Context, a step.FirewallAnswer) error {
-	return h.do(func(c *agent.Client) error { return c.ConfirmFirewall(ctx, a) })
+// Confirm answers a host whose new firewall rules are on trial.
+func (h *Host) Confirm(ctx context.Context, a firewall.Answer) error {
+	return h.do(func(c *agent.Client) error { return c.Confirm(ctx, a) })
 }

@@ -3,10 +3,10 @@ package host
 import (
 	"context"
 
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/firewall"
 )
 
 // firewall hands a controller's answer to the firewall that is on trial.
-func (s *Side) firewall(_ context.Context, a step.FirewallAnswer) (struct{}, error) {
-	return struct{}{}, step.ConfirmFirewall(s.machine(nil), a)
+func (s *Side) firewall(_ context.Context, a firewall.Answer) (struct{}, error) {
+	return struct{}{}, firewall.Confirm(s.machine(nil), a)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 
 	"ipivs.com/valtctl/installer/agent"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -44,7 +44,7 @@ func (s *Side) logs(ctx context.Context, r agent.LogsRequest, out io.Writer) err
 
 // ours lists our containers, running or not, by service.
 func ours(ctx context.Context, engine *client.Client) ([]container.Summary, error) {
-	all, err := engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", step.LabelSite))})
+	all, err := engine.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", docker.LabelSite))})
 	if err != nil {
 		return nil, fmt.Errorf("listing the containers: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
+	aptstep "ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/durable"
@@ -101,7 +102,7 @@ func (s *Side) solve(ctx context.Context, q apt.Question) (agent.SolveReply, err
 
 // prove has this host's apt plan packages from the run's bundle alone.
 func (s *Side) prove(ctx context.Context, r agent.ProveRequest) (agent.ProveReply, error) {
-	files, err := step.ProveBundle(ctx, s.machine(r.Secrets), r.Steps)
+	files, err := aptstep.ProveBundle(ctx, s.machine(r.Secrets), r.Steps)
 	var reply agent.ProveReply
 	for _, f := range files {
 		reply.Files = append(reply.Files, agent.PackageFile{Package: f.Key(), SHA256: f.Hash.SHA256, Size: f.Hash.Size})

@@ -8,7 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -62,7 +62,7 @@ func ReadMaterial(s *site.Site, now time.Time) (*Material, error) {
 func (m *Material) check(s *site.Site, now time.Time) error {
 	var errs []error
 	if s.SSL {
-		if _, err := step.CheckCertificate([]byte(m.certificate), m.key, s.Name, now); err != nil {
+		if _, err := files.CheckCertificate([]byte(m.certificate), m.key, s.Name, now); err != nil {
 			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "tls"), Err: err,
 				Fix: "give the certificate chain (leaf first) and the key that belongs to it, for the name that clients type"})
 		}
@@ -72,7 +72,7 @@ func (m *Material) check(s *site.Site, now time.Time) error {
 		if !ok {
 			continue
 		}
-		if err := step.CheckLicence(key); err != nil {
+		if err := files.CheckLicence(key); err != nil {
 			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, fmt.Sprintf("hosts[%d].wowza.key_file", i)),
 				Err: err, Fix: "put the licence key, one line, into " + h.Wowza.KeyFile})
 		}

@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -139,10 +140,10 @@ func (c *seeder) write(to *site.Site) {
 // no plan and no journal.
 func (c *Seed) Steps() (steps []step.Spec, secrets map[string][]byte, err error) {
 	secrets = map[string][]byte{}
-	add := func(p step.FileParams) {
+	add := func(p files.FileParams) {
 		raw, err2 := json.Marshal(p)
 		err = errors.Join(err, err2)
-		steps = append(steps, step.Spec{ID: "file" + p.Path, Kind: step.KindFile, Title: "file " + p.Path,
+		steps = append(steps, step.Spec{ID: "file" + p.Path, Kind: files.KindFile, Title: "file " + p.Path,
 			Half: step.Fetch, Disrupts: step.Nothing, Params: raw})
 	}
 	names := make([]string, 0, len(c.Files))
@@ -153,8 +154,8 @@ func (c *Seed) Steps() (steps []step.Spec, secrets map[string][]byte, err error)
 	for _, name := range names {
 		secret := "copy-of-" + path.Base(path.Dir(name)) + "-" + path.Base(name)
 		secrets[secret] = bytes.Clone(c.Files[name])
-		add(step.FileParams{Path: name, Mode: "0600", Secret: secret})
+		add(files.FileParams{Path: name, Mode: "0600", Secret: secret})
 	}
-	add(step.FileParams{Path: path.Join(c.Folder, "site.yaml"), Mode: "0600", Content: string(c.Site)})
+	add(files.FileParams{Path: path.Join(c.Folder, "site.yaml"), Mode: "0600", Content: string(c.Site)})
 	return steps, secrets, err
 }

@@ -10,12 +10,12 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // Trust is the certificate authorities that a site names beside the system's.
-type Trust []step.Authority
+type Trust []system.Authority
 
 // ReadTrust reads the files that network.trust names. All that cannot be read are
 // reported.
@@ -28,7 +28,7 @@ func ReadTrust(s *site.Site) (Trust, error) {
 			errs = append(errs, missing(s, "network.trust", err))
 			continue
 		}
-		all = append(all, step.Authority{Name: pemName(path), PEM: string(content)})
+		all = append(all, system.Authority{Name: pemName(path), PEM: string(content)})
 	}
 	return all, errors.Join(errs...)
 }

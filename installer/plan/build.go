@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -30,8 +31,8 @@ type Input struct {
 
 // Public is the content of those files of the site that are no secret.
 type Public struct {
-	Certificate string           // PEM chain; empty without SSL
-	Trust       []step.Authority // network.trust, in the site file's order
+	Certificate string             // PEM chain; empty without SSL
+	Trust       []system.Authority // network.trust, in the site file's order
 }
 
 // HostFacts are the facts a plan may depend on.

@@ -13,6 +13,10 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -101,7 +105,7 @@ func input(t testing.TB, file string, edits ...func(*Input)) Input {
 	}
 	in := Input{Site: s, Manifest: sampleRelease(), Hosts: map[string]HostFacts{},
 		Compose: map[site.Role][]byte{site.App: []byte(appCompose), site.Media: []byte(mediaCompose)},
-		Public:  Public{Certificate: "PEM", Trust: []step.Authority{{Name: "customer", PEM: "CA"}}}}
+		Public:  Public{Certificate: "PEM", Trust: []system.Authority{{Name: "customer", PEM: "CA"}}}}
 	for _, h := range s.Hosts {
 		in.Hosts[h.Name] = HostFacts{Codename: "noble", Arch: "amd64"}
 	}
@@ -233,20 +237,20 @@ network:
   ntp: [10.0.0.1]
   endpoints: { docker.ipivs.com: "mirror.example:5000", apt.ipivs.com: apt.example }
 `))
-	if got := stepOf[step.ImageParams](t, p, "app1", "image/web"); got.Repository != "mirror.example:5000/valt/web" {
+	if got := stepOf[docker.ImageParams](t, p, "app1", "image/web"); got.Repository != "mirror.example:5000/valt/web" {
 		t.Errorf("image from %s", got.Repository)
 	}
-	if got := stepOf[step.AptSourceParams](t, p, "app1", "apt-source/valt"); got.URI != "https://apt.example/ubuntu" || got.Suites[0] != "noble" {
+	if got := stepOf[apt.SourceParams](t, p, "app1", "apt-source/valt"); got.URI != "https://apt.example/ubuntu" || got.Suites[0] != "noble" {
 		t.Errorf("apt source %+v", got)
 	}
-	cfg := stepOf[step.EngineConfigParams](t, p, "media1", "engine-config")
+	cfg := stepOf[docker.EngineConfigParams](t, p, "media1", "engine-config")
 	if cfg.AddressPool != "192.168.240.0/20" || cfg.Proxy == "" || cfg.RegistryCAs["mirror.example:5000"] != "CA" || !cfg.LiveRestore {
 		t.Errorf("engine configuration %+v", cfg)
 	}
-	if got := stepOf[step.ClockParams](t, p, "media1", "clock"); !slices.Equal(got.Servers, []string{"10.0.0.1"}) {
+	if got := stepOf[system.ClockParams](t, p, "media1", "clock"); !slices.Equal(got.Servers, []string{"10.0.0.1"}) {
 		t.Errorf("clock %+v", got)
 	}
-	if got := stepOf[step.FileParams](t, p, "app1", "file/etc/apt/apt.conf.d/90valtctl-proxy"); !strings.Contains(got.Content, `"http://proxy.example:3128"`) {
+	if got := stepOf[files.FileParams](t, p, "app1", "file/etc/apt/apt.conf.d/90valtctl-proxy"); !strings.Contains(got.Content, `"http://proxy.example:3128"`) {
 		t.Errorf("apt's proxy: %q", got.Content)
 	}
 }
@@ -260,14 +264,14 @@ func TestWhatASiteLacksIsNotPlanned(t *testing.T) {
 			t.Errorf("%q is planned though the site has none:\n%s", absent, text)
 		}
 	}
-	engine := stepOf[step.ContainerParams](t, p, "media1", "container/engine")
+	engine := stepOf[docker.ContainerParams](t, p, "media1", "container/engine")
 	if len(engine.Spec.Devices) != 1 || engine.Spec.Devices[0].Source != "/dev/bus/usb" {
 		t.Errorf("a physical licence's device is not passed through: %+v", engine.Spec.Devices)
 	}
-	if got := stepOf[step.HealthParams](t, p, "app1", "health/app"); got.Checks[0].URL != "http://valt.example/health" {
+	if got := stepOf[docker.HealthParams](t, p, "app1", "health/app"); got.Checks[0].URL != "http://valt.example/health" {
 		t.Errorf("health is asked at %s", got.Checks[0].URL)
 	}
-	stepOf[step.DongleParams](t, p, "media1", "dongle")
+	stepOf[system.DongleParams](t, p, "media1", "dongle")
 }
 
 func TestOneServerGetsBothRolesOnce(t *testing.T) {
@@ -291,7 +295,7 @@ func TestOneServerGetsBothRolesOnce(t *testing.T) {
 
 func TestSettingsAreTheReleasesOwn(t *testing.T) {
 	p := build(t, input(t, sampleSite+"settings: { lines: \"20\" }\n"))
-	if got := stepOf[step.FileParams](t, p, "app1", "file/etc/valt/app.conf"); got.Content != "lines=20\n" {
+	if got := stepOf[files.FileParams](t, p, "app1", "file/etc/valt/app.conf"); got.Content != "lines=20\n" {
 		t.Errorf("the setting is not in the file: %q", got.Content)
 	}
 	_, err := Build(t.Context(), input(t, sampleSite+"settings: { lnes: \"20\" }\n"))

@@ -16,6 +16,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -40,9 +41,9 @@ type Compose struct {
 // Stack is a Compose file as steps' parameters. Containers are in the order to start them:
 // what others depend on first, then by name.
 type Stack struct {
-	Networks   []step.NetworkParams
-	Images     []step.ImageParams // without the login
-	Containers []step.ContainerParams
+	Networks   []docker.NetworkParams
+	Images     []docker.ImageParams // without the login
+	Containers []docker.ContainerParams
 }
 
 // Services reads a Compose file with nothing but what it is given: no environment, no
@@ -170,8 +171,8 @@ func (c Compose) order(project *types.Project) ([]string, error) {
 	return order, nil
 }
 
-func (c Compose) network(key string, n types.NetworkConfig) (step.NetworkParams, error) {
-	made := step.NetworkParams{Name: n.Name, Site: c.Site, Project: Project, Network: key, Internal: n.Internal}
+func (c Compose) network(key string, n types.NetworkConfig) (docker.NetworkParams, error) {
+	made := docker.NetworkParams{Name: n.Name, Site: c.Site, Project: Project, Network: key, Internal: n.Internal}
 	if len(n.Ipam.Config) > 1 {
 		return made, c.refuse("network "+key, "ipam.config", errors.New("more than one subnet"))
 	}
@@ -183,16 +184,16 @@ func (c Compose) network(key string, n types.NetworkConfig) (step.NetworkParams,
 
 // images lists what the services use, each once, the largest first: the engine keeps a layer's
 // file until it has unpacked it, and what comes last comes to the fullest disk.
-func (c Compose) images(project *types.Project) []step.ImageParams {
-	used := map[string]step.ImageParams{}
+func (c Compose) images(project *types.Project) []docker.ImageParams {
+	used := map[string]docker.ImageParams{}
 	for _, s := range project.Services {
 		// Errors were told when the service was translated.
 		if name, platform, err := c.image(s.Image); err == nil {
-			used[name] = step.ImageParams{Name: name, Repository: ReplaceEndpoint(c.Images[name].Repository, c.Endpoints),
+			used[name] = docker.ImageParams{Name: name, Repository: ReplaceEndpoint(c.Images[name].Repository, c.Endpoints),
 				Digests: digests(platform), Size: platform.Size}
 		}
 	}
-	return slices.SortedFunc(maps.Values(used), func(a, b step.ImageParams) int {
+	return slices.SortedFunc(maps.Values(used), func(a, b docker.ImageParams) int {
 		return cmp.Or(cmp.Compare(b.Size, a.Size), cmp.Compare(a.Name, b.Name))
 	})
 }
@@ -216,8 +217,8 @@ func (c Compose) image(named string) (string, release.ImagePlatform, error) {
 		strings.Join(slices.Sorted(maps.Keys(c.Images)), ", "))
 }
 
-func digests(p release.ImagePlatform) step.ImageDigests {
-	return step.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config}
+func digests(p release.ImagePlatform) docker.ImageDigests {
+	return docker.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config}
 }
 
 // ReplaceEndpoint puts the site's own registry in a repository's name.

@@ -11,12 +11,12 @@ import (
 
 	"github.com/compose-spec/compose-go/v2/types"
 
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // container translates one service.
-func (c Compose) container(project *types.Project, s types.ServiceConfig) (step.ContainerParams, error) {
-	made := step.ContainerParams{
+func (c Compose) container(project *types.Project, s types.ServiceConfig) (docker.ContainerParams, error) {
+	made := docker.ContainerParams{
 		Name: Project + "-" + s.Name, Site: c.Site, Role: c.Role, Release: c.Release,
 		Project: Project, Service: s.Name, Compose: c.File, Disrupts: c.Disrupts,
 	}
@@ -49,8 +49,8 @@ func (c Compose) container(project *types.Project, s types.ServiceConfig) (step.
 }
 
 // plainSpec is what needs no judgement.
-func plainSpec(s types.ServiceConfig) step.ContainerSpec {
-	spec := step.ContainerSpec{
+func plainSpec(s types.ServiceConfig) docker.ContainerSpec {
+	spec := docker.ContainerSpec{
 		Entrypoint: s.Entrypoint, Command: s.Command, User: s.User, GroupAdd: s.GroupAdd,
 		WorkingDir: s.WorkingDir, Hostname: s.Hostname, Labels: s.Labels, Restart: s.Restart,
 		StopSignal: s.StopSignal, Init: s.Init, ReadOnly: s.ReadOnly, NetworkMode: s.NetworkMode,
@@ -61,7 +61,7 @@ func plainSpec(s types.ServiceConfig) step.ContainerSpec {
 	// AsList ranges over a map; the plan's digest must not depend on that.
 	spec.ExtraHosts = slices.Sorted(slices.Values(s.ExtraHosts.AsList(":")))
 	for _, d := range s.Devices {
-		spec.Devices = append(spec.Devices, step.ContainerDevice{Source: d.Source, Target: d.Target, Permissions: d.Permissions})
+		spec.Devices = append(spec.Devices, docker.ContainerDevice{Source: d.Source, Target: d.Target, Permissions: d.Permissions})
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.Ulimits)) {
 		spec.Ulimits = append(spec.Ulimits, ulimit(name, s.Ulimits[name]))
@@ -89,11 +89,11 @@ func cutTmpfs(text string) (target, options string) {
 	return text, ""
 }
 
-func ulimit(name string, u *types.UlimitsConfig) step.ContainerUlimit {
+func ulimit(name string, u *types.UlimitsConfig) docker.ContainerUlimit {
 	if u.Single != 0 {
-		return step.ContainerUlimit{Name: name, Soft: int64(u.Single), Hard: int64(u.Single)}
+		return docker.ContainerUlimit{Name: name, Soft: int64(u.Single), Hard: int64(u.Single)}
 	}
-	return step.ContainerUlimit{Name: name, Soft: int64(u.Soft), Hard: int64(u.Hard)}
+	return docker.ContainerUlimit{Name: name, Soft: int64(u.Soft), Hard: int64(u.Hard)}
 }
 
 // environment refuses a variable without a value: Compose would take it from whoever runs it.
@@ -113,14 +113,14 @@ func environment(vars types.MappingWithEquals) (map[string]string, error) {
 	return made, errors.Join(errs...)
 }
 
-func healthcheck(h *types.HealthCheckConfig) *step.ContainerHealth {
+func healthcheck(h *types.HealthCheckConfig) *docker.ContainerHealth {
 	if h == nil {
 		return nil
 	}
 	if h.Disable {
-		return &step.ContainerHealth{Test: []string{"NONE"}}
+		return &docker.ContainerHealth{Test: []string{"NONE"}}
 	}
-	made := &step.ContainerHealth{Test: h.Test, Interval: duration(h.Interval), Timeout: duration(h.Timeout), StartPeriod: duration(h.StartPeriod)}
+	made := &docker.ContainerHealth{Test: h.Test, Interval: duration(h.Interval), Timeout: duration(h.Timeout), StartPeriod: duration(h.StartPeriod)}
 	if h.Retries != nil {
 		made.Retries = int(*h.Retries)
 	}
@@ -149,23 +149,23 @@ func graceSeconds(d *types.Duration) (*int, error) {
 
 // ports refuses ports that the engine would choose by itself: nobody could open a firewall
 // for them.
-func ports(list []types.ServicePortConfig) ([]step.ContainerPort, error) {
-	var made []step.ContainerPort
+func ports(list []types.ServicePortConfig) ([]docker.ContainerPort, error) {
+	var made []docker.ContainerPort
 	for _, p := range list {
 		published, err := strconv.Atoi(p.Published)
 		if err != nil || published < 1 || published > 65535 {
 			return nil, fmt.Errorf("container port %d must name one port of the host between 1 and 65535, not %q", p.Target, p.Published)
 		}
-		made = append(made, step.ContainerPort{HostIP: p.HostIP, Published: published, Target: int(p.Target), Protocol: p.Protocol})
+		made = append(made, docker.ContainerPort{HostIP: p.HostIP, Published: published, Target: int(p.Target), Protocol: p.Protocol})
 	}
 	return made, nil
 }
 
 // attachments are the service's networks; it is found in each by its own name.
-func attachments(project *types.Project, s types.ServiceConfig) []step.ContainerNetwork {
-	var made []step.ContainerNetwork
+func attachments(project *types.Project, s types.ServiceConfig) []docker.ContainerNetwork {
+	var made []docker.ContainerNetwork
 	for _, key := range slices.Sorted(maps.Keys(s.Networks)) {
-		n := step.ContainerNetwork{Name: project.Networks[key].Name, Aliases: []string{s.Name}}
+		n := docker.ContainerNetwork{Name: project.Networks[key].Name, Aliases: []string{s.Name}}
 		if own := s.Networks[key]; own != nil {
 			n.Aliases = slices.Compact(slices.Sorted(slices.Values(append(n.Aliases, own.Aliases...))))
 			n.Address = own.Ipv4Address
@@ -176,11 +176,11 @@ func attachments(project *types.Project, s types.ServiceConfig) []step.Container
 }
 
 // mounts are binds of existing absolute paths and named volumes.
-func mounts(project *types.Project, list []types.ServiceVolumeConfig) ([]step.ContainerMount, error) {
-	var made []step.ContainerMount
+func mounts(project *types.Project, list []types.ServiceVolumeConfig) ([]docker.ContainerMount, error) {
+	var made []docker.ContainerMount
 	var errs []error
 	for _, v := range list {
-		m := step.ContainerMount{Type: v.Type, Source: v.Source, Target: v.Target, ReadOnly: v.ReadOnly}
+		m := docker.ContainerMount{Type: v.Type, Source: v.Source, Target: v.Target, ReadOnly: v.ReadOnly}
 		switch {
 		case !path.IsAbs(v.Target):
 			errs = append(errs, fmt.Errorf("%s: write an absolute path inside the container", v.Target))
@@ -204,8 +204,8 @@ func mounts(project *types.Project, list []types.ServiceVolumeConfig) ([]step.Co
 }
 
 // secretMounts are read-only binds of the host's secret files.
-func secretMounts(project *types.Project, list []types.ServiceSecretConfig) ([]step.ContainerMount, error) {
-	var made []step.ContainerMount
+func secretMounts(project *types.Project, list []types.ServiceSecretConfig) ([]docker.ContainerMount, error) {
+	var made []docker.ContainerMount
 	var errs []error
 	for _, s := range list {
 		file := project.Secrets[s.Source].File
@@ -219,7 +219,7 @@ func secretMounts(project *types.Project, list []types.ServiceSecretConfig) ([]s
 		if !path.IsAbs(target) {
 			target = path.Join("/run/secrets", target)
 		}
-		made = append(made, step.ContainerMount{Type: "bind", Source: file, Target: target, ReadOnly: true})
+		made = append(made, docker.ContainerMount{Type: "bind", Source: file, Target: target, ReadOnly: true})
 	}
 	return made, errors.Join(errs...)
 }

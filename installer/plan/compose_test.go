@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -77,16 +78,16 @@ func TestServicesTranslatesEveryAttribute(t *testing.T) {
 		t.Fatal(err)
 	}
 	yes, thirty := true, 30
-	want := step.ContainerSpec{
+	want := docker.ContainerSpec{
 		Entrypoint: []string{"/entry"}, Command: []string{"serve", "--name", "valt.example"},
 		Env: map[string]string{"NAME": "valt.example", "PRICE": "5$"}, User: "33:33", GroupAdd: []string{"44"},
 		WorkingDir: "/app", Hostname: "web", Labels: map[string]string{"owner": "valt"}, Restart: "always",
 		StopSignal: "SIGQUIT", StopSeconds: &thirty, Init: &yes, ReadOnly: true,
-		Health:   &step.ContainerHealth{Test: []string{"CMD", "check"}, Interval: "5s", Timeout: "2s", StartPeriod: "1m0s", Retries: 3},
-		Networks: []step.ContainerNetwork{{Name: "valt_default", Aliases: []string{"web", "www"}}},
-		Ports:    []step.ContainerPort{{Published: 80, Target: 8080, Protocol: "tcp"}, {HostIP: "127.0.0.1", Published: 53, Target: 53, Protocol: "udp"}},
+		Health:   &docker.ContainerHealth{Test: []string{"CMD", "check"}, Interval: "5s", Timeout: "2s", StartPeriod: "1m0s", Retries: 3},
+		Networks: []docker.ContainerNetwork{{Name: "valt_default", Aliases: []string{"web", "www"}}},
+		Ports:    []docker.ContainerPort{{Published: 80, Target: 8080, Protocol: "tcp"}, {HostIP: "127.0.0.1", Published: 53, Target: 53, Protocol: "udp"}},
 		DNS:      []string{"10.0.0.53"}, ExtraHosts: []string{"a:10.0.0.2", "b:10.0.0.1"},
-		Mounts: []step.ContainerMount{
+		Mounts: []docker.ContainerMount{
 			{Type: "volume", Source: "valt_data", Target: "/data", Labels: map[string]string{"com.docker.compose.project": "valt", "com.docker.compose.volume": "data"}},
 			{Type: "bind", Source: "/srv/valt", Target: "/recordings", ReadOnly: true},
 			{Type: "bind", Source: "/srv/y", Target: "/y"},
@@ -94,10 +95,10 @@ func TestServicesTranslatesEveryAttribute(t *testing.T) {
 			{Type: "bind", Source: "/etc/valt/secrets/db", Target: "/etc/pw", ReadOnly: true},
 		},
 		Tmpfs:             map[string]string{"/run": "", "/tmp": "size=64m"},
-		Devices:           []step.ContainerDevice{{Source: "/dev/null", Target: "/dev/null", Permissions: "rwm"}},
+		Devices:           []docker.ContainerDevice{{Source: "/dev/null", Target: "/dev/null", Permissions: "rwm"}},
 		DeviceCgroupRules: []string{"c 189:* rmw"}, CapAdd: []string{"NET_BIND_SERVICE"}, CapDrop: []string{"ALL"},
 		SecurityOpt: []string{"no-new-privileges:true"}, Sysctls: map[string]string{"net.core.somaxconn": "1024"},
-		Ulimits: []step.ContainerUlimit{{Name: "nofile", Soft: 1000, Hard: 1000}, {Name: "nproc", Soft: 1, Hard: 2}},
+		Ulimits: []docker.ContainerUlimit{{Name: "nofile", Soft: 1000, Hard: 1000}, {Name: "nproc", Soft: 1, Hard: 2}},
 		ShmSize: 64 << 20, Memory: 1 << 30, PidsLimit: 100,
 		LogDriver: "json-file", LogOptions: map[string]string{"max-size": "1m"},
 	}
@@ -108,7 +109,7 @@ func TestServicesTranslatesEveryAttribute(t *testing.T) {
 	if d := cmp.Diff(want, stack.Containers[1].Spec); d != "" {
 		t.Error(d)
 	}
-	if d := cmp.Diff([]step.NetworkParams{{Name: "valt_default", Site: "st-marys", Project: "valt", Network: "default"}}, stack.Networks); d != "" {
+	if d := cmp.Diff([]docker.NetworkParams{{Name: "valt_default", Site: "st-marys", Project: "valt", Network: "default"}}, stack.Networks); d != "" {
 		t.Error(d)
 	}
 }
@@ -128,9 +129,9 @@ func TestServicesPinsImagesAndPutsEndpointsIn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []step.ImageParams{
-		{Name: "db", Repository: "mirror.example.com:5000/valt/db", Digests: step.ImageDigests{Index: "sha256:i-db", Manifest: "sha256:m-db", Config: "sha256:c-db"}, Size: 1000},
-		{Name: "web", Repository: "mirror.example.com:5000/valt/web", Digests: step.ImageDigests{Index: "sha256:i-web", Manifest: "sha256:m-web", Config: "sha256:c-web"}, Size: 1000},
+	want := []docker.ImageParams{
+		{Name: "db", Repository: "mirror.example.com:5000/valt/db", Digests: docker.ImageDigests{Index: "sha256:i-db", Manifest: "sha256:m-db", Config: "sha256:c-db"}, Size: 1000},
+		{Name: "web", Repository: "mirror.example.com:5000/valt/web", Digests: docker.ImageDigests{Index: "sha256:i-web", Manifest: "sha256:m-web", Config: "sha256:c-web"}, Size: 1000},
 	}
 	if d := cmp.Diff(want, stack.Images); d != "" {
 		t.Error(d)

@@ -8,6 +8,10 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -22,7 +26,7 @@ func (b *builder) siteFiles() {
 		}
 	}
 	if b.Site.SSL {
-		b.add(fetched("certificate", "certificate for "+b.Site.Name), step.CertificateKind(), step.CertificateParams{
+		b.add(fetched("certificate", "certificate for "+b.Site.Name), files.CertificateKind(), files.CertificateParams{
 			Name: b.Site.Name, Certificate: b.Public.Certificate, KeySecret: SecretCertificateKey,
 			Path: paths.Certificate, KeyPath: paths.Key})
 	}
@@ -33,7 +37,7 @@ func (b *builder) machine() {
 	b.aptFiles()
 	// The customer's authority before the sources, some of which are reached over TLS.
 	if len(b.Public.Trust) > 0 {
-		b.add(fetched("trusted-ca", "trusted certificate authorities"), step.TrustedCAKind(), step.TrustedCAParams{Certificates: b.Public.Trust})
+		b.add(fetched("trusted-ca", "trusted certificate authorities"), system.TrustedCAKind(), system.TrustedCAParams{Certificates: b.Public.Trust})
 	}
 	// Sources with TLS only when the public authorities are there, or refreshing fails.
 	b.sources("http")
@@ -47,17 +51,17 @@ func (b *builder) machine() {
 // aptFiles keeps others from changing what we look after: no automatic reboot, and no
 // restart of the engine by needrestart; and tells apt of the proxy.
 func (b *builder) aptFiles() {
-	for _, f := range step.QuietFiles() {
+	for _, f := range apt.QuietFiles() {
 		b.file(f)
 	}
 	if proxy := b.Site.Network.Proxy; proxy != "" {
-		b.file(step.FileParams{Path: "/etc/apt/apt.conf.d/90valtctl-proxy", Mode: "0644",
+		b.file(files.FileParams{Path: "/etc/apt/apt.conf.d/90valtctl-proxy", Mode: "0644",
 			Content: fmt.Sprintf("Acquire::http::Proxy %q;\nAcquire::https::Proxy %q;\n", proxy, proxy)})
 	}
 }
 
-func (b *builder) file(f step.FileParams) {
-	b.add(fetched("file"+f.Path, "file "+f.Path), step.FileKind(), f)
+func (b *builder) file(f files.FileParams) {
+	b.add(fetched("file"+f.Path, "file "+f.Path), files.FileKind(), f)
 }
 
 func (b *builder) sources(scheme string) {
@@ -70,7 +74,7 @@ func (b *builder) sources(scheme string) {
 		for i, suite := range s.Suites {
 			suites[i] = b.codename(suite)
 		}
-		b.add(fetched("apt-source/"+s.Name, "apt source "+uri), step.AptSourceKind(), step.AptSourceParams{
+		b.add(fetched("apt-source/"+s.Name, "apt source "+uri), apt.SourceKind(), apt.SourceParams{
 			Name: s.Name, URI: uri, Suites: suites, Components: s.Components, Keyring: s.Keyring, Key: s.Key, Replaces: s.Replaces})
 	}
 }
@@ -82,17 +86,17 @@ func (b *builder) codename(text string) string {
 
 // packages plans those packages of the release that are for this host's roles, and what
 // the site needs beside them. The name sets the steps of one such choice apart from others'.
-func (b *builder) packages(name, title string, want func(release.Package) bool, more ...step.PackageWanted) {
-	var params step.PackagesParams
+func (b *builder) packages(name, title string, want func(release.Package) bool, more ...apt.PackageWanted) {
+	var params apt.PackagesParams
 	for _, p := range b.Manifest.Packages {
 		if !want(p) || !b.forRole(p.Roles) {
 			continue
 		}
 		params.Engine = p.Engine
-		params.Packages = append(params.Packages, step.PackageWanted{Name: p.Name, Version: p.Version})
+		params.Packages = append(params.Packages, apt.PackageWanted{Name: p.Name, Version: p.Version})
 	}
 	for _, p := range more {
-		if !slices.ContainsFunc(params.Packages, func(have step.PackageWanted) bool { return have.Name == p.Name }) {
+		if !slices.ContainsFunc(params.Packages, func(have apt.PackageWanted) bool { return have.Name == p.Name }) {
 			params.Packages = append(params.Packages, p)
 		}
 	}
@@ -107,13 +111,13 @@ func (b *builder) packages(name, title string, want func(release.Package) bool, 
 		params.LastLook = b.recorders()
 	}
 	if b.Update {
-		b.add(fetched("download/"+name, "download of the "+title), step.DownloadKind(), params)
+		b.add(fetched("download/"+name, "download of the "+title), apt.DownloadKind(), params)
 	}
 	spec := b.disturbing("packages/"+name, title)
 	if params.Engine {
 		spec.Disrupts = step.Engine
 	}
-	b.add(spec, step.PackagesKind(), params)
+	b.add(spec, apt.PackagesKind(), params)
 }
 
 // after plans what an update ends with: a reboot where something asks for one, after which
@@ -124,15 +128,15 @@ func (b *builder) after() {
 	}
 	spec := applied("reboot", "reboot, where one is wanted")
 	spec.Disrupts = step.Host
-	b.add(spec, step.RebootKind(), step.RebootParams{LastLook: b.recorders()})
-	var prune step.PruneParams
+	b.add(spec, system.RebootKind(), system.RebootParams{LastLook: b.recorders()})
+	var prune docker.PruneParams
 	for _, image := range slices.Sorted(maps.Keys(b.Manifest.Images)) {
 		for _, platform := range slices.Sorted(maps.Keys(b.Manifest.Images[image].Platforms)) {
 			p := b.Manifest.Images[image].Platforms[platform]
-			prune.Images = append(prune.Images, step.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config})
+			prune.Images = append(prune.Images, docker.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config})
 		}
 	}
-	b.add(applied("prune", "images without use"), step.PruneKind(), prune)
+	b.add(applied("prune", "images without use"), docker.PruneKind(), prune)
 }
 
 // disturbing is a step that an installation makes in its fetch half, since what follows
@@ -156,7 +160,7 @@ func (b *builder) clock() {
 	for _, s := range b.Site.Network.NTP {
 		servers = append(servers, string(s))
 	}
-	b.add(b.disturbing("clock", "clock"), step.ClockKind(), step.ClockParams{Servers: servers, Service: b.clockService()})
+	b.add(b.disturbing("clock", "clock"), system.ClockKind(), system.ClockParams{Servers: servers, Service: b.clockService()})
 }
 
 // caCertificates is Ubuntu's package of the public certificate authorities.
@@ -164,16 +168,16 @@ const caCertificates = "ca-certificates"
 
 // clockService is the time service that the release installs.
 func (b *builder) clockService() string {
-	if slices.ContainsFunc(b.Manifest.Packages, func(p release.Package) bool { return p.Name == step.Chrony }) {
-		return step.Chrony
+	if slices.ContainsFunc(b.Manifest.Packages, func(p release.Package) bool { return p.Name == system.Chrony }) {
+		return system.Chrony
 	}
-	return step.Timesyncd
+	return system.Timesyncd
 }
 
 // engine plans the Docker engine: its configuration before its packages, so that its first
 // start already has the customer's address pool and proxy.
 func (b *builder) engine() {
-	cfg := step.EngineConfigParams{LiveRestore: true, LogMaxSize: "20m", LogMaxFile: 5, Proxy: b.Site.Network.Proxy}
+	cfg := docker.EngineConfigParams{LiveRestore: true, LogMaxSize: "20m", LogMaxFile: 5, Proxy: b.Site.Network.Proxy}
 	if pool := b.Site.Network.DockerPool; pool.IsValid() {
 		cfg.AddressPool = pool.String()
 	}
@@ -186,11 +190,11 @@ func (b *builder) engine() {
 	}
 	spec := b.disturbing("engine-config", "configuration of the Docker engine")
 	spec.Disrupts = step.Engine
-	b.add(spec, step.EngineConfigKind(), cfg)
+	b.add(spec, docker.EngineConfigKind(), cfg)
 	b.packages("engine", "packages of the Docker engine", func(p release.Package) bool { return p.Engine })
-	b.add(b.disturbing("engine-service", "Docker engine runs"), step.EngineServiceKind(), step.EngineServiceParams{})
+	b.add(b.disturbing("engine-service", "Docker engine runs"), docker.EngineServiceKind(), docker.EngineServiceParams{})
 	if b.Site.Registry.Username != "" {
-		b.add(fetched("registry-login", "login at "+b.registry()), step.RegistryLoginKind(), step.RegistryLoginParams{
+		b.add(fetched("registry-login", "login at "+b.registry()), docker.RegistryLoginKind(), docker.RegistryLoginParams{
 			Registry: b.registry(), Username: b.Site.Registry.Username, PasswordSecret: SecretRegistryPassword})
 	}
 }

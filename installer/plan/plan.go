@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // Schema names the form of a Plan.
@@ -54,7 +55,7 @@ func (p *Plan) Digest() (string, error) {
 func (h HostPlan) Health(r site.Role) (step.Spec, bool) {
 	id := healthID(r)
 	for _, s := range h.Steps {
-		if s.Kind == step.KindHealth && s.ID == id {
+		if s.Kind == docker.KindHealth && s.ID == id {
 			return s, true
 		}
 	}

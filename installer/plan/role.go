@@ -9,6 +9,8 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -25,11 +27,11 @@ type role struct {
 	// prepare adds apply steps before the containers; nil: none.
 	prepare func(b *builder)
 	// adjust changes a container before it is planned; nil: not at all.
-	adjust func(b *builder, c *step.ContainerParams)
+	adjust func(b *builder, c *docker.ContainerParams)
 	// watch are files of the site that its containers read when they start; nil: none.
 	watch func(b *builder) []string
 	// recorders is how a host with it is asked whether it records; nil: it never does.
-	recorders func(m *release.Manifest) *step.LastLook
+	recorders func(m *release.Manifest) *docker.LastLook
 }
 
 // roles lists every role. A test of cmd/valtctl fails if one of installer/site is missing.
@@ -60,7 +62,7 @@ func (r role) fetch(b *builder) {
 		if img.Username, img.PasswordSecret = b.Site.Registry.Username, b.passwordSecret(); b.Bundle {
 			img.Username, img.PasswordSecret, img.Bundle = "", "", SecretBundle
 		}
-		b.add(fetched("image/"+img.Name, "image "+img.Repository), step.ImageKind(), img)
+		b.add(fetched("image/"+img.Name, "image "+img.Repository), docker.ImageKind(), img)
 	}
 }
 
@@ -77,22 +79,22 @@ func (b *builder) passwordSecret() string {
 func (b *builder) serve(r role) {
 	m := b.Manifest.Roles[string(r.name)]
 	for _, d := range m.Directories {
-		b.add(applied("directory"+d.Path, "folder "+d.Path), step.DirectoryKind(), step.DirectoryParams(d))
+		b.add(applied("directory"+d.Path, "folder "+d.Path), files.DirectoryKind(), files.DirectoryParams(d))
 	}
 	for _, p := range m.Passwords {
-		b.add(applied("password/"+p.Name, "password "+p.Name), step.PasswordKind(),
-			step.PasswordParams{Path: p.Path, Length: p.Length, UID: p.UID, GID: p.GID})
+		b.add(applied("password/"+p.Name, "password "+p.Name), files.PasswordKind(),
+			files.PasswordParams{Path: p.Path, Length: p.Length, UID: p.UID, GID: p.GID})
 	}
 	for _, f := range m.Files {
 		text, err := Expand(f.Content, b.vars)
 		if err != nil {
 			b.fail(fmt.Errorf("file %s of the release: %w", f.Path, err))
 		}
-		b.add(applied("file"+f.Path, "file "+f.Path), step.FileKind(), step.FileParams{Path: f.Path, Mode: f.Mode, Content: text})
+		b.add(applied("file"+f.Path, "file "+f.Path), files.FileKind(), files.FileParams{Path: f.Path, Mode: f.Mode, Content: text})
 	}
 	compose := b.composePath(r)
-	b.add(applied("file"+compose, "file "+compose), step.FileKind(),
-		step.FileParams{Path: compose, Mode: "0644", Content: string(b.Compose[r.name])})
+	b.add(applied("file"+compose, "file "+compose), files.FileKind(),
+		files.FileParams{Path: compose, Mode: "0644", Content: string(b.Compose[r.name])})
 	if r.prepare != nil {
 		r.prepare(b)
 	}
@@ -119,7 +121,7 @@ func (b *builder) stack(ctx context.Context, r role) (Stack, error) {
 // containers plans the networks and containers of a role.
 func (b *builder) containers(r role) {
 	for _, n := range b.stacks[r.name].Networks {
-		b.add(applied("network/"+n.Name, "network "+n.Name), step.NetworkKind(), n)
+		b.add(applied("network/"+n.Name, "network "+n.Name), docker.NetworkKind(), n)
 	}
 	for _, c := range b.stacks[r.name].Containers {
 		c.Watch = b.siteOwn(r, c.Spec.Mounts)
@@ -129,13 +131,13 @@ func (b *builder) containers(r role) {
 		c.LastLook = b.lastLook(c)
 		spec := applied("container/"+c.Service, "container "+c.Name)
 		spec.Disrupts = c.Disrupts
-		b.add(spec, step.ContainerKind(), c)
+		b.add(spec, docker.ContainerKind(), c)
 	}
 }
 
 // lastLook is how a host is asked, right before its media engine is stopped, whether that
 // records. A release of which nobody knows how to ask has none, and no update either.
-func (b *builder) lastLook(c step.ContainerParams) *step.LastLook {
+func (b *builder) lastLook(c docker.ContainerParams) *docker.LastLook {
 	if c.Disrupts != step.Engine {
 		return nil
 	}
@@ -143,7 +145,7 @@ func (b *builder) lastLook(c step.ContainerParams) *step.LastLook {
 }
 
 // recorders is how this host is asked whether it records; nil: it has no engine that does.
-func (b *builder) recorders() *step.LastLook {
+func (b *builder) recorders() *docker.LastLook {
 	for _, r := range b.own() {
 		if r.recorders != nil {
 			return r.recorders(b.Manifest)
@@ -155,7 +157,7 @@ func (b *builder) recorders() *step.LastLook {
 // siteOwn are the files of the site that a container reads when it starts, among its
 // mounts. It must be replaced when one changes, and the engine sees only the folder that
 // is mounted.
-func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
+func (b *builder) siteOwn(r role, mounts []docker.ContainerMount) []string {
 	var files []string
 	if b.Site.SSL {
 		files = append(files, b.Manifest.Paths.Certificate, b.Manifest.Paths.Key)
@@ -164,7 +166,7 @@ func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
 		files = append(files, r.watch(b)...)
 	}
 	return slices.DeleteFunc(files, func(file string) bool {
-		return !slices.ContainsFunc(mounts, func(m step.ContainerMount) bool {
+		return !slices.ContainsFunc(mounts, func(m docker.ContainerMount) bool {
 			return file == m.Source || strings.HasPrefix(file, m.Source+"/")
 		})
 	})
@@ -174,7 +176,7 @@ func (b *builder) siteOwn(r role, mounts []step.ContainerMount) []string {
 func healthID(r site.Role) string { return "health/" + string(r) }
 
 func (b *builder) health(r role, checks []release.Health) {
-	params := step.HealthParams{ServerName: b.Site.Name}
+	params := docker.HealthParams{ServerName: b.Site.Name}
 	if b.Site.SSL {
 		params.TrustPEM = b.Public.Certificate
 	}
@@ -183,9 +185,9 @@ func (b *builder) health(r role, checks []release.Health) {
 		if err != nil {
 			b.fail(fmt.Errorf("health check %s of the release: %w", c.Name, err))
 		}
-		params.Checks = append(params.Checks, step.HealthCheck{Name: c.Name, URL: url, Status: c.Status, Contains: c.Contains, Within: c.Within})
+		params.Checks = append(params.Checks, docker.HealthCheck{Name: c.Name, URL: url, Status: c.Status, Contains: c.Contains, Within: c.Within})
 	}
 	if len(params.Checks) > 0 {
-		b.add(applied(healthID(r.name), "health of the role "+string(r.name)), step.HealthKind(), params)
+		b.add(applied(healthID(r.name), "health of the role "+string(r.name)), docker.HealthKind(), params)
 	}
 }

@@ -8,6 +8,9 @@ import (
 
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -47,13 +50,13 @@ func cameras(h site.Host) string {
 
 // diskAndLicence plans what an engine does not start without.
 func diskAndLicence(b *builder) {
-	b.add(fetched("recordings", "recordings disk "+b.host.Recordings), step.RecordingsKind(), step.RecordingsParams{Path: b.host.Recordings})
+	b.add(fetched("recordings", "recordings disk "+b.host.Recordings), files.RecordingsKind(), files.RecordingsParams{Path: b.host.Recordings})
 	if b.host.Wowza.License == site.Physical {
 		d := b.Manifest.Dongle
-		b.add(fetched("dongle", "USB licence key"), step.DongleKind(), step.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
+		b.add(fetched("dongle", "USB licence key"), system.DongleKind(), system.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
 		return
 	}
-	b.add(fetched("licence", "licence key of the media engine"), step.LicenceKind(), step.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
+	b.add(fetched("licence", "licence key of the media engine"), files.LicenceKind(), files.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
 }
 
 // licenceFile is what an engine with an electronic licence reads when it starts.
@@ -65,13 +68,13 @@ func licenceFile(b *builder) []string {
 }
 
 // askEngine asks the engine itself, where the release says that this is how it is asked.
-func askEngine(m *release.Manifest) *step.LastLook {
+func askEngine(m *release.Manifest) *docker.LastLook {
 	access, ok := EngineAccess(m)
 	if !ok || m.Drain.Method != "wowza-rest" {
 		return nil
 	}
 	quiet := time.Duration(max(1, m.Drain.QuietSeconds)) * time.Second
-	return &step.LastLook{Engine: access, Quiet: quiet.String()}
+	return &docker.LastLook{Engine: access, Quiet: quiet.String()}
 }
 
 // EngineAccess is how a host asks its own streaming engine: with the password that the
@@ -91,7 +94,7 @@ func EngineAccess(m *release.Manifest) (wowza.Access, bool) {
 func waitForDisk(b *builder) {
 	mount := unitName(b.host.Recordings) + ".mount"
 	const name = "docker.service.d/valt-recordings.conf"
-	b.add(applied("unit/"+name, "unit "+name), step.UnitKind(), step.UnitParams{Name: name,
+	b.add(applied("unit/"+name, "unit "+name), system.UnitKind(), system.UnitParams{Name: name,
 		Content: fmt.Sprintf("# Written by valtctl.\n[Unit]\nWants=%s\nAfter=%s\n", mount, mount)})
 }
 
@@ -120,9 +123,9 @@ func plainInUnit(c byte) bool {
 }
 
 // passDongle gives the engine the USB licence key of a physical licence.
-func passDongle(b *builder, c *step.ContainerParams) {
+func passDongle(b *builder, c *docker.ContainerParams) {
 	d := b.Manifest.Dongle
 	if b.host.Wowza.License == site.Physical && c.Service == d.Service {
-		c.Spec.Devices = append(c.Spec.Devices, step.ContainerDevice{Source: d.Device, Target: d.Device, Permissions: "rw"})
+		c.Spec.Devices = append(c.Spec.Devices, docker.ContainerDevice{Source: d.Device, Target: d.Device, Permissions: "rw"})
 	}
 }

@@ -20,6 +20,8 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
@@ -59,7 +61,7 @@ func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
 		Inspect:    judged(j.inspect, h.Inspect),
 		TxnStart:   j.start(h.TxnStart),
-		Firewall:   judged(func(ctx context.Context, _ *step.FirewallAnswer) error { return j.own(ctx, h.TxnList) }, h.Firewall),
+		Firewall:   judged(func(ctx context.Context, _ *firewall.Answer) error { return j.own(ctx, h.TxnList) }, h.Firewall),
 		TxnRestart: judged(j.restart, h.TxnRestart),
 		TxnConfirm: judged(j.confirm, h.TxnConfirm),
 		Lease:      judged(j.lease, h.Lease),
@@ -127,11 +129,11 @@ func (j *Judge) known(p *Plan) (map[string]bool, error) {
 					return nil, err
 				}
 			}
-			if hp.Host == self.Name || spec.Kind != step.KindHealth {
+			if hp.Host == self.Name || spec.Kind != docker.KindHealth {
 				continue
 			}
 			other, _ := s.Host(hp.Host)
-			outside, err := step.HealthFrom(spec, string(other.Address))
+			outside, err := docker.HealthFrom(spec, string(other.Address))
 			if err == nil {
 				err = add(outside)
 			}

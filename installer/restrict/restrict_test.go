@@ -13,6 +13,8 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
@@ -107,7 +109,7 @@ func host(t *testing.T) *judgedHost {
 		TxnList: func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
 			return agent.TxnListReply{Transactions: []txn.Summary{{ID: "20261128T000000Z-00000000"}}}, nil
 		},
-		Firewall: func(context.Context, step.FirewallAnswer) (struct{}, error) { h.answered++; return struct{}{}, nil },
+		Firewall: func(context.Context, firewall.Answer) (struct{}, error) { h.answered++; return struct{}{}, nil },
 		Lease: func(context.Context, agent.LeaseRequest) (agent.LeaseReply, error) {
 			h.answered++
 			return agent.LeaseReply{}, nil
@@ -211,7 +213,7 @@ func TestEveryOtherTransactionIsRefused(t *testing.T) {
 
 func TestOnlyTheHostsOwnStepsLook(t *testing.T) {
 	h := host(t)
-	outside, err := step.HealthFrom(spec("health/app", "health", step.Apply, `{"checks":[{"name":"web","url":"http://127.0.0.1/","status":200}]}`), "10.0.4.10")
+	outside, err := docker.HealthFrom(spec("health/app", "health", step.Apply, `{"checks":[{"name":"web","url":"http://127.0.0.1/","status":200}]}`), "10.0.4.10")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +228,7 @@ func TestOnlyTheHostsOwnStepsLook(t *testing.T) {
 			t.Errorf("steps look with %s", r.Secrets)
 		}
 	}
-	elsewhere, err := step.HealthFrom(outside, "10.9.9.9")
+	elsewhere, err := docker.HealthFrom(outside, "10.9.9.9")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -263,7 +265,7 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 			_, err := h.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: "../begun"})
 			return err
 		},
-		"rules of a person's on trial": func() error { _, err := h.Firewall(ctx, step.FirewallAnswer{}); return err },
+		"rules of a person's on trial": func() error { _, err := h.Firewall(ctx, firewall.Answer{}); return err },
 		"the lease":                    func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake}); return err },
 		"breaking the lease":           func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseBreak}); return err },
 		"a token without end": func() error {

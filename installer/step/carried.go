@@ -14,8 +14,8 @@ type Carried struct {
 	Password string `json:"password"`
 }
 
-// carried reads a secret that holds one.
-func carried(h *Machine, secret string) (Carried, error) {
+// ReadCarried reads a secret that holds one.
+func ReadCarried(h *Machine, secret string) (Carried, error) {
 	text, err := h.Secret(secret)
 	if err != nil {
 		return Carried{}, err

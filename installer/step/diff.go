@@ -12,8 +12,8 @@ import (
 // maxDiff caps one step's diff, in bytes: a person reads it, and it travels in one call.
 const maxDiff = 64 << 10
 
-// textDiff is the unified diff of a file. What is not text is told by its size.
-func textDiff(path string, was, want []byte) string {
+// TextDiff is the unified diff of a file. What is not text is told by its size.
+func TextDiff(path string, was, want []byte) string {
 	if !utf8.Valid(was) || !utf8.Valid(want) {
 		return fmt.Sprintf("- %s (%d bytes)\n+ %s (%d bytes)\n", path, len(was), path, len(want))
 	}
@@ -32,8 +32,8 @@ func textDiff(path string, was, want []byte) string {
 	return text
 }
 
-// secretDiff says that a secret file differs without showing a byte of it.
-func secretDiff(path string, was, want []byte) string {
+// SecretDiff says that a secret file differs without showing a byte of it.
+func SecretDiff(path string, was, want []byte) string {
 	switch {
 	case was == nil:
 		return fmt.Sprintf("+ %s (secret, not shown)\n", path)

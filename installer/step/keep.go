@@ -26,10 +26,10 @@ type keptFile struct {
 
 const keptEnd = ".was.json"
 
-// keepFile notes what a file is, before it is changed for the first time in a transaction
+// KeepFile notes what a file is, before it is changed for the first time in a transaction
 // that can be taken back. Whatever changes files of the host calls it; writeFile and
 // removeFile do.
-func keepFile(h *Machine, path string) error {
+func KeepFile(h *Machine, path string) error {
 	if h.Keep == "" {
 		return nil
 	}
@@ -74,9 +74,9 @@ func lookAtFile(h *Machine, path string) (keptFile, []byte, error) {
 	return was, content, err
 }
 
-// putBack makes every file that was kept what it was, and says whether there was any.
+// PutBack makes every file that was kept what it was, and says whether there was any.
 // Doing it again does no harm.
-func putBack(h *Machine) (any bool, err error) {
+func PutBack(h *Machine) (any bool, err error) {
 	entries, err := os.ReadDir(h.Keep)
 	if h.Keep == "" || errors.Is(err, fs.ErrNotExist) {
 		return false, nil
@@ -123,7 +123,7 @@ func putBackFile(h *Machine, kept string) error {
 	if err != nil {
 		return fmt.Errorf("reading what was kept of %s: %w", was.Path, err)
 	}
-	return writeFile(nothingKept(h), was.Path, content, owner{was.Mode, was.UID, was.GID})
+	return WriteFile(nothingKept(h), was.Path, content, Owner{was.Mode, was.UID, was.GID})
 }
 
 // nothingKept is the host for steps whose changes are not to be noted: those of a way back.
@@ -131,9 +131,9 @@ func nothingKept(h *Machine) *Machine {
 	return &Machine{Root: h.Root, Run: h.Run, Secret: h.Secret, Progress: h.Progress, Now: h.Now, BootID: h.BootID}
 }
 
-// removeFile takes a file away, if it is there.
-func removeFile(h *Machine, path string) error {
-	if err := keepFile(h, path); err != nil {
+// RemoveFile takes a file away, if it is there.
+func RemoveFile(h *Machine, path string) error {
+	if err := KeepFile(h, path); err != nil {
 		return err
 	}
 	if err := os.Remove(h.Path(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -40,12 +40,12 @@ func TestFilesComeBackAsTheyWere(t *testing.T) {
 				t.Fatal(err)
 			}
 			for range 2 { // the second must not take its own work for what was there
-				if err := writeFile(h, path, []byte("new\n"), owner{mode: 0o644}); err != nil {
+				if err := WriteFile(h, path, []byte("new\n"), Owner{Mode: 0o644}); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for range 2 {
-				if _, err := putBack(h); err != nil {
+				if _, err := PutBack(h); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -66,7 +66,7 @@ func TestWhatIsKeptIsNobodyElses(t *testing.T) {
 	if err := os.WriteFile(full, []byte("SECRET"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeFile(h, "/etc/valt/tls/key.pem", []byte("NEW"), owner{mode: 0o600}); err != nil {
+	if err := WriteFile(h, "/etc/valt/tls/key.pem", []byte("NEW"), Owner{Mode: 0o600}); err != nil {
 		t.Fatal(err)
 	}
 	info, err := os.Stat(h.Keep)
@@ -99,10 +99,10 @@ func TestAKeepThatWasCutOffIsMadeAnew(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(h.Keep, "%2Fetc%2Fvalt%2Fapp.conf"), []byte("ol"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeFile(h, path, []byte("new"), owner{mode: 0o644}); err != nil {
+	if err := WriteFile(h, path, []byte("new"), Owner{Mode: 0o644}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := putBack(h); err != nil {
+	if _, err := PutBack(h); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(h.Path(path)); err != nil || string(got) != "old" {
@@ -113,10 +113,10 @@ func TestAKeepThatWasCutOffIsMadeAnew(t *testing.T) {
 func TestAnInstallationKeepsNothing(t *testing.T) {
 	h := keptMachine(t)
 	h.Keep = ""
-	if err := writeFile(h, "/etc/valt/app.conf", []byte("new"), owner{mode: 0o644}); err != nil {
+	if err := WriteFile(h, "/etc/valt/app.conf", []byte("new"), Owner{Mode: 0o644}); err != nil {
 		t.Fatal(err)
 	}
-	if any, err := putBack(h); any || err != nil {
+	if any, err := PutBack(h); any || err != nil {
 		t.Error(any, err)
 	}
 }

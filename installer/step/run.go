@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	searchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	SearchPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 	maxStdout  = 16 << 20 // bytes kept; more is an error
 	maxStderr  = 64 << 10 // bytes kept, the last ones
 	errorLines = 5        // of standard error, in an error
@@ -49,7 +49,7 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	cmd := exec.CommandContext(ctx, path, c.Argv[1:]...)
 	cmd.Env = c.Env
 	if cmd.Env == nil {
-		cmd.Env = []string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "HOME=/root"}
+		cmd.Env = []string{"PATH=" + SearchPath, "LC_ALL=C.UTF-8", "HOME=/root"}
 	}
 	cmd.Dir = "/"
 	cmd.Stdin = bytes.NewReader(c.Stdin)
@@ -59,7 +59,7 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	cmd.WaitDelay = afterEnd
 	ownGroup(cmd)
-	closeStatus, err := openStatus(cmd, c.Status)
+	closeStatus, err := OpenStatus(cmd, c.Status)
 	if err != nil {
 		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
 	}
@@ -73,9 +73,9 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	return result(ctx, c, cmd, stdout, stderr, err)
 }
 
-// openStatus gives cmd a descriptor 3 that is read line by line, where somebody listens.
+// OpenStatus gives cmd a descriptor 3 that is read line by line, where somebody listens.
 // close is for when cmd has been waited for, or could not be started.
-func openStatus(cmd *exec.Cmd, listen func(string)) (close func(), err error) {
+func OpenStatus(cmd *exec.Cmd, listen func(string)) (close func(), err error) {
 	if listen == nil {
 		return func() {}, nil
 	}
@@ -131,13 +131,13 @@ func find(name string) (string, error) {
 	if strings.Contains(name, "/") {
 		return name, nil
 	}
-	for _, dir := range filepath.SplitList(searchPath) {
+	for _, dir := range filepath.SplitList(SearchPath) {
 		path, err := exec.LookPath(filepath.Join(dir, name))
 		if err == nil {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("no such program in %s: %w", searchPath, fs.ErrNotExist)
+	return "", fmt.Errorf("no such program in %s: %w", SearchPath, fs.ErrNotExist)
 }
 
 // lastLines is the end of standard error as the tail of an error message.
@@ -150,7 +150,7 @@ func lastLines(stderr []byte) string {
 	return ": " + strings.Join(lines[max(0, len(lines)-errorLines):], "\n")
 }
 
-func systemctl(ctx context.Context, h *Machine, args []string) error {
+func Systemctl(ctx context.Context, h *Machine, args []string) error {
 	if _, err := h.Run.Run(ctx, Command{Argv: append([]string{"systemctl"}, args...)}); err != nil {
 		return fmt.Errorf("running systemctl %s: %w", strings.Join(args, " "), err)
 	}

@@ -1,7 +1,9 @@
-// Package step holds the steps a transaction is made of, one a file. A step is one
-// idempotent change on one host: Inspect says whether and how the host differs from
-// what is wanted, without changing anything; Apply brings it there. Steps know
-// nothing of order, journals or other hosts (installer/txn, installer/plan).
+// Package step is the contract of the steps that a transaction is made of, and what they are
+// built from: running a program, writing a file, keeping what it was. A step is one
+// idempotent change on one host: Inspect says whether and how the host differs from what is
+// wanted, without changing anything; Apply brings it there. The steps themselves are in the
+// rooms below (files, docker, apt, system, firewall); they know nothing of order, journals or
+// other hosts (installer/txn, installer/plan).
 package step
 
 import (
@@ -133,12 +135,12 @@ type Machine struct {
 	// Keep is the step's own folder for what its Undo needs, below Root already (no
 	// Path around it); it may have to be made. Empty: the change is for good.
 	Keep string
+	// Memo is what steps remember of the host, for others of this process to find.
+	Memo sync.Map
 
 	docker sync.Once
 	engine *client.Client
 	engErr error
-	memo   sync.Map
-	dpkg   sync.Mutex // held while dpkg's status is read
 }
 
 // Progress is how far a long step is. Total is 0 where it is not known.
@@ -148,7 +150,7 @@ type Progress struct {
 	Done  int64  `json:"done"`  // bytes
 	Total int64  `json:"total"` // bytes
 	// Confirm asks who follows to prove over a new connection that the host can be
-	// reached (ConfirmFirewall takes it back).
+	// reached (firewall.Confirm takes it back).
 	Confirm string `json:"confirm,omitempty"`
 }
 

@@ -12,31 +12,31 @@ import (
 	"ipivs.com/valtctl/repos/durable"
 )
 
-// owner is who may do what with a file.
-type owner struct {
-	mode     fs.FileMode
-	uid, gid int
+// Owner is who may do what with a file.
+type Owner struct {
+	Mode     fs.FileMode
+	UID, GID int
 }
 
-// writeFile replaces a file in one rename, fsynced, with its folder made where it is
+// WriteFile replaces a file in one rename, fsynced, with its folder made where it is
 // missing (0755). The owner is set before the content has its final name, so a secret
 // is never open to others even for a moment.
-func writeFile(h *Machine, path string, content []byte, o owner) error {
-	if err := keepFile(h, path); err != nil {
+func WriteFile(h *Machine, path string, content []byte, o Owner) error {
+	if err := KeepFile(h, path); err != nil {
 		return err
 	}
 	full := h.Path(path)
 	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", path, err)
 	}
-	if err := durable.WriteFileAs(full, content, durable.Owner{Mode: o.mode, UID: o.uid, GID: o.gid}); err != nil {
-		return fmt.Errorf("writing %s for %d:%d: %w", path, o.uid, o.gid, err)
+	if err := durable.WriteFileAs(full, content, durable.Owner{Mode: o.Mode, UID: o.UID, GID: o.GID}); err != nil {
+		return fmt.Errorf("writing %s for %d:%d: %w", path, o.UID, o.GID, err)
 	}
 	return nil
 }
 
-// syncDir makes a rename in dir durable (fsync(2) on the folder).
-func syncDir(dir string) error {
+// SyncDir makes a rename in dir durable (fsync(2) on the folder).
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return fmt.Errorf("opening %s to sync it: %w", dir, err)
@@ -48,8 +48,8 @@ func syncDir(dir string) error {
 	return nil
 }
 
-// readIfThere is a file's content, nil where there is none. An empty file is not nil.
-func readIfThere(full string) ([]byte, error) {
+// ReadIfThere is a file's content, nil where there is none. An empty file is not nil.
+func ReadIfThere(full string) ([]byte, error) {
 	content, err := os.ReadFile(full)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -63,8 +63,8 @@ func readIfThere(full string) ([]byte, error) {
 	return content, nil
 }
 
-// ownerDiff tells how mode and owner differ. A file that is not there differs in nothing.
-func ownerDiff(h *Machine, path string, mode fs.FileMode, uid, gid int) (string, error) {
+// OwnerDiff tells how mode and owner differ. A file that is not there differs in nothing.
+func OwnerDiff(h *Machine, path string, mode fs.FileMode, uid, gid int) (string, error) {
 	info, err := os.Stat(h.Path(path))
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
@@ -82,8 +82,8 @@ func ownerDiff(h *Machine, path string, mode fs.FileMode, uid, gid int) (string,
 	return diff.String(), nil
 }
 
-// parseMode reads octal permissions, "0640".
-func parseMode(text string) (fs.FileMode, error) {
+// ParseMode reads octal permissions, "0640".
+func ParseMode(text string) (fs.FileMode, error) {
 	n, err := strconv.ParseUint(text, 8, 32)
 	if err != nil || n > 0o777 {
 		return 0, fmt.Errorf("%q is not an octal mode between 0000 and 0777", text)
@@ -91,8 +91,8 @@ func parseMode(text string) (fs.FileMode, error) {
 	return fs.FileMode(n), nil
 }
 
-// cleanPath refuses a path that is relative or climbs.
-func cleanPath(p string) error {
+// CleanPath refuses a path that is relative or climbs.
+func CleanPath(p string) error {
 	if !filepath.IsAbs(p) || filepath.Clean(p) != p {
 		return fmt.Errorf("checking the path %q: it must be absolute and must not climb", p)
 	}

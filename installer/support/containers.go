@@ -15,6 +15,7 @@ import (
 
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // containers are all that the engine has, asked for once.
@@ -75,7 +76,7 @@ func (c *containers) list(ctx context.Context, m *step.Machine) error {
 	return nil
 }
 
-func ours(c container.InspectResponse) bool { return c.Config.Labels[step.LabelSite] != "" }
+func ours(c container.InspectResponse) bool { return c.Config.Labels[docker.LabelSite] != "" }
 
 // secrets are values of variables that are named like passwords: a program may print what
 // it was told.

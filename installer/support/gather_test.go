@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // programs answer with what they print; the others are not there.
@@ -238,7 +239,7 @@ func engine(t *testing.T, m *step.Machine, log string) {
 	mux.HandleFunc("/_ping", answer("OK"))
 	mux.HandleFunc("/v1.41/containers/json", answer(`[{"Id":"b"},{"Id":"a"},{"Id":"gone"}]`))
 	mux.HandleFunc("/v1.41/containers/a/json", answer(`{"Id":"a","Name":"/valt-web","State":{"Status":"running"},"Config":{"Image":"web",
-		"Labels":{"`+step.LabelSite+`":"st-marys"},"Env":["VALT_DB_PASSWORD=env-Secret-1","LINES=20"]}}`))
+		"Labels":{"`+docker.LabelSite+`":"st-marys"},"Env":["VALT_DB_PASSWORD=env-Secret-1","LINES=20"]}}`))
 	mux.HandleFunc("/v1.41/containers/b/json", answer(`{"Id":"b","Name":"/customers-own","State":{"Status":"exited","ExitCode":3},"Config":{"Image":"own","Env":["ANYTHING=their business","API_TOKEN=their-Token-2"]}}`))
 	mux.HandleFunc("/v1.41/containers/gone/json", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, `{"message":"no such container"}`, 404) })
 	mux.HandleFunc("/v1.41/containers/a/logs", func(w http.ResponseWriter, _ *http.Request) {

@@ -18,6 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 )
 
 // maxSecret caps a file whose content is a secret, in bytes.
@@ -112,11 +113,11 @@ func placed(s step.Spec) (name, place string) {
 		return "", ""
 	}
 	switch s.Kind {
-	case step.KindPassword:
+	case files.KindPassword:
 		return "component-password", params.Path
-	case step.KindCertificate:
+	case files.KindCertificate:
 		return "certificate-key", params.KeyPath
-	case step.KindLicence:
+	case files.KindLicence:
 		return "licence", params.Path
 	}
 	return "", ""

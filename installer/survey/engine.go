@@ -13,16 +13,16 @@ import (
 	"github.com/docker/docker/client"
 
 	"ipivs.com/valtctl/installer/sockets"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // containers lists what runs in the engine; none where there is no engine.
 func (h *host) containers(ctx context.Context) ([]container.Summary, error) {
-	docker, err := h.Docker()
+	engine, err := h.Docker()
 	if err != nil {
 		return nil, fmt.Errorf("asking the Docker engine: %w", err)
 	}
-	list, err := docker.ContainerList(ctx, container.ListOptions{})
+	list, err := engine.ContainerList(ctx, container.ListOptions{})
 	return list, missingIsNone(err)
 }
 
@@ -45,11 +45,11 @@ func containerName(c container.Summary) string {
 
 // images lists the engine's images by their ids, and by the digests of their manifests.
 func (h *host) images(ctx context.Context) (answer, error) {
-	docker, err := h.Docker()
+	engine, err := h.Docker()
 	if err != nil {
 		return nil, fmt.Errorf("asking the Docker engine: %w", err)
 	}
-	list, err := docker.ImageList(ctx, image.ListOptions{})
+	list, err := engine.ImageList(ctx, image.ListOptions{})
 	if err := missingIsNone(err); err != nil {
 		return nil, err
 	}
@@ -62,11 +62,11 @@ func (h *host) images(ctx context.Context) (answer, error) {
 
 // networks are the engine's own, whether or not a container uses them.
 func (h *host) networks(ctx context.Context) (answer, error) {
-	docker, err := h.Docker()
+	engine, err := h.Docker()
 	if err != nil {
 		return nil, fmt.Errorf("asking the Docker engine: %w", err)
 	}
-	list, err := docker.NetworkList(ctx, network.ListOptions{})
+	list, err := engine.NetworkList(ctx, network.ListOptions{})
 	if err := missingIsNone(err); err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (h *host) networks(ctx context.Context) (answer, error) {
 	for _, n := range list {
 		for _, c := range n.IPAM.Config {
 			if p, err := netip.ParsePrefix(c.Subnet); err == nil {
-				all = append(all, Subnet{Prefix: p.Masked(), Docker: n.Name, Site: n.Labels[step.LabelSite]})
+				all = append(all, Subnet{Prefix: p.Masked(), Docker: n.Name, Site: n.Labels[docker.LabelSite]})
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 
 	"ipivs.com/valtctl/installer/sockets"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // listeners finds who listens: the kernel's tables say where, /proc says which process,
@@ -66,7 +66,7 @@ func (h *host) containerID(pid int) string {
 func (l *Listener) inside(id string, containers []container.Summary) {
 	for _, c := range containers {
 		if id != "" && c.ID == id {
-			l.Container, l.Site = containerName(c), c.Labels[step.LabelSite]
+			l.Container, l.Site = containerName(c), c.Labels[docker.LabelSite]
 		}
 	}
 }
@@ -82,12 +82,12 @@ func published(all []Listener, containers []container.Summary) []Listener {
 			found := false
 			for i := range all {
 				if l := &all[i]; l.Protocol == p.Type && l.Port == p.PublicPort && l.Container == "" {
-					l.Container, l.Site, found = containerName(c), c.Labels[step.LabelSite], true
+					l.Container, l.Site, found = containerName(c), c.Labels[docker.LabelSite], true
 				}
 			}
 			if addr, err := netip.ParseAddr(p.IP); err == nil && !found && !has(all, p.Type, p.PublicPort) {
 				all = append(all, Listener{Protocol: p.Type, Address: addr, Port: p.PublicPort,
-					Container: containerName(c), Site: c.Labels[step.LabelSite]})
+					Container: containerName(c), Site: c.Labels[docker.LabelSite]})
 			}
 		}
 	}

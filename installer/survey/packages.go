@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 )
 
 // maxPackage is more bytes than any package has: what says so is no size.
@@ -15,7 +16,7 @@ const maxPackage = 1 << 40
 
 // packages is how apt and dpkg are.
 func (h *host) packages(ctx context.Context) (answer, error) {
-	found, err := step.LookAtPackages(ctx, h.Machine)
+	found, err := apt.LookAtPackages(ctx, h.Machine)
 	return func(r *Reply) {
 		r.Packages = Packages{Damage: found.Damage, Broken: found.Broken, Lock: found.Lock, Held: found.Held}
 	}, err
@@ -47,8 +48,8 @@ func (h *host) uris(ctx context.Context, packages []string) (string, error) {
 	if len(packages) == 0 {
 		return "", nil
 	}
-	argv := step.ReadingApt(append([]string{"--print-uris", "-y", "--allow-downgrades", "install"}, packages...)...)
-	out, err := h.Run.Run(ctx, step.Command{Argv: argv, Env: step.AptEnvironment()})
+	argv := apt.Question(append([]string{"--print-uris", "-y", "--allow-downgrades", "install"}, packages...)...)
+	out, err := h.Run.Run(ctx, step.Command{Argv: argv, Env: apt.Environment()})
 	if err != nil {
 		return "", fmt.Errorf("reckoning what would be downloaded: %w", err)
 	}
@@ -64,7 +65,7 @@ func (h *host) known(ctx context.Context, wanted []string) (known, unknown []str
 		names = append(names, name)
 	}
 	out, err := h.Run.Run(ctx, step.Command{Argv: append([]string{"apt-cache", "-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=",
-		"madison"}, names...), Env: step.AptEnvironment()})
+		"madison"}, names...), Env: apt.Environment()})
 	if err != nil {
 		return nil, nil, fmt.Errorf("looking which versions apt knows: %w", err)
 	}

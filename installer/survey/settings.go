@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 )
 
 // snap finds Docker as a snap, which keeps its data and its files elsewhere and cannot see
@@ -24,7 +25,7 @@ func (h *host) snap(context.Context) (answer, error) {
 
 // aptSettings are apt's settings below the given names, as it puts its files together.
 func (h *host) aptSettings(ctx context.Context, below ...string) (map[string]string, error) {
-	out, err := h.Run.Run(ctx, step.Command{Argv: append([]string{"apt-config", "dump"}, below...), Env: step.AptEnvironment()})
+	out, err := h.Run.Run(ctx, step.Command{Argv: append([]string{"apt-config", "dump"}, below...), Env: apt.Environment()})
 	if err != nil {
 		return nil, fmt.Errorf("reading apt's settings: %w", err)
 	}

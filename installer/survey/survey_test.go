@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/repos/testneeds"
 )
 
@@ -185,7 +186,7 @@ func TestSurveyNeedsAMachine(t *testing.T) {
 }
 
 func TestDownloadIsReckonedAlsoWhereAListIsOld(t *testing.T) {
-	argv := strings.Join(step.ReadingApt("--print-uris", "-y", "--allow-downgrades", "install"), " ")
+	argv := strings.Join(apt.Question("--print-uris", "-y", "--allow-downgrades", "install"), " ")
 	reply := take(t, hostOf(t, programs{
 		argv + " valt-host=2":        "fails: E: Version '2' for 'valt-host' was not found",
 		argv + " valt-host nftables": "'http://a/valt-host_1_all.deb' valt-host_1_all.deb 1000 SHA256:aa\n'http://a/nftables_1.deb' nftables_1_amd64.deb 500 \n",

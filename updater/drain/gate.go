@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -46,11 +47,11 @@ WantedBy=sysinit.target
 type gate struct{ unit step.Step }
 
 func newGate() (*gate, error) {
-	raw, err := json.Marshal(step.UnitParams{Name: unitName, Content: unitText, WantedBy: "sysinit.target"})
+	raw, err := json.Marshal(system.UnitParams{Name: unitName, Content: unitText, WantedBy: "sysinit.target"})
 	if err != nil {
 		return nil, fmt.Errorf("writing the gate's unit: %w", err)
 	}
-	unit, err := step.UnitKind().New(raw)
+	unit, err := system.UnitKind().New(raw)
 	return &gate{unit}, err
 }
 

@@ -15,6 +15,8 @@ import (
 	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater/window"
@@ -190,7 +192,7 @@ func (s *siteChange) home(ctx context.Context, h site.Host) error {
 		return fmt.Errorf("writing since when it is enabled: %w", err)
 	}
 	b := &specs{steps: steps}
-	b.add("schedule-key", "key for the site's other hosts", step.SSHKeyKind(), step.SSHKeyParams{Path: facts.ScheduleKey, Comment: keyComment + "-of-" + s.Site.ID})
+	b.add("schedule-key", "key for the site's other hosts", files.SSHKeyKind(), files.SSHKeyParams{Path: facts.ScheduleKey, Comment: keyComment + "-of-" + s.Site.ID})
 	b.file(aptFile, "0644", aptText)
 	b.file(facts.ScheduleEnabled(s.Site.ID), "0600", string(since)+"\n")
 	b.absent("schedule-pause", "an earlier pause", nil, facts.SchedulePause(s.Site.ID))
@@ -232,8 +234,8 @@ func (s *siteChange) other(ctx context.Context, h site.Host) error {
 	}
 	b.file(aptFile, "0644", aptText)
 	if key, _, _ := strings.Cut(s.key, " "+keyComment); key != "" {
-		b.add("schedule-access", "access for the key of "+fleet.LeaseHost(s.Site).Name, step.AuthorizedKeyKind(),
-			step.AuthorizedKeyParams{User: login, Comment: keyComment, Key: key, Command: command})
+		b.add("schedule-access", "access for the key of "+fleet.LeaseHost(s.Site).Name, files.AuthorizedKeyKind(),
+			files.AuthorizedKeyParams{User: login, Comment: keyComment, Key: key, Command: command})
 	}
 	return s.doWith(ctx, h.Name, b, secrets)
 }
@@ -245,7 +247,7 @@ func (s *siteChange) clock(ctx context.Context, h site.Host) error {
 		return err
 	}
 	b := &specs{}
-	b.add("schedule-timer", "timer "+UnitName, step.TimerKind(), step.TimerParams{Name: UnitName, Service: service, Timer: timer})
+	b.add("schedule-timer", "timer "+UnitName, system.TimerKind(), system.TimerParams{Name: UnitName, Service: service, Timer: timer})
 	return s.do(ctx, h.Name, b)
 }
 
@@ -266,7 +268,7 @@ func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
 				continue
 			}
 			b := &specs{}
-			b.add("schedule-access", "access for the key", step.AuthorizedKeyKind(), step.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
+			b.add("schedule-access", "access for the key", files.AuthorizedKeyKind(), files.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
 			b.absent("schedule-files", "what the key's requests were judged by", nil, sudoers, facts.Restricted, aptFile)
 			errs = append(errs, s.do(ctx, h.Name, b))
 		}
@@ -316,11 +318,11 @@ func (b *specs) add(id, title string, k step.Kind, params any) {
 }
 
 func (b *specs) file(path, mode, text string) {
-	b.add("file"+path, "file "+path, step.FileKind(), step.FileParams{Path: path, Mode: mode, Content: text})
+	b.add("file"+path, "file "+path, files.FileKind(), files.FileParams{Path: path, Mode: mode, Content: text})
 }
 
 func (b *specs) absent(id, title string, stop []string, paths ...string) {
-	b.add(id, title, step.AbsentKind(), step.AbsentParams{Stop: stop, Paths: paths})
+	b.add(id, title, files.AbsentKind(), files.AbsentParams{Stop: stop, Paths: paths})
 }
 
 // doWith is do with secrets that the steps ask for.

@@ -9,14 +9,19 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/firewall"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // settingKinds are the kinds of steps in which a site's settings show. Packages, images and
 // pending reboots change without a person.
 func settingKinds() []step.KindName {
-	return []step.KindName{step.KindAptSource, step.KindCertificate, step.KindClock, step.KindContainer, step.KindEngineConfig,
-		step.KindFile, step.KindFirewall, step.KindLicence, step.KindNetwork, step.KindRegistryLogin, step.KindTrustedCA, step.KindUnit}
+	return []step.KindName{apt.KindSource, files.KindCertificate, system.KindClock, docker.KindContainer, docker.KindEngineConfig,
+		files.KindFile, firewall.KindFirewall, files.KindLicence, docker.KindNetwork, docker.KindRegistryLogin, system.KindTrustedCA, system.KindUnit}
 }
 
 // untrusted says how hosts differ from what the schedule's copy of the site wants of the

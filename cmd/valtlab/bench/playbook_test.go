@@ -19,7 +19,8 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/plan"
 	sitefile "ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -46,7 +47,7 @@ func labPlan(t *testing.T) *plan.Plan {
 		hosts[h.Name] = plan.HostFacts{Codename: "noble", Arch: "amd64"}
 	}
 	p, err := plan.Build(t.Context(), plan.Input{Site: s, Manifest: manifest, Compose: compose, Hosts: hosts,
-		Public: plan.Public{Certificate: "PEM", Trust: []step.Authority{{Name: "lab", PEM: "PEM"}}}})
+		Public: plan.Public{Certificate: "PEM", Trust: []system.Authority{{Name: "lab", PEM: "PEM"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,8 +156,8 @@ func TestPlaybookLooksAtTheSamePackagesAndFiles(t *testing.T) {
 		}
 		for _, s := range h.Steps {
 			var params struct {
-				Path     string               `json:"path"`
-				Packages []step.PackageWanted `json:"packages"`
+				Path     string              `json:"path"`
+				Packages []apt.PackageWanted `json:"packages"`
 			}
 			if err := json.Unmarshal(s.Params, &params); err != nil {
 				t.Fatal(err)

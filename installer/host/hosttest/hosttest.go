@@ -22,6 +22,7 @@ import (
 	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/step/kinds"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
@@ -240,7 +241,7 @@ func (h *Host) handlers() agent.Handlers {
 			h.mu.Unlock()
 			return real.TxnFollow(ctx, r, event)
 		},
-		Firewall: func(ctx context.Context, a step.FirewallAnswer) (struct{}, error) {
+		Firewall: func(ctx context.Context, a firewall.Answer) (struct{}, error) {
 			h.called("confirm")
 			return real.Firewall(ctx, a)
 		},
@@ -331,7 +332,7 @@ func (h *Host) imitation(k step.Kind) step.Kind {
 	return step.Kind{Name: k.Name, New: func(raw json.RawMessage) (step.Step, error) {
 		var params bytes.Buffer // without the indentation that a request's file has
 		err := json.Compact(&params, raw)
-		if k.Name == step.KindFirewall && params.String() != "{}" {
+		if k.Name == firewall.KindFirewall && params.String() != "{}" {
 			return k.New(raw)
 		}
 		return imitated{h, k.Name, params.String()}, err

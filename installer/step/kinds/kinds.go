@@ -4,37 +4,44 @@
 // and package main joins them.
 package kinds
 
-import "ipivs.com/valtctl/installer/step"
+import (
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/installer/step/firewall"
+	"ipivs.com/valtctl/installer/step/system"
+)
 
-// All lists the kinds by name. A new one is one file of package step and one line here.
+// All lists the kinds by name. A new one is one file of a room of installer/step and one line here.
 func All() []step.Kind {
 	return []step.Kind{
-		step.AbsentKind(),
-		step.AptSourceKind(),
-		step.AuthorizedKeyKind(),
-		step.CertificateKind(),
-		step.ClockKind(),
-		step.ContainerKind(),
-		step.DirectoryKind(),
-		step.DongleKind(),
-		step.DownloadKind(),
-		step.EngineConfigKind(),
-		step.EngineServiceKind(),
-		step.FileKind(),
-		step.FirewallKind(),
-		step.HealthKind(),
-		step.ImageKind(),
-		step.LicenceKind(),
-		step.NetworkKind(),
-		step.PackagesKind(),
-		step.PasswordKind(),
-		step.PruneKind(),
-		step.RebootKind(),
-		step.RecordingsKind(),
-		step.RegistryLoginKind(),
-		step.SSHKeyKind(),
-		step.TimerKind(),
-		step.TrustedCAKind(),
-		step.UnitKind(),
+		files.AbsentKind(),
+		apt.SourceKind(),
+		files.AuthorizedKeyKind(),
+		files.CertificateKind(),
+		system.ClockKind(),
+		docker.ContainerKind(),
+		files.DirectoryKind(),
+		system.DongleKind(),
+		apt.DownloadKind(),
+		docker.EngineConfigKind(),
+		docker.EngineServiceKind(),
+		files.FileKind(),
+		firewall.Kind(),
+		docker.HealthKind(),
+		docker.ImageKind(),
+		files.LicenceKind(),
+		docker.NetworkKind(),
+		apt.PackagesKind(),
+		files.PasswordKind(),
+		docker.PruneKind(),
+		system.RebootKind(),
+		files.RecordingsKind(),
+		docker.RegistryLoginKind(),
+		files.SSHKeyKind(),
+		system.TimerKind(),
+		system.TrustedCAKind(),
+		system.UnitKind(),
 	}
 }

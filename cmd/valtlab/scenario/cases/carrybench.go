@@ -18,7 +18,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
-	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 )
 
 // Carry is what bringing the application's images to a host took, in both ways, and what
@@ -245,7 +245,7 @@ func (e *Env) follow(ctx context.Context, t *imageTimes, args ...string) error {
 		var one struct {
 			Event saidEvent `json:"event"`
 		}
-		if json.Unmarshal(lines.Bytes(), &one) == nil && one.Event.StepKind == step.KindImage {
+		if json.Unmarshal(lines.Bytes(), &one) == nil && one.Event.StepKind == docker.KindImage {
 			if t.last = e.Now(); t.first.IsZero() {
 				t.first = t.last
 			}

@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -225,7 +226,7 @@ func (t *thief) withSteps(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	file := step.Spec{ID: "file/root/.ssh/authorized_keys", Kind: step.KindFile, Title: "a way in", Half: step.Fetch, Disrupts: step.Nothing,
+	file := step.Spec{ID: "file/root/.ssh/authorized_keys", Kind: files.KindFile, Title: "a way in", Half: step.Fetch, Disrupts: step.Nothing,
 		Params: json.RawMessage(`{"path":"/root/.ssh/authorized_keys","mode":"0600","content":"ssh-ed25519 AAAA thief"}`)}
 	shadow := file
 	shadow.Params = json.RawMessage(`{"path":"/etc/shadow","mode":"0600","content":"x"}`)

@@ -9,6 +9,8 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater/drain"
@@ -119,7 +121,7 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 		_ = json.Compact(&compact, s.Params) // it is JSON: it was just read
 		text := compact.String()
 		switch {
-		case s.Kind == step.KindImage:
+		case s.Kind == docker.KindImage:
 			all["another image"] = with(func(r *txn.Request) { r.Steps[i].Params = swapDigit(text) })
 		case s.Kind == drain.KindDrain:
 			all["a drain without end"] = with(func(r *txn.Request) {
@@ -128,7 +130,7 @@ func changesOf(sent txn.Request) map[string]txn.Request {
 			all["recordings cut"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, "{", `{"interrupt":true,`, 1))
 			})
-		case s.Kind == step.KindFile && strings.Contains(text, `"content":"`):
+		case s.Kind == files.KindFile && strings.Contains(text, `"content":"`):
 			all["another file"] = with(func(r *txn.Request) {
 				r.Steps[i].Params = json.RawMessage(strings.Replace(text, `"content":"`, `"content":"x`, 1))
 			})

@@ -11,6 +11,8 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater/drain"
 )
@@ -23,7 +25,7 @@ const switched step.KindName = "switched"
 // file goes on; without one the host goes back by itself within the deadline; and an
 // engine that restarts in a soak brings the right containers.
 func updateKillAnywhere(ctx context.Context, e *Env) error {
-	kinds := []step.KindName{step.KindImage, step.KindDownload, drain.KindDrain, step.KindPackages, step.KindContainer, step.KindHealth, switched}
+	kinds := []step.KindName{docker.KindImage, apt.KindDownload, drain.KindDrain, apt.KindPackages, docker.KindContainer, docker.KindHealth, switched}
 	if e.Sample {
 		n := e.Random.IntN(len(kinds))
 		kinds = kinds[n : n+1]

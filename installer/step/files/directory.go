@@ -1,0 +1,77 @@
+package files
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"ipivs.com/valtctl/installer/step"
+)
+
+// DirectoryParams is one folder. What is in it is left alone.
+type DirectoryParams struct {
+	Path string `json:"path"`
+	Mode string `json:"mode"` // octal: "0750"
+	UID  int    `json:"uid,omitempty"`
+	GID  int    `json:"gid,omitempty"`
+}
+
+// KindDirectory names what DirectoryKind makes.
+const KindDirectory step.KindName = "directory"
+
+// DirectoryKind makes folders with their owner and mode.
+func DirectoryKind() step.Kind {
+	return step.KindOf(KindDirectory, step.Reversible, func(p DirectoryParams) (step.Step, error) { return newDirectory(p) })
+}
+
+type directory struct {
+	path string
+	step.Owner
+}
+
+func newDirectory(p DirectoryParams) (*directory, error) {
+	mode, err := step.ParseMode(p.Mode)
+	if err != nil {
+		return nil, fmt.Errorf("reading the mode of %s: %w", p.Path, err)
+	}
+	if err := step.CleanPath(p.Path); err != nil {
+		return nil, err
+	}
+	return &directory{p.Path, step.Owner{Mode: mode, UID: p.UID, GID: p.GID}}, nil
+}
+
+func (d *directory) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+	info, err := os.Stat(h.Path(d.path))
+	if errors.Is(err, fs.ErrNotExist) {
+		diff := fmt.Sprintf("+ %s/ mode %04o owner %d:%d\n", d.path, d.Mode, d.UID, d.GID)
+		return step.Finding{Change: true, Diff: diff, Disrupts: step.Nothing}, nil
+	}
+	if err != nil {
+		return step.Finding{}, fmt.Errorf("looking at %s: %w", d.path, err)
+	}
+	if !info.IsDir() {
+		return step.Finding{}, fmt.Errorf("looking at %s: it is there and is not a folder; move it away", d.path)
+	}
+	diff, err := step.OwnerDiff(h, d.path, d.Mode, d.UID, d.GID)
+	return step.Finding{Change: diff != "", Diff: diff, Disrupts: step.Nothing}, err
+}
+
+func (d *directory) Apply(_ context.Context, h *step.Machine) error {
+	full := h.Path(d.path)
+	if err := os.MkdirAll(full, 0o755); err != nil {
+		return fmt.Errorf("making %s: %w", d.path, err)
+	}
+	if err := os.Chown(full, d.UID, d.GID); err != nil {
+		return fmt.Errorf("giving %s to %d:%d: %w", d.path, d.UID, d.GID, err)
+	}
+	// After chown, which may clear bits; and whatever the umask was.
+	if err := os.Chmod(full, d.Mode); err != nil {
+		return fmt.Errorf("setting the mode of %s: %w", d.path, err)
+	}
+	return nil
+}
+
+// Undo leaves the folder: what is in it by now may be wanted.
+func (d *directory) Undo(context.Context, *step.Machine) error { return nil }
