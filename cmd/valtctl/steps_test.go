@@ -76,7 +76,7 @@ func makesKind(fn *ast.FuncDecl) bool {
 	return false
 }
 
-// callsIn lists what a list of kinds calls, with the package that it is of: "step.FileKind".
+// callsIn lists what a list of kinds calls, with the package that it is of: "files.FileKind".
 func callsIn(fn *ast.FuncDecl, own string) []string {
 	var all []string
 	ast.Inspect(fn, func(n ast.Node) bool {
