@@ -6,12 +6,17 @@ import (
 	"os"
 )
 
+// DownOptions say what Down removes beside the lab that is this folder's.
+type DownOptions struct {
+	Purge bool // the cache, which the engine's images are part of
+	Any   bool // a lab of this name whatever folder it is of
+}
+
 // Down removes everything of the lab: containers, networks, volumes and the state
-// folder. The cache stays unless purge is asked for. Images of the engine are part of
-// the cache.
-func (l *Lab) Down(ctx context.Context, purge bool) error {
+// folder.
+func (l *Lab) Down(ctx context.Context, o DownOptions) error {
 	if err := l.engine.Ping(ctx); err == nil {
-		if err := l.own(ctx); err != nil {
+		if err := l.own(ctx); err != nil && !o.Any {
 			return err
 		}
 		removed, err := l.engine.RemoveLab(ctx, l.Name())
@@ -25,7 +30,7 @@ func (l *Lab) Down(ctx context.Context, purge bool) error {
 	if err := l.removeState(); err != nil {
 		return err
 	}
-	if !purge {
+	if !o.Purge {
 		return nil
 	}
 	if err := l.engine.RemoveImages(ctx, "valtlab/*"); err != nil {
