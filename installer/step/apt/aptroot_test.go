@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -41,7 +42,10 @@ func holdLock(file string) error {
 		return err
 	}
 	fmt.Println("held")
-	select {}
+	for { // a runtime in which nothing but select waits would end the process as a deadlock
+		time.Sleep(time.Hour)
+		runtime.KeepAlive(f)
+	}
 }
 
 // aptRoot is a host with real apt in a folder.
