@@ -19,8 +19,8 @@ RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 # Where goroutines are started: a test holds this against the code.
 RACE := cmd/valtctl cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/mutants \
 	cmd/valtlab/relay cmd/valtlab/scenario cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera \
-	cmd/valtlab/standin/engine installer/agent installer/check installer/facts installer/fleet installer/host installer/probe \
-	installer/remote installer/step installer/step/docker installer/survey repos/apt repos/bundle updater
+	cmd/valtlab/standin/engine installer installer/agent installer/check installer/facts installer/fleet installer/host installer/probe \
+	installer/remote installer/status installer/step installer/step/docker installer/survey repos/apt repos/bundle updater
 
 .PHONY: all build demo test unit race scenarios campaign mutants bench lint fuzz down clean
 

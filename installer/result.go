@@ -67,9 +67,15 @@ func (r *Result) changes() bool {
 	return slices.ContainsFunc(r.Hosts, func(h HostResult) bool { return len(h.Changes) > 0 })
 }
 
-// host is the part of a host that the result has.
+// host is the part of a host that the result has. It looks at names alone: other hosts' parts
+// may be written meanwhile.
 func (r *Result) host(name string) *HostResult {
-	return &r.Hosts[slices.IndexFunc(r.Hosts, func(h HostResult) bool { return h.Host == name })]
+	for i := range r.Hosts {
+		if r.Hosts[i].Host == name {
+			return &r.Hosts[i]
+		}
+	}
+	return nil
 }
 
 // conclude puts what a host's transaction came to into the result, and tells that the host

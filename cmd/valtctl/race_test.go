@@ -11,8 +11,8 @@ import (
 )
 
 // make unit runs the race detector where goroutines are started: by a go statement, or by a
-// call of a method named Go, as sync.WaitGroup and errgroup.Group have it. Those of a package
-// without tests run in the tests of the packages that import it.
+// call of a method named Go, as sync.WaitGroup and errgroup.Group have it, or of what does a job
+// for all hosts at once (fleet.Each). Those of a package without tests run in the tests of the packages that import it.
 func TestTheRaceDetectorRunsWhereGoroutinesAreStarted(t *testing.T) {
 	starting, tested, importers := map[string]bool{}, map[string]bool{}, map[string][]string{}
 	for _, f := range goFiles(t) {
@@ -29,7 +29,7 @@ func TestTheRaceDetectorRunsWhereGoroutinesAreStarted(t *testing.T) {
 			case *ast.GoStmt:
 				starting[f.dir] = true
 			case *ast.CallExpr:
-				if called, ok := n.Fun.(*ast.SelectorExpr); ok && called.Sel.Name == "Go" {
+				if called, ok := n.Fun.(*ast.SelectorExpr); ok && slices.Contains([]string{"Go", "Each", "EachOf"}, called.Sel.Name) {
 					starting[f.dir] = true
 				}
 			}
