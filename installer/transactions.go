@@ -28,7 +28,9 @@ func (r *Run) Do(ctx context.Context, host string, t *Target, c Change) (fleet.E
 	if err != nil {
 		return fleet.End{}, err
 	}
-	return finished(h, r)(r.change(ctx, h, t, c))
+	end, err := r.change(ctx, h, t, c)
+	r.tellEnd(h, end, err)
+	return end, err
 }
 
 // change is Do for a host that is known, and tells nobody of the end.
@@ -47,13 +49,10 @@ func (r *Run) follow(ctx context.Context, h *fleet.Host, t fleet.Transaction) (f
 	return h.Follow(ctx, t)
 }
 
-// finished tells that a host is finished, where that was seen.
-func finished(h *fleet.Host, r *Run) func(fleet.End, error) (fleet.End, error) {
-	return func(end fleet.End, err error) (fleet.End, error) {
-		if err == nil {
-			r.Options.Observer.Observe(event.Event{Kind: event.Done, Host: h.Name, Text: string(end.Result.Outcome)})
-		}
-		return end, err
+// tellEnd tells how a host's transaction ended, where that was seen.
+func (r *Run) tellEnd(h *fleet.Host, end fleet.End, err error) {
+	if err == nil {
+		r.Options.Observer.Observe(event.Event{Kind: event.Done, Host: h.Name, Text: string(end.Result.Outcome)})
 	}
 }
 
@@ -88,7 +87,9 @@ func (r *Run) Adopt(ctx context.Context, u Unfinished, approve fleet.Approval) (
 			return fleet.End{}, err
 		}
 	}
-	return finished(h, r)(r.follow(ctx, h, fleet.Transaction{ID: u.ID, Approve: approve}))
+	end, err := r.follow(ctx, h, fleet.Transaction{ID: u.ID, Approve: approve})
+	r.tellEnd(h, end, err)
+	return end, err
 }
 
 // CallOff has a host take back a transaction that an earlier run left, and follows it to
