@@ -1,6 +1,10 @@
 package main
 
-import "github.com/spf13/cobra"
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+)
 
 func newReset(g *globals) *cobra.Command {
 	return &cobra.Command{
@@ -10,6 +14,18 @@ func newReset(g *globals) *cobra.Command {
 			l, err := g.open()
 			if err != nil {
 				return err
+			}
+			if len(names) == 0 {
+				hosts, err := l.Hosts()
+				if err != nil {
+					return err
+				}
+				if len(hosts) == 0 {
+					return errors.New("there are no hosts: the lab is not up (valtlab up)")
+				}
+				for _, h := range hosts {
+					names = append(names, h.Name)
+				}
 			}
 			return l.Reset(cmd.Context(), names...)
 		},

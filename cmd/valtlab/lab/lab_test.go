@@ -212,6 +212,22 @@ func TestSecretsAreKeptAndForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
+// Scenarios run beside each other, each on hosts of its own: one that made all of them bare
+// once took a host away in the middle of another's installation.
+func TestNoHostIsMadeBareThatIsNotNamed(t *testing.T) {
+	l := open(t)
+	if err := l.save(twoMedia(l)); err != nil {
+		t.Fatal(err)
+	}
+	if hosts, err := l.named(nil); err == nil {
+		t.Errorf("without a name, %v are made bare", hosts)
+	}
+	hosts, err := l.named([]string{"media2"})
+	if err != nil || len(hosts) != 1 || hosts[0].Name != "media2" {
+		t.Errorf("of media2: %v, %v", hosts, err)
+	}
+}
+
 func TestKnownHostsMatchTheHostKeys(t *testing.T) {
 	l := open(t)
 	s := twoMedia(l)

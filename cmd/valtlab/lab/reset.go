@@ -2,13 +2,14 @@ package lab
 
 import (
 	"context"
-	"fmt"
+	"errors"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // Reset makes hosts bare again: the container and its volumes made new, with the same
-// address and host keys. Without names it resets all hosts.
+// address and host keys. All of them are named: what runs beside others must not take
+// theirs away.
 func (l *Lab) Reset(ctx context.Context, names ...string) error {
 	unlock, err := l.lock(ctx)
 	if err != nil {
@@ -46,14 +47,10 @@ func (l *Lab) resetHost(ctx context.Context, h Host, image string) error {
 	return l.awaitHost(ctx, h)
 }
 
-// named are the hosts of those names, or all.
+// named are the hosts of those names.
 func (l *Lab) named(names []string) ([]Host, error) {
 	if len(names) == 0 {
-		hosts, err := l.Hosts()
-		if err == nil && len(hosts) == 0 {
-			err = fmt.Errorf("there are no hosts: the lab is not up (valtlab up)")
-		}
-		return hosts, err
+		return nil, errors.New("no host is named")
 	}
 	var hosts []Host
 	for _, name := range names {

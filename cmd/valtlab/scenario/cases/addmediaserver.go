@@ -17,7 +17,7 @@ import (
 // the servers that serve already are what they were, their containers started when they had.
 // A sample leaves the application server out of both installations.
 func addMediaServer(ctx context.Context, e *Env) error {
-	if err := e.Lab.Reset(ctx); err != nil {
+	if err := e.bareSite(ctx); err != nil {
 		return err
 	}
 	own, folder, err := e.guidedFolder("add-media-server", "ssh: { known_hosts: ../known_hosts }\n")

@@ -29,7 +29,7 @@ network:
 // guided goes from nothing to a serving site at a terminal: every question is answered as a
 // person would, every server's key compared, and the conversation ends in an installation.
 func guided(ctx context.Context, e *Env) error {
-	if err := e.Lab.Reset(ctx); err != nil {
+	if err := e.bareSite(ctx); err != nil {
 		return err
 	}
 	own, folder, err := e.guidedFolder("guided", "")

@@ -26,6 +26,16 @@ func (e *Env) siteHosts() ([]string, error) {
 	return names, nil
 }
 
+// bareSite makes the site's own hosts bare, and leaves those alone that a scenario beside
+// this one works on.
+func (e *Env) bareSite(ctx context.Context) error {
+	hosts, err := e.siteHosts()
+	if err != nil {
+		return err
+	}
+	return e.Lab.Reset(ctx, hosts...)
+}
+
 // disturbed are the hosts that a scenario disturbs: all of the site's, or in a sample one
 // that the seed chooses, since hosts are installed independently of each other.
 func (e *Env) disturbed() ([]string, error) {
@@ -53,7 +63,7 @@ func (e *Env) baseline(ctx context.Context) (map[string]fingerprint, error) {
 		return e.shared.baseline, nil
 	}
 	err := e.Timed("undisturbed install, to compare with", func() error {
-		if err := e.Lab.Reset(ctx); err != nil {
+		if err := e.bareSite(ctx); err != nil {
 			return err
 		}
 		if _, err := e.Expect(ctx, 0, "install", "--yes"); err != nil {

@@ -15,7 +15,7 @@ func installTwice(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.Timed("bare hosts", func() error { return e.Lab.Reset(ctx) }); err != nil {
+	if err := e.Timed("bare hosts", func() error { return e.bareSite(ctx) }); err != nil {
 		return err
 	}
 	digest, err := lookFirst(ctx, e, hosts)

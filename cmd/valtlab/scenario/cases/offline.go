@@ -40,7 +40,7 @@ func offline(ctx context.Context, e *Env) (err error) {
 		hosts = hosts[1:2]
 	}
 	defer func() { err = errors.Join(err, e.worldOn(context.WithoutCancel(ctx))) }()
-	if err := e.Lab.Reset(ctx); err != nil {
+	if err := e.bareSite(ctx); err != nil {
 		return err
 	}
 	if err := e.maker(ctx); err != nil {

@@ -76,7 +76,7 @@ func (e *Env) today(ctx context.Context) error {
 	if err := (&releases.Vendor{}).Publish(ctx, e.Lab, releases.Options{}); err != nil {
 		return err
 	}
-	return e.Lab.Reset(ctx) // the hosts have seen metadata of higher versions
+	return e.bareSite(ctx) // the hosts have seen metadata of higher versions
 }
 
 // oldBundle makes a bundle for the site as its maker would have then.

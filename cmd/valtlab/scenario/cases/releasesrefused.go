@@ -15,7 +15,7 @@ func releasesRefused(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := e.Timed("bare hosts", func() error { return e.Lab.Reset(ctx) }); err != nil {
+	if err := e.Timed("bare hosts", func() error { return e.bareSite(ctx) }); err != nil {
 		return err
 	}
 	// A whole repository first, so that one controller has seen it.

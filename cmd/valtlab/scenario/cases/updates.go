@@ -59,7 +59,7 @@ func (e *Env) at(ctx context.Context, release string) error {
 		})
 	}
 	return e.Timed("install of "+release, func() error {
-		if err := e.Lab.Reset(ctx); err != nil {
+		if err := e.bareSite(ctx); err != nil {
 			return err
 		}
 		if _, err := e.Expect(ctx, 0, "install", "--yes"); err != nil {
