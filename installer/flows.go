@@ -29,12 +29,11 @@ func prober(s *site.Site, m *release.Manifest, trust inputs.Trust, hosts []*flee
 
 // prober asks the network from this run's hosts.
 func (r *Run) prober(m *release.Manifest) check.Prober {
-	return prober(r.Options.Site, m, r.material.Trust, r.Hosts)
+	return prober(r.Options.Site, m, r.material.Trust, r.Whole())
 }
 
 // Try tries those flows of the site that pick chooses, from their true sources, and
-// returns why some do not work. It is about a host that is to be changed or has been:
-// hosts of other runs are not asked.
+// returns why some do not work. What could not be tried is neither.
 func (r *Run) Try(ctx context.Context, t *Target, pick func(network.Flow) bool) (tried int, err error) {
 	tried, results, err := r.tryFlows(ctx, t, pick)
 	if err != nil {
@@ -49,25 +48,27 @@ func (r *Run) Try(ctx context.Context, t *Target, pick func(network.Flow) bool) 
 	return tried, errors.Join(errs...)
 }
 
-// Answered names those flows that pick chooses and that work now, from their true sources.
-// Unlike Try it says nothing of the others: a port that nothing listens on may be one that
-// nothing ever does.
-func (r *Run) Answered(ctx context.Context, t *Target, pick func(network.Flow) bool) ([]string, error) {
+// Answered names those flows that pick chooses and that work now, from their true sources, and
+// those of which that could not be found out. Unlike Try it says nothing of the others: a port
+// that nothing listens on may be one that nothing ever does.
+func (r *Run) Answered(ctx context.Context, t *Target, pick func(network.Flow) bool) (working, unknown []string, err error) {
 	_, results, err := r.tryFlows(ctx, t, pick)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var working []string
 	for _, res := range results {
-		if res.Status == check.Pass {
+		switch {
+		case res.Status == check.Pass:
 			working = append(working, res.Subject)
+		case res.Untried:
+			unknown = append(unknown, res.Subject)
 		}
 	}
-	return working, nil
+	return working, unknown, nil
 }
 
-// tryFlows tries those flows that pick chooses and that can be tried now: from hosts of
-// this run.
+// tryFlows tries those flows that pick chooses and that can be tried now: from hosts that are
+// connected.
 func (r *Run) tryFlows(ctx context.Context, t *Target, pick func(network.Flow) bool) (int, []check.Result, error) {
 	flows := slices.DeleteFunc(network.Flows(r.Options.Site), func(f network.Flow) bool {
 		return f.Source.Kind != network.KindHost || !pick(f) || !r.connected(f.Source.Name)
@@ -80,7 +81,7 @@ func (r *Run) tryFlows(ctx context.Context, t *Target, pick func(network.Flow) b
 }
 
 func (r *Run) connected(host string) bool {
-	h, err := r.Host(host)
+	h, err := r.Anywhere(host)
 	return err == nil && h.Connected()
 }
 

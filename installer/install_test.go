@@ -137,7 +137,8 @@ func TestOnlyTheHostsNamedAreTouched(t *testing.T) {
 	if len(result.Hosts) != 1 || result.Hosts[0].Host != "media1" || p.hosts["app1"].Changes() != 0 {
 		t.Errorf("%+v", result.Hosts)
 	}
-	if calls := p.hosts["app1"].Calls(); !slices.Equal(calls, []string{"facts"}) { // beside the lease, which it keeps
+	// It keeps the lease, and is asked which token it has seen: nothing else is its business.
+	if calls := p.hosts["app1"].Calls(); slices.ContainsFunc(calls, func(c string) bool { return c != "facts" }) {
 		t.Errorf("the host that was not named was asked for %v", calls)
 	}
 	if _, err := p.try(func(o *installer.Options) { o.Hosts = []string{"media9"} }); problem.KindOf(err) != problem.Input {

@@ -3,6 +3,7 @@ package installer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/fleet"
@@ -18,6 +19,9 @@ type Change struct {
 	Partial bool           // as txn.Request's
 	Confirm string         // as txn.Request's
 	Approve fleet.Approval // with Confirm
+	Quiet   fleet.Approval // as fleet.Transaction's
+	// Within is how long the apply half may take in all; 0: txn.Request's default.
+	Within time.Duration
 }
 
 // Do has a host make a change and follows it to its end, over as many connections as it
@@ -35,12 +39,16 @@ func (r *Run) Do(ctx context.Context, host string, t *Target, c Change) (fleet.E
 
 // change is Do for a host that is known, and tells nobody of the end.
 func (r *Run) change(ctx context.Context, h *fleet.Host, t *Target, c Change) (fleet.End, error) {
-	id, err := h.Start(ctx, txn.Request{Release: t.Manifest.Version, PlanDigest: t.Digest, Policy: c.Policy, Steps: c.Steps,
-		Stage: c.Stage, Partial: c.Partial, Confirm: c.Confirm}, r.secrets(h), &t.release.State)
+	request := txn.Request{Release: t.Manifest.Version, PlanDigest: t.Digest, Policy: c.Policy, Steps: c.Steps,
+		Stage: c.Stage, Partial: c.Partial, Confirm: c.Confirm}
+	if c.Within > 0 {
+		request.ApplyWithin = c.Within.String()
+	}
+	id, err := h.Start(ctx, request, r.secrets(h), &t.release.State)
 	if err != nil {
 		return fleet.End{}, err
 	}
-	return r.follow(ctx, h, fleet.Transaction{ID: id, Steps: c.Steps, Approve: c.Approve})
+	return r.follow(ctx, h, fleet.Transaction{ID: id, Steps: c.Steps, Approve: c.Approve, Quiet: c.Quiet})
 }
 
 // follow watches a transaction to its end.
@@ -76,7 +84,7 @@ func (r *Run) Unfinished() []Unfinished {
 }
 
 // Adopt goes on with a transaction that an earlier run left, and follows it to its end.
-func (r *Run) Adopt(ctx context.Context, u Unfinished, approve fleet.Approval) (fleet.End, error) {
+func (r *Run) Adopt(ctx context.Context, u Unfinished, approve, quiet fleet.Approval) (fleet.End, error) {
 	h, err := r.Host(u.Host)
 	if err != nil {
 		return fleet.End{}, err
@@ -87,7 +95,7 @@ func (r *Run) Adopt(ctx context.Context, u Unfinished, approve fleet.Approval) (
 			return fleet.End{}, err
 		}
 	}
-	end, err := r.follow(ctx, h, fleet.Transaction{ID: u.ID, Approve: approve})
+	end, err := r.follow(ctx, h, fleet.Transaction{ID: u.ID, Approve: approve, Quiet: quiet})
 	r.tellEnd(h, end, err)
 	return end, err
 }
@@ -103,7 +111,7 @@ func (r *Run) CallOff(ctx context.Context, u Unfinished, why string) (fleet.End,
 	if err := h.CallOff(ctx, u.Summary, why); err != nil {
 		return fleet.End{}, err
 	}
-	return r.Adopt(ctx, u, func(context.Context) error { return errors.New(why) })
+	return r.Adopt(ctx, u, func(context.Context) error { return errors.New(why) }, nil)
 }
 
 // Quarantined is the transaction that left a host neither old nor new, unless a later one
@@ -113,7 +121,7 @@ func Quarantined(h *fleet.Host) string {
 		if past.Stage {
 			continue
 		}
-		if past.State == txn.StateQuarantined {
+		if past.State == txn.StateQuarantined || past.State == txn.StateDamaged {
 			return past.ID
 		}
 		return ""

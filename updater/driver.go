@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/journal"
-	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
@@ -27,6 +27,9 @@ type driver struct {
 	*update
 	target  *installer.Target
 	preview *Preview
+	// note keeps what a host did before its change, so that whoever goes on with the rollout
+	// can compare; nil: nobody can.
+	note func(host string, before State) error
 }
 
 // DrainStep is the id of the step that keeps sessions out.
@@ -69,6 +72,8 @@ func (d *driver) Update(ctx context.Context, host string) HostRecord {
 	case r.Outcome != "":
 	case ctx.Err() != nil:
 		r.Outcome = Running
+	case r.begun && fleet.Unheard(err): // it was told to begin, and what it does is not known
+		r.Outcome = Running
 	default:
 		r.Outcome = Failed
 	}
@@ -98,13 +103,32 @@ func (d *driver) change(ctx context.Context, host string, r *HostRecord) error {
 	if err != nil {
 		return err
 	}
+	if d.note != nil {
+		if err := d.note(host, before); err != nil {
+			return err
+		}
+	}
 	if err := d.switched(ctx, host, steps, before, r); err != nil || r.Outcome != Updated {
 		return err
 	}
-	if err := d.soak(ctx, host, r); err != nil {
-		return d.takeBack(ctx, host, err, r)
+	return d.proven(ctx, host, r)
+}
+
+// proven has a host that was confirmed prove itself, and draws the consequences.
+func (d *driver) proven(ctx context.Context, host string, r *HostRecord) error {
+	err := d.soak(ctx, host, r)
+	var apart *unreached
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errUnwatched):
+		r.Outcome, r.Reason = Running, oneLine(err)+"; valtctl resume watches it again"
+		return err
+	case errors.As(err, &apart):
+		r.Outcome, r.Reason = Failed, oneLine(err)
+		return err
 	}
-	return nil
+	return d.takeBack(ctx, host, err, r)
 }
 
 // drained puts the drain in front of what disrupts, after the questions that must be
@@ -121,7 +145,7 @@ func (d *driver) drained(ctx context.Context, host string, steps []step.Spec, r 
 			return nil, err
 		}
 	}
-	if site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Conducts }) && d.target.Manifest.Drain.App != "ignore" {
+	if drain.DrivesOthers(d.Site, h, d.target.Manifest) {
 		err := d.awaitRecordings(ctx, host)
 		d.gate(r, "recordings", err, "nothing is recorded on other hosts")
 		if err != nil {
@@ -161,8 +185,9 @@ func DrainSpec(params drain.Params) (step.Spec, error) {
 // switched has the host change and judges what it has become.
 func (d *driver) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostRecord) error {
 	approve := func(ctx context.Context) error { return d.proveHealth(ctx, d.target, host, before, r) }
-	done, err := d.work.Do(ctx, host, d.target, installer.Change{Steps: steps, Policy: txn.Allow,
-		Confirm: time.Duration(d.Site.Updates.ConfirmWithin).String(), Approve: approve})
+	r.begun = true
+	done, err := d.work.Do(ctx, host, d.target, installer.Change{Steps: steps, Policy: txn.Allow, Within: d.applyWithin(host),
+		Confirm: time.Duration(d.Site.Updates.ConfirmWithin).String(), Approve: approve, Quiet: d.nothingElsewhere(host)})
 	r.Transaction = done.ID
 	if err != nil {
 		return err
@@ -257,20 +282,16 @@ func (d *driver) gate(r *HostRecord, name string, err error, passed string) {
 const awaitEvery = 2 * time.Second
 
 // awaitRecordings waits until no other host records: the application drives recordings,
-// and nobody could stop one while it is away.
+// and nobody could stop one while it is away. A host that cannot be asked is not quiet.
 func (d *driver) awaitRecordings(ctx context.Context, host string) error {
 	began, quiet := d.Now(), 0
 	within := d.drainWithin(host, began)
-	need := max(1, d.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
 	for {
-		busy, err := d.recording(ctx, host)
-		if err != nil {
-			return err
-		}
+		busy := d.recording(ctx, host)
 		if quiet++; len(busy) > 0 {
 			quiet = 0
 		}
-		if quiet >= need {
+		if quiet >= d.readings() {
 			return nil
 		}
 		if left := within - d.Now().Sub(began); left <= 0 && len(busy) > 0 {
@@ -287,22 +308,49 @@ func (d *driver) awaitRecordings(ctx context.Context, host string) error {
 	}
 }
 
-// recording names what is recorded on media hosts other than this one.
-func (d *driver) recording(ctx context.Context, but string) ([]string, error) {
-	var busy []string
-	for _, h := range d.work.Hosts {
-		if h.Name == but || !h.HasEngine() {
-			continue
+// readings is how many looks in a row must find nothing recorded.
+func (d *driver) readings() int {
+	return max(1, d.target.Manifest.Drain.QuietSeconds/int(awaitEvery/time.Second)) + 1
+}
+
+// nothingElsewhere answers a host whose gate is closed: only now nobody can begin a recording
+// by it any more, so all others are asked again. The error names what goes on, or who could
+// not be asked.
+func (d *driver) nothingElsewhere(host string) fleet.Approval {
+	return func(ctx context.Context) error {
+		for look := range d.readings() {
+			if look > 0 {
+				if err := sleep.For(ctx, awaitEvery); err != nil {
+					return err
+				}
+			}
+			if busy := d.recording(ctx, host); len(busy) > 0 {
+				return errors.New(strings.Join(busy, ", "))
+			}
 		}
-		engine, err := d.engine(ctx, d.target, h.Name)
-		if err != nil {
-			return nil, err
-		}
-		for _, r := range engine.Busy() {
-			busy = append(busy, h.Name+" "+r.Name)
-		}
+		return nil
 	}
-	return busy, nil
+}
+
+// recording names what is recorded on the site's media hosts other than this one, and those of
+// which that cannot be found out.
+func (d *driver) recording(ctx context.Context, but string) []string {
+	asked := slices.DeleteFunc(d.work.Whole(), func(h *fleet.Host) bool { return h.Name == but || !h.HasEngine() })
+	said := make([][]string, len(asked))
+	var all sync.WaitGroup
+	for i, h := range asked {
+		all.Go(func() {
+			engine, err := d.engine(ctx, d.target, h.Name)
+			if err != nil {
+				said[i] = []string{fmt.Sprintf("%s, of which it is not known (%s)", h.Name, oneLine(fleet.Bare(err)))}
+			}
+			for _, r := range engine.Busy() {
+				said[i] = append(said[i], h.Name+" "+r.Name)
+			}
+		})
+	}
+	all.Wait()
+	return slices.Concat(said...)
 }
 
 // engine asks what a media host's engine does.
@@ -311,11 +359,19 @@ func (d *driver) engine(ctx context.Context, t *installer.Target, host string) (
 	if err != nil {
 		return wowza.State{}, err
 	}
-	h, err := d.work.Host(host)
+	h, err := d.work.Anywhere(host)
 	if err != nil {
 		return wowza.State{}, err
 	}
 	return h.Engine(ctx, *access)
+}
+
+// changeWithin is how long a host's change may take beside the wait for its recordings.
+const changeWithin = 2 * time.Hour
+
+// applyWithin is how long a host's apply half may take in all.
+func (d *driver) applyWithin(host string) time.Duration {
+	return d.drainWithin(host, d.Now()) + changeWithin
 }
 
 func oneLine(err error) string {

@@ -10,6 +10,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -20,32 +21,38 @@ import (
 
 // State is what a host served at one moment, to compare it with another.
 type State struct {
-	Engine   wowza.State // of a media host
-	Answered []string    // flows of other hosts to it that work
-	Known    bool
+	Engine   wowza.State `json:"engine,omitzero"`    // of a media host
+	Answered []string    `json:"answered,omitempty"` // flows of other hosts to it that work
+	Unknown  []string    `json:"unknown,omitempty"`  // flows of which that could not be found out
+	Known    bool        `json:"known"`
 }
 
 // How long a switched host may take until it answers others as it should, and how often it
-// is asked; how many answers in a row a soak forgives.
+// is asked; how many answers in a row a soak forgives, and for how long it waits in all for a
+// host that cannot be asked.
 const (
 	healthWithin = 2 * time.Minute
 	healthEvery  = time.Second
 	soakEvery    = 2 * time.Second
 	soakMisses   = 2
+	silenceFor   = 5 * time.Minute
 )
 
 // look is what a host serves now.
 func (d *driver) look(ctx context.Context, t *installer.Target, host string) (State, error) {
-	answered, err := d.work.Answered(ctx, t, d.inward(t, host))
-	if err != nil {
+	answered, unknown, err := d.work.Answered(ctx, t, d.inward(t, host))
+	if err != nil && !fleet.Unheard(err) { // of others, who cannot be heard
 		return State{}, err
 	}
-	s := State{Answered: answered, Known: true}
+	s := State{Answered: answered, Unknown: unknown, Known: err == nil}
 	if h, _ := d.Site.Host(host); h.HasEngine() {
 		s.Engine, err = d.engine(ctx, t, host)
-		s.Known = err == nil
+		if err != nil {
+			s.Known = false
+			return s, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // inward are the flows of the vendor's page from the site's other hosts to this one, but for
@@ -58,13 +65,19 @@ func (d *driver) inward(t *installer.Target, host string) func(network.Flow) boo
 }
 
 // proveHealth says whether a switched host serves: others reach it, it says so itself, and its
-// streams and its licence are those of before.
+// streams and its licence are those of before. An error that is fleet.Unheard says that nobody
+// knows.
 func (d *driver) proveHealth(ctx context.Context, t *installer.Target, host string, before State, r *HostRecord) error {
-	if err := d.until(ctx, healthWithin, func() error { return d.health(ctx, t, host) }); err != nil {
+	var silent []string
+	if err := d.until(ctx, healthWithin, func() error {
+		h := d.health(ctx, t, host)
+		silent = h.silent
+		return h.err()
+	}); err != nil {
 		d.gate(r, "health", err, "")
 		return err
 	}
-	d.gate(r, "health", nil, "it answers as the release says, asked from "+strings.Join(d.askers(host), ", "))
+	d.gate(r, "health", nil, "it answers as the release says"+askedFrom(d.askers(host), silent))
 	err := d.until(ctx, healthWithin, func() error {
 		after, err := d.look(ctx, t, host)
 		if err != nil || !before.Known {
@@ -76,11 +89,24 @@ func (d *driver) proveHealth(ctx context.Context, t *installer.Target, host stri
 	return err
 }
 
+// askedFrom says who was asked, and who could not be.
+func askedFrom(askers, silent []string) string {
+	heard := slices.DeleteFunc(slices.Clone(askers), func(name string) bool { return slices.Contains(silent, name) })
+	var text string
+	if len(heard) > 0 {
+		text = ", asked from " + strings.Join(heard, ", ")
+	}
+	if len(silent) > 0 {
+		text += "; not heard: " + strings.Join(silent, ", ")
+	}
+	return text
+}
+
 // compare says what a host does not do any more that it did before.
 func compare(before, after State) error {
 	var lost []string
 	for _, flow := range before.Answered {
-		if !slices.Contains(after.Answered, flow) {
+		if !slices.Contains(after.Answered, flow) && !slices.Contains(after.Unknown, flow) {
 			lost = append(lost, flow)
 		}
 	}
@@ -117,19 +143,37 @@ func (d *driver) until(ctx context.Context, within time.Duration, ask func() err
 	}
 }
 
+// healthSeen is what one round of asking came to.
+type healthSeen struct {
+	own    error    // the host's own word, or that it could not be asked (fleet.Unheard)
+	others []error  // what other hosts that were heard find wrong with it
+	silent []string // other hosts that could not be heard: what they would say is not known
+}
+
+// err is what is wrong, or that nobody knows; nil: the host serves, as far as it is known.
+func (h healthSeen) err() error { return errors.Join(append([]error{h.own}, h.others...)...) }
+
 // health asks once whether a host serves, from the other hosts of the site that may reach
 // it, and of itself.
-func (d *driver) health(ctx context.Context, t *installer.Target, host string) error {
+func (d *driver) health(ctx context.Context, t *installer.Target, host string) healthSeen {
 	hp, _ := t.Plan.Host(host)
 	own := slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Kind != docker.KindHealth })
-	errs := []error{d.inspectFrom(ctx, t, host, own)}
+	seen := healthSeen{own: d.inspectFrom(ctx, t, host, own)}
 	for _, other := range d.askers(host) {
-		if other != host {
-			errs = append(errs, d.inspectFrom(ctx, t, other, d.fromOutside(t, host)))
+		if other == host {
+			continue
+		}
+		switch err := d.inspectFrom(ctx, t, other, d.fromOutside(t, host)); {
+		case fleet.Unheard(err):
+			seen.silent = append(seen.silent, other)
+		case err != nil:
+			seen.others = append(seen.others, err)
 		}
 	}
-	_, err := d.work.Try(ctx, t, d.inward(t, host))
-	return errors.Join(append(errs, err)...)
+	if _, err := d.work.Try(ctx, t, d.inward(t, host)); err != nil && !fleet.Unheard(err) {
+		seen.others = append(seen.others, err)
+	}
+	return seen
 }
 
 // inspectFrom has a host ask; every step that finds a difference is an error.
@@ -162,11 +206,11 @@ func removed(diff string) string {
 }
 
 // askers are the hosts that ask an application host for its health: every other one of the
-// site that is not kept out by a managed firewall; without any, the host itself.
+// site that is connected and not kept out by a managed firewall; without any, the host itself.
 func (d *driver) askers(host string) []string {
 	var others []string
-	for _, h := range d.work.Hosts {
-		if h.Name != host {
+	for _, h := range d.work.Whole() {
+		if h.Name != host && h.Connected() {
 			others = append(others, h.Name)
 		}
 	}
@@ -205,28 +249,82 @@ func (d *driver) sshPort(host string) int {
 	return int(h.SSH.Port)
 }
 
-// soak watches a host that was confirmed.
+// errUnwatched says that a host that was confirmed was not seen to serve for the whole soak, and
+// was not seen to be ill either.
+var errUnwatched = errors.New("it was confirmed, and could not be watched to the end of its soak")
+
+// soak watches a host that was confirmed until it was seen to serve for long enough. Time in
+// which it could not be asked does not count. An error that is errUnwatched is for whoever goes
+// on later; any other says that the host is ill by its own word, or, as an *unreached, that it
+// is not while others do not reach it.
 func (d *driver) soak(ctx context.Context, host string, r *HostRecord) error {
-	began, misses := d.Now(), 0
-	for d.Now().Sub(began) < d.Soak {
+	w := soaking{last: d.Now()}
+	began := w.last
+	for {
 		d.Observer.Observe(event.Event{Kind: event.Progress, Host: host,
-			Text: fmt.Sprintf("watched for another %s", (d.Soak - d.Now().Sub(began)).Round(time.Second))})
-		err := d.health(ctx, d.target, host)
+			Text: fmt.Sprintf("watched for another %s", max(0, d.Soak-w.served).Round(time.Second))})
+		seen := d.health(ctx, d.target, host)
 		if ctx.Err() != nil {
-			return nil // it is confirmed; nobody watches it any more
+			return errUnwatched
 		}
-		if misses++; err == nil {
-			misses = 0
-		}
-		if misses > soakMisses {
+		if err := w.add(d.Now(), seen); err != nil {
 			err = fmt.Errorf("watching it for %s: %w", d.Soak, err)
 			d.gate(r, "soak", err, "")
 			return err
 		}
-		if sleep.For(ctx, min(soakEvery, max(0, d.Soak-d.Now().Sub(began)))) != nil {
+		if w.served >= d.Soak {
+			d.gate(r, "soak", nil, fmt.Sprintf("it served for %s", d.Soak))
 			return nil
 		}
+		if d.Now().Sub(began) > d.Soak+silenceFor {
+			err := fmt.Errorf("%w: %w", errUnwatched, seen.err())
+			d.gate(r, "soak", err, "")
+			return err
+		}
+		if sleep.For(ctx, min(soakEvery, d.Soak-w.served)) != nil {
+			return errUnwatched
+		}
 	}
-	d.gate(r, "soak", nil, fmt.Sprintf("it served for %s", d.Soak))
+}
+
+// soaking is how a soak goes.
+type soaking struct {
+	last      time.Time     // of the look before
+	well      bool          // it served then
+	served    time.Duration // for how long in all it was seen to serve
+	misses    int           // looks in a row that found it ill by its own word
+	unreached int           // and that only others found fault with it
+}
+
+// add takes one look into account, and returns why it is over.
+func (s *soaking) add(now time.Time, seen healthSeen) error {
+	well := seen.err() == nil
+	if well && s.well {
+		s.served += now.Sub(s.last)
+	}
+	s.last, s.well = now, well
+	switch {
+	case seen.own != nil && !fleet.Unheard(seen.own):
+		s.misses++
+	case seen.own == nil && len(seen.others) > 0:
+		s.misses, s.unreached = 0, s.unreached+1
+	case seen.own == nil:
+		s.misses, s.unreached = 0, 0
+	}
+	switch {
+	case s.misses > soakMisses:
+		return seen.own
+	case s.unreached > soakMisses:
+		return &unreached{errors.Join(seen.others...)}
+	}
 	return nil
 }
+
+// unreached is that a host serves by its own word, and others do not reach it. That may be the
+// network's doing and is none of what it runs, so the host is not taken back for it.
+type unreached struct{ err error }
+
+func (e *unreached) Error() string {
+	return "it serves by its own word and keeps the new release, but others do not reach it: " + e.err.Error()
+}
+func (e *unreached) Unwrap() error { return e.err }

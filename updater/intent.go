@@ -27,12 +27,21 @@ type Intent struct {
 	Drain     time.Duration         `json:"drain_ns"`
 	Until     time.Time             `json:"until,omitzero"` // when the window closes
 	Done      map[string]HostRecord `json:"done,omitempty"`
+	// Before is what hosts served that are being changed or watched: they are over once they
+	// are Done.
+	Before map[string]Begun `json:"before,omitempty"`
+}
+
+// Begun is a host whose change was about to begin.
+type Begun struct {
+	Run    string `json:"run"` // whose transaction it is
+	Served State  `json:"served"`
 }
 
 // run does the rollout while the site's lease is held.
 func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
 	intent := &Intent{Kind: u.kind, To: r.About.To, Final: u.final, From: u.from, Run: u.Run, Who: u.Who, Hosts: u.Hosts,
-		Interrupt: u.Interrupt, Soak: u.Soak, Drain: u.DrainWithin, Until: u.Until, Done: maps.Clone(u.done)}
+		Interrupt: u.Interrupt, Soak: u.Soak, Drain: u.DrainWithin, Until: u.Until, Done: maps.Clone(u.done), Before: maps.Clone(u.before)}
 	note, err := json.Marshal(intent)
 	if err != nil {
 		return nil, fmt.Errorf("writing down what the rollout is about: %w", err)
@@ -78,6 +87,9 @@ func (u *update) recorded(ctx context.Context, r *Rollout, k *intentKeeper) (rep
 	}
 	defer func() { err = errors.Join(err, k.Close()) }()
 	r.Record = k
+	if d, ok := r.Driver.(*driver); ok {
+		d.note = func(host string, before State) error { return k.Record(recordBefore, host, before) }
+	}
 	return r.Run(ctx)
 }
 
@@ -89,28 +101,41 @@ type intentKeeper struct {
 	note   func(json.RawMessage) error
 }
 
-// Record also tells the lease's host of a host that has ended. Where that fails, a resumed
-// rollout looks at the host again and finds it as wanted.
+// Record also tells the lease's host of a host that is about to be changed, or has ended. Where
+// that fails, a resumed rollout looks at the host again: it finds it as wanted, and compares it
+// with nothing.
 func (k *intentKeeper) Record(kind journal.Kind, host string, data any) error {
 	if err := k.Recorder.Record(kind, host, data); err != nil {
 		return err
 	}
-	ended, ok := data.(HostRecord)
-	if !ok || ended.Outcome == Running || ended.Outcome == NotStarted {
-		return nil
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.intent.Done == nil {
-		k.intent.Done = map[string]HostRecord{}
+	switch d := data.(type) {
+	case State:
+		put(&k.intent.Before, host, Begun{k.intent.Run, d})
+	case HostRecord:
+		if d.Outcome == Running || d.Outcome == NotStarted {
+			return nil
+		}
+		put(&k.intent.Done, host, d)
+		delete(k.intent.Before, host)
+	default:
+		return nil
 	}
-	k.intent.Done[host] = ended
 	note, err := json.Marshal(k.intent)
 	if err != nil {
 		return fmt.Errorf("writing down how far the rollout is: %w", err)
 	}
 	_ = k.note(note)
 	return nil
+}
+
+// put sets a value in a map that may not be there yet.
+func put[V any](all *map[string]V, name string, value V) {
+	if *all == nil {
+		*all = map[string]V{}
+	}
+	(*all)[name] = value
 }
 
 // stageAll fetches everywhere and does nothing else.

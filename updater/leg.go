@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -107,9 +109,10 @@ func (u *update) rollout(t *installer.Target, p *Preview, mediaFirst, either boo
 		if mine, err := u.work.Host(h.Name); err == nil {
 			r.Hosts = append(r.Hosts, Host{Name: h.Name, Roles: h.Roles, Serves: serves(mine.Facts().Facts)})
 		} else {
-			r.Beside = append(r.Beside, Host{Name: h.Name, Roles: h.Roles, Serves: true})
+			r.Beside = append(r.Beside, Host{Name: h.Name, Roles: h.Roles}) // asked before anything is begun
 		}
 	}
+	r.Serving = u.serving
 	if !u.Until.IsZero() {
 		r.Fits = u.fits
 	}
@@ -130,9 +133,29 @@ func digests(m *release.Manifest) map[string]string {
 	return all
 }
 
-// serves says whether all of a host's containers run and none is known to be ill.
+// serving asks the site's hosts again whether they serve. One that cannot be asked is left out.
+func (u *update) serving(ctx context.Context) map[string]bool {
+	all := map[string]bool{}
+	var mu sync.Mutex
+	_ = fleet.Each(u.work.Whole(), func(h *fleet.Host) error { // who cannot be asked does not count
+		if !h.HasEngine() || !h.Connected() {
+			return nil
+		}
+		reply, err := h.AskFacts(ctx, false)
+		if err == nil {
+			mu.Lock()
+			defer mu.Unlock()
+			all[h.Name] = serves(reply.Facts)
+		}
+		return nil
+	})
+	return all
+}
+
+// serves says whether a host's gate is open, all of its containers run and none is known to be
+// ill.
 func serves(f facts.Facts) bool {
-	if f.Engine == nil || len(f.Engine.Containers) == 0 {
+	if f.GateClosed || f.Engine == nil || len(f.Engine.Containers) == 0 {
 		return false
 	}
 	for _, c := range f.Engine.Containers {

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -23,8 +24,10 @@ import (
 const (
 	recordStart journal.Kind = "host-start" // a host is about to be changed
 	recordEnd   journal.Kind = "host-end"   // it has come to something; data is a HostResult
-	recordHalt  journal.Kind = "halt"       // no host is started any more
-	recordNote  journal.Kind = "note"       // data is a Note
+	// recordBefore is what a host served before its change; data is a State.
+	recordBefore journal.Kind = "host-before"
+	recordHalt   journal.Kind = "halt" // no host is started any more
+	recordNote   journal.Kind = "note" // data is a Note
 )
 
 // What they carry.
@@ -58,7 +61,7 @@ func OpenRecorder(stateDir, run string, now func() time.Time) (*Recorder, error)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of the runs' journals: %w", err)
 	}
 	w, before, torn, err := journal.Open(path, now)

@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -41,6 +44,7 @@ func Resume(ctx context.Context, o Options) (*UpdateResult, error) {
 func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) {
 	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
 	u.Interrupt, u.Soak, u.DrainWithin, u.Until, u.done = was.Interrupt, was.Soak, was.Drain, was.Until, was.Done
+	u.before = was.Before
 	u.Observer.Observe(event.Event{Kind: event.Note,
 		Text: fmt.Sprintf("going on with the %s to %s that %s began with run %s", was.Kind, was.To, was.Who, was.Run)})
 	if _, err := u.work.Releases(ctx, true); err != nil {
@@ -57,73 +61,131 @@ func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) 
 	if err != nil || was.To == was.Final || was.Final == "" {
 		return result, err
 	}
-	u.done = nil
+	u.done, u.before = nil, nil
 	if err := u.work.Refresh(ctx); err != nil {
 		return result, err
 	}
 	return u.forward(ctx)
 }
 
-// adopt brings what runs on the hosts to its end. A host that has switched is judged as
-// the controller before would have.
+// adopt brings to its end what an earlier controller began: what runs on the hosts, and the
+// watching of those that it did not see to their end. They are judged as it would have.
 func (u *update) adopt(ctx context.Context, t *installer.Target) error {
 	left := u.work.Unfinished()
-	if len(left) == 0 || u.DryRun {
+	ended := u.unwatched(left)
+	if len(left)+len(ended) == 0 || u.DryRun {
 		return nil
 	}
 	held, holding, err := u.work.Hold(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if u.done == nil {
-		u.done = map[string]HostRecord{}
-	}
-	errs := make([]error, len(left))
+	errs := make([]error, len(left)+len(ended))
 	var mu sync.Mutex
 	var wg sync.WaitGroup
-	for i, l := range left {
+	take := func(i int, host string, one func() (*HostRecord, error)) {
 		wg.Go(func() {
 			var r *HostRecord
-			if r, errs[i] = u.adoptOne(holding, t, l); errs[i] == nil && r != nil {
+			if r, errs[i] = one(); errs[i] == nil && r != nil {
 				mu.Lock()
-				u.done[l.Host] = *r
-				mu.Unlock()
+				defer mu.Unlock()
+				put(&u.done, host, *r)
 			}
 		})
 	}
+	for i, l := range left {
+		take(i, l.Host, func() (*HostRecord, error) { return u.adoptOne(holding, t, l) })
+	}
+	for i, e := range ended {
+		take(len(left)+i, e.Host, func() (*HostRecord, error) { return u.adoptEnded(holding, t, e) })
+	}
 	wg.Wait()
 	errs = append(errs, held.Release(ctx))
-	for _, l := range left {
+	for _, l := range slices.Concat(left, ended) {
 		errs = append(errs, u.work.RefreshOne(ctx, l.Host))
 	}
 	return errors.Join(errs...)
 }
 
+// unwatched are the hosts' last transactions that ended while nobody saw it, or whose hosts
+// nobody watched to the end of the soak. left are those that have not ended.
+func (u *update) unwatched(left []installer.Unfinished) []installer.Unfinished {
+	var all []installer.Unfinished
+	for _, h := range u.work.Hosts {
+		_, begun := u.before[h.Name]
+		_, done := u.done[h.Name]
+		if !begun || done || slices.ContainsFunc(left, func(l installer.Unfinished) bool { return l.Host == h.Name }) {
+			continue
+		}
+		if t := txn.Current(h.Facts().Transactions); t != nil {
+			all = append(all, installer.Unfinished{Host: h.Name, Summary: *t})
+		}
+	}
+	return all
+}
+
+// adopter is a driver for what was begun before, and the record that it writes into.
+func (u *update) adopter(t *installer.Target, l installer.Unfinished) (*driver, *HostRecord) {
+	return &driver{update: u, target: t, preview: &Preview{}},
+		&HostRecord{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
+}
+
 // adoptOne follows one transaction. Its result is nil where it only fetched, or belongs to
 // another release than the rollout's.
 func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostRecord, error) {
-	f := &driver{update: u, target: t, preview: &Preview{}}
-	r := &HostRecord{Host: l.Host, From: u.from, To: l.Release, Started: l.Started, Wave: 1}
+	f, r := u.adopter(t, l)
 	approve := func(ctx context.Context) error {
 		if l.Release != t.Manifest.Version {
 			return &problem.Error{Kind: problem.Failed, Doing: "adopting the switch to", Object: l.Release,
 				Err: fmt.Errorf("the rollout is to %s", t.Manifest.Version)}
 		}
-		return f.proveHealth(ctx, t, l.Host, State{}, r)
+		return f.proveHealth(ctx, t, l.Host, u.before[l.Host].Served, r)
 	}
-	done, err := u.work.Adopt(ctx, l, approve)
+	done, err := u.work.Adopt(ctx, l, approve, f.nothingElsewhere(l.Host))
 	if err != nil {
 		return nil, err
 	}
 	if l.Stage || l.Release != t.Manifest.Version {
 		return nil, nil
 	}
-	r.Ended = u.Now()
 	if err := f.conclude(done, r); err != nil && r.Outcome == Running {
 		return nil, err
 	}
 	if r.Outcome == Failed && l.Half == step.Fetch {
 		return nil, nil // it changed nothing that serves: it gets its turn
 	}
+	return f.watched(ctx, l.Host, r)
+}
+
+// adoptEnded judges a host whose transaction has ended by itself, or was confirmed by a
+// controller that did not watch it to the end. Its result is nil where that one was not the
+// rollout's: the host gets its turn.
+func (u *update) adoptEnded(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostRecord, error) {
+	if l.RunID != u.before[l.Host].Run || l.Release != t.Manifest.Version || l.Result == nil {
+		return nil, nil
+	}
+	f, r := u.adopter(t, l)
+	_ = f.conclude(fleet.End{ID: l.ID, Result: *l.Result}, r) // its reason is in r
+	if r.Outcome != Updated {
+		r.Ended = l.Ended
+		return r, nil
+	}
+	if err := f.proveHealth(ctx, t, l.Host, u.before[l.Host].Served, r); err != nil && ctx.Err() == nil && !fleet.Unheard(err) {
+		_ = f.takeBack(ctx, l.Host, err, r) // why and what came of it is in r
+		r.Ended = u.Now()
+		return r, nil
+	}
+	return f.watched(ctx, l.Host, r)
+}
+
+// watched watches an adopted host that is updated to the end of a soak. One that cannot be is
+// an error: whoever goes on then does it.
+func (d *driver) watched(ctx context.Context, host string, r *HostRecord) (*HostRecord, error) {
+	if r.Outcome == Updated {
+		if err := d.proven(ctx, host, r); r.Outcome == Running {
+			return nil, err
+		}
+	}
+	r.Ended = d.Now()
 	return r, nil
 }

@@ -31,6 +31,10 @@ type Rollout struct {
 	Now      func() time.Time
 	// Fits says why a host may not be started at a time; nil: there are no windows.
 	Fits func(host string, now time.Time) error
+	// Serving tells again which hosts serve, before one that counts for the floor is started;
+	// a host that it does not name cannot be asked, and does not count. nil: what was known when
+	// the rollout began counts.
+	Serving func(ctx context.Context) map[string]bool
 	// AtOnce is how many hosts fetch at a time; 0: fleet.DefaultLimit.
 	AtOnce int
 	// Done is what an earlier controller's part of this rollout came to. Those hosts are
@@ -124,6 +128,9 @@ func (x *rolloutRun) wave(ctx context.Context, number int, w wave) {
 
 // startThose starts what may be started now, and returns the hosts that must wait.
 func (x *rolloutRun) startThose(ctx context.Context, number int, hosts []int) (wait []int) {
+	if len(hosts) > 0 && x.floor > 0 && x.Serving != nil && !x.stopped(ctx) {
+		x.look(x.Serving(ctx))
+	}
 	for at, i := range hosts {
 		if x.stopped(ctx) {
 			return hosts[at:]

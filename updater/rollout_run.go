@@ -22,6 +22,7 @@ type rolloutRun struct {
 
 	results []HostRecord // one a host; without an outcome: undecided
 	serves  []bool       // as far as is known; of hosts in work too
+	beside  []bool       // which of the hosts that are left alone serve
 	engine  []bool       // it counts for the floor
 	inWork  []bool
 	inWave  []int
@@ -42,6 +43,9 @@ func newRunning(r *Rollout) *rolloutRun {
 		serves: make([]bool, n), engine: make([]bool, n), inWork: make([]bool, n), inWave: make([]int, n), started: make([]time.Time, n), begun: r.Now()}
 	for i, h := range r.Hosts {
 		x.results[i].Host, x.serves[i], x.engine[i] = h.Name, h.Serves, h.hasEngine()
+	}
+	for _, h := range r.Beside {
+		x.beside = append(x.beside, h.Serves)
 	}
 	return x
 }
@@ -183,12 +187,27 @@ func (x *rolloutRun) serving() int {
 			n++
 		}
 	}
-	for _, h := range x.Beside {
-		if h.Serves && h.hasEngine() {
+	for i, h := range x.Beside {
+		if x.beside[i] && h.hasEngine() {
 			n++
 		}
 	}
 	return n
+}
+
+// look takes over which hosts serve now. What a rollout has done to a host and could not bring
+// to its end does not serve, whatever runs there.
+func (x *rolloutRun) look(serving map[string]bool) {
+	for i, h := range x.Hosts {
+		switch x.results[i].Outcome {
+		case Failed, Quarantined, Running:
+		default:
+			x.serves[i] = serving[h.Name]
+		}
+	}
+	for i, h := range x.Beside {
+		x.beside[i] = serving[h.Name]
+	}
 }
 
 // breaksFloor says that too few media hosts would serve while this one is changed. One

@@ -58,6 +58,9 @@ type update struct {
 	from  string                // the oldest release that a host has
 	final string                // the release that all legs lead to
 	done  map[string]HostRecord // by an earlier controller, for a rollout that is resumed
+	// before is what hosts served that an earlier controller began to change, and has not seen
+	// to their end.
+	before map[string]Begun
 }
 
 // UpdateResult is what a rollout came to. Report is nil where nothing was begun.
@@ -151,7 +154,7 @@ func (u *update) walk(ctx context.Context, way []string) (*UpdateResult, error) 
 		if err := u.work.Refresh(ctx); err != nil {
 			return result, err
 		}
-		u.from, u.done = version, nil
+		u.from, u.done, u.before = version, nil, nil
 	}
 	return result, nil
 }

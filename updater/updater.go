@@ -65,6 +65,8 @@ type HostRecord struct {
 	Ended       time.Time     `json:"ended,omitzero"`
 	Downtime    time.Duration `json:"downtime_ns"` // from the first container's stop to health
 	Gates       []Gate        `json:"gates,omitempty"`
+
+	begun bool // the host was told to begin its change
 }
 
 // Gate is one question that had to be answered before the rollout went on.

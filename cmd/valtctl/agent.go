@@ -55,7 +55,7 @@ func (a *app) serveAgent(ctx context.Context, nonce string, once bool, calls fun
 			return err
 		}
 		// A transaction runs by a program that is still there after a reboot.
-		handlers.TxnStart, handlers.TxnRestart, handlers.Firewall = nil, nil, nil
+		handlers.TxnStart, handlers.TxnRestart, handlers.Answer = nil, nil, nil
 	}
 	// A line of its own, in case the login shell printed a line without an end.
 	if _, err := fmt.Fprintf(a.out, "\n%s\n", remote.Ready(nonce)); err != nil {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/creack/pty"
 	"github.com/google/go-cmp/cmp"
@@ -78,17 +79,37 @@ func startScreen(t *testing.T, golden, dir string, args ...string) *screen {
 func (s *screen) watch() {
 	defer close(s.ended)
 	buf := make([]byte, 32<<10)
+	cut := 0 // bytes of a character whose rest is yet to come
 	for {
-		n, err := s.tty.Read(buf)
+		n, err := s.tty.Read(buf[cut:])
+		n += cut
+		whole := wholeRunes(buf[:n])
+		if err != nil {
+			whole = n
+		}
 		s.mu.Lock()
-		_, _ = s.term.Write(buf[:n]) // it takes anything
-		s.since.Write(buf[:n])
+		_, _ = s.term.Write(buf[:whole]) // it takes anything, but a character in one piece only
+		s.since.Write(buf[:whole])
 		s.last = time.Now()
 		s.mu.Unlock()
+		cut = copy(buf, buf[whole:n])
 		if err != nil {
 			return // the program has ended
 		}
 	}
+}
+
+// wholeRunes is how much of text there is before a character that is cut off at its end.
+func wholeRunes(text []byte) int {
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		if at := len(text) - back; utf8.RuneStart(text[at]) {
+			if !utf8.FullRune(text[at:]) {
+				return at
+			}
+			break
+		}
+	}
+	return len(text)
 }
 
 var escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)

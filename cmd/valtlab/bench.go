@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/bench"
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
 )

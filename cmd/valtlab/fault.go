@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/fault"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/mutants"
 )
 

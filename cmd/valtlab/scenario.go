@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
 	"ipivs.com/valtctl/cmd/valtlab/scenario/cases"
 )

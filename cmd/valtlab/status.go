@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )
 

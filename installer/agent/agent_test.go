@@ -18,7 +18,6 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -110,7 +109,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodProbe:      func() error { return c.Probe(ctx, probe.Request{}, nil) },
 		methodListen:     func() error { return c.Listen(ctx, probe.ListenRequest{}, nil) },
 		methodSurvey:     func() error { _, err := c.Survey(ctx, survey.Request{}); return err },
-		methodFirewall:   func() error { return c.Confirm(ctx, firewall.Answer{}) },
+		methodAnswer:     func() error { return c.Answer(ctx, step.Answer{}) },
 		methodTxnConfirm: func() error { return c.TxnConfirm(ctx, TxnConfirmRequest{}) },
 		methodEngine:     func() error { _, err := c.Engine(ctx, wowza.Access{}); return err },
 		methodSolve:      func() error { _, err := c.Solve(ctx, apt.Question{}); return err },

@@ -17,7 +17,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"ipivs.com/valtctl/installer/probe"
-	"ipivs.com/valtctl/installer/step/firewall"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -78,6 +78,9 @@ func (c *Client) Close() error {
 	}
 	return nil
 }
+
+// Lost says that the session is over: the channel broke, or Close was called.
+func (c *Client) Lost() bool { return c.mux.session.IsClosed() }
 
 // Open opens a stream beside the calls for the agent's handler of that name.
 func (c *Client) Open(name string) (net.Conn, error) { return c.mux.open(name) }
@@ -143,9 +146,9 @@ func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, er
 	return call[survey.Reply](ctx, c, methodSurvey, r)
 }
 
-// Confirm answers a host whose new firewall rules are on trial.
-func (c *Client) Confirm(ctx context.Context, a firewall.Answer) error {
-	_, err := call[struct{}](ctx, c, methodFirewall, a)
+// Answer answers a step that asks who follows.
+func (c *Client) Answer(ctx context.Context, a step.Answer) error {
+	_, err := call[struct{}](ctx, c, methodAnswer, a)
 	return err
 }
 

@@ -8,7 +8,6 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
-	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -31,7 +30,7 @@ const (
 	methodProbe      = "probe"
 	methodListen     = "listen"
 	methodSurvey     = "survey"
-	methodFirewall   = "firewall.confirm"
+	methodAnswer     = "answer"
 	methodTxnConfirm = "txn.confirm"
 	methodLease      = "lease"
 	methodEngine     = "engine"
@@ -54,7 +53,7 @@ type Handlers struct {
 	Probe      func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error
 	Listen     func(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error
 	Survey     func(ctx context.Context, r survey.Request) (survey.Reply, error)
-	Firewall   func(ctx context.Context, r firewall.Answer) (struct{}, error)
+	Answer     func(ctx context.Context, r step.Answer) (struct{}, error)
 	TxnConfirm func(ctx context.Context, r TxnConfirmRequest) (struct{}, error)
 	Lease      func(ctx context.Context, r LeaseRequest) (LeaseReply, error)
 	Engine     func(ctx context.Context, a wowza.Access) (wowza.State, error)

@@ -77,7 +77,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodProbe:      stream(m, lines(h.Probe)),
 		methodListen:     stream(m, lines(h.Listen)),
 		methodSurvey:     answer(h.Survey),
-		methodFirewall:   answer(h.Firewall),
+		methodAnswer:     answer(h.Answer),
 		methodTxnConfirm: answer(h.TxnConfirm),
 		methodLease:      answer(h.Lease),
 		methodEngine:     answer(h.Engine),

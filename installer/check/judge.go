@@ -48,12 +48,12 @@ func (p Prober) judge(t *trial, on *Listening) Result {
 		r.Host = t.by
 	}
 	if t.by == "" {
-		r.Status, r.Verdict, r.Cause, r.Fix = Unknown, probe.Unknown, t.why, p.howToTry(f)
+		r.Status, r.Verdict, r.Cause, r.Fix, r.Untried = Unknown, probe.Unknown, t.why, p.howToTry(f), true
 		return r
 	}
 	worst := t.worst()
 	r.Verdict, r.Cause, r.Evidence, r.Lost, r.Took = worst.Verdict, worst.Cause, slices.Clone(worst.Evidence), worst.Lost, worst.Took
-	r.NotAfter = worst.NotAfter
+	r.NotAfter, r.Untried = worst.NotAfter, worst.Verdict == probe.Unknown
 	if t.ours {
 		r.Evidence = append(r.Evidence, "valtctl itself listened on "+f.Destination.Name+", since nothing else does yet")
 	}

@@ -60,6 +60,9 @@ type Result struct {
 	Offset *time.Duration `json:"offset,omitempty"`
 	// NotAfter is the end of the certificate that the far end showed.
 	NotAfter *time.Time `json:"not_after,omitempty"`
+	// Untried says that whoever was to try the flow did not get to: nothing is known of it. A port
+	// that nothing listens on is known well enough.
+	Untried bool `json:"-"`
 }
 
 // Report is what a run of checks found.

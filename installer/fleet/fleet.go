@@ -72,6 +72,9 @@ func (o Options) Chosen() ([]site.Host, error) {
 type Fleet struct {
 	Options Options
 	Hosts   []*Host
+	// Beside are the site's other hosts, which this run leaves as they are. They are asked what
+	// they do, and told who may change the site; nothing else (ConnectBeside).
+	Beside []*Host
 
 	mu    sync.Mutex
 	lease *LeaseHolder // nil: it is not held
@@ -83,7 +86,43 @@ func New(o Options, hosts []site.Host) *Fleet {
 	for _, h := range hosts {
 		f.Hosts = append(f.Hosts, &Host{Host: h, fleet: f})
 	}
+	for _, h := range o.Site.Hosts {
+		if !slices.ContainsFunc(hosts, func(mine site.Host) bool { return mine.Name == h.Name }) {
+			f.Beside = append(f.Beside, &Host{Host: h, fleet: f, beside: true})
+		}
+	}
 	return f
+}
+
+// ConnectBeside connects to the site's other hosts, as far as they can be reached, and gathers
+// their facts. Those that cannot be are told and remain unconnected: nothing is known of them.
+func (f *Fleet) ConnectBeside(ctx context.Context) {
+	_ = Each(f.Beside, func(h *Host) error {
+		if h.Connected() {
+			return nil
+		}
+		err := h.Connect(ctx)
+		if err == nil {
+			err = h.Refresh(ctx)
+		}
+		if err != nil {
+			h.tell(event.Event{Kind: event.Note, Text: "this run is not about it, and it cannot be asked: " + OneLine(Bare(err))})
+		}
+		return nil
+	})
+}
+
+// Whole are all hosts of the site.
+func (f *Fleet) Whole() []*Host { return slices.Concat(f.Hosts, f.Beside) }
+
+// Anywhere is the host of that name, also one that the run is not about.
+func (f *Fleet) Anywhere(name string) (*Host, error) {
+	whole := f.Whole()
+	i := slices.IndexFunc(whole, func(h *Host) bool { return h.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("looking for host %s: the site has no such host", name)
+	}
+	return whole[i], nil
 }
 
 // Connect connects to the hosts and gathers their facts. What was opened is open also where
@@ -134,7 +173,7 @@ func (f *Fleet) Refresh(ctx context.Context) error {
 
 // Close ends every connection. What ends with the far side already gone is no error.
 func (f *Fleet) Close() error {
-	return Each(f.Hosts, func(h *Host) error { return h.Close() })
+	return Each(f.Whole(), func(h *Host) error { return h.Close() })
 }
 
 // RefreshOne asks one host for its facts again.

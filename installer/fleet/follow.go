@@ -33,6 +33,9 @@ type Transaction struct {
 	Steps []step.Spec // for people's sake; nil: they are not known
 	// Approve is asked once the host has switched; nil: nobody says anything.
 	Approve Approval
+	// Quiet is asked by a step that wants nothing recorded on the site's other hosts. An error
+	// is why that is not so, or not known; nil: nobody can say.
+	Quiet Approval
 	// Secrets are what it gets again where the bundle answers at another place after a lost
 	// connection.
 	Secrets func() map[string][]byte
@@ -65,11 +68,13 @@ type follower struct {
 	next   int64 // the journal record to go on from
 	titles map[string]title
 	lost   bool
-	port   int    // where the transaction was told that the bundle answers; 0: as it was begun
-	proved string // the last confirmation that was asked for
+	over   *agent.Client // what it is followed over; nil: nothing yet
+	port   int           // where the transaction was told that the bundle answers; 0: as it was begun
 	// switched says that the host has switched and was not answered yet.
 	switched bool
 	records  []journal.Record
+	// answered is the last question that was taken up over this connection.
+	answered string
 }
 
 // title is a step's place and name, for people.
@@ -102,7 +107,7 @@ func (f *follower) toTheEnd(ctx context.Context) (txn.Result, error) {
 		if now().Sub(lostAt) > redialFor {
 			return txn.Result{}, err
 		}
-		if err := f.redial(ctx); err != nil {
+		if err := sleep.For(ctx, redialEvery); err != nil {
 			return txn.Result{}, err
 		}
 	}
@@ -110,9 +115,9 @@ func (f *follower) toTheEnd(ctx context.Context) (txn.Result, error) {
 
 // once follows over the connection there is.
 func (f *follower) once(ctx context.Context) (txn.Result, error) {
-	client := f.connection()
-	if client == nil {
-		return txn.Result{}, ErrNotConnected
+	client, err := f.attach(ctx)
+	if err != nil {
+		return txn.Result{}, err
 	}
 	var answering sync.WaitGroup
 	defer answering.Wait()
@@ -123,10 +128,15 @@ func (f *follower) once(ctx context.Context) (txn.Result, error) {
 		approve()
 	}
 	reply, err := client.TxnFollow(ctx, agent.TxnFollowRequest{ID: f.ID, From: f.next}, func(e txn.Event) error {
-		nonce := f.event(e)
-		if nonce != "" && nonce != f.proved {
-			f.proved = nonce
-			answering.Go(func() { f.proveFirewall(ctx, client, nonce) })
+		if asked := f.event(e); asked.Confirm != "" && asked.Confirm != f.answered {
+			f.answered = asked.Confirm
+			answering.Go(func() {
+				if asked.Question == step.Quiet {
+					f.answerQuiet(ctx, asked.Confirm)
+				} else {
+					f.proveFirewall(ctx, client, asked.Confirm)
+				}
+			})
 		}
 		if f.switched {
 			approve()
@@ -139,36 +149,32 @@ func (f *follower) once(ctx context.Context) (txn.Result, error) {
 	return reply.Result, nil
 }
 
-// redial replaces the connection after a pause. That it fails is no error: it is tried again.
-func (f *follower) redial(ctx context.Context) error {
-	if was := f.replace(nil); was != nil {
-		_ = was.Close() // it is dead already; how it ends tells nothing new
-	}
-	if err := sleep.For(ctx, redialEvery); err != nil {
-		return err
-	}
-	client, err := f.fleet.Options.Dial.open(ctx, f.Host.Host, event.Silent{}, f.fleet.Options.Carrier)
+// attach is the connection to follow over, opened again where it is lost. Over another one
+// than before the bundle may answer at another place, which the transaction is told.
+func (f *follower) attach(ctx context.Context) (*agent.Client, error) {
+	client, err := f.reach(ctx, f.over)
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	f.replace(client)
-	f.lost = false
-	f.tell(event.Event{Kind: event.Note, Text: "connected again"})
-	if port := f.fleet.Options.Carrier.port(f.Name); port != f.port { // the bundle answers at another place now
-		if err := f.Restart(ctx, f.ID, f.Secrets()); saidByHost(err) {
-			return err
-		} else if err == nil {
-			f.port = port
+	before := f.over
+	f.over, f.lost, f.answered = client, false, ""
+	if before == nil {
+		return client, nil
+	}
+	if port := f.fleet.Options.Carrier.port(f.Name); port != f.port {
+		if err := f.Restart(ctx, f.ID, f.Secrets()); err != nil {
+			return nil, err
 		}
+		f.port = port
 	}
-	return nil
+	return client, nil
 }
 
-// event passes on one line of what the host says, and returns the confirmation that it
-// asks for, if any.
-func (f *follower) event(e txn.Event) (confirm string) {
+// event passes on one line of what the host says, and returns the progress in it, which may
+// ask something.
+func (f *follower) event(e txn.Event) (asked step.Progress) {
 	if p := e.Progress; p != nil {
-		confirm = p.Confirm
+		asked = *p
 		at := f.titles[p.Step]
 		f.tell(event.Event{Kind: event.Progress, Step: p.Step, Title: at.text, Text: p.Text, Done: p.Done, Total: p.Total, Index: at.index, Count: at.count})
 	}
@@ -177,7 +183,7 @@ func (f *follower) event(e txn.Event) (confirm string) {
 		f.records = append(f.records, *rec)
 		f.record(rec)
 	}
-	return confirm
+	return asked
 }
 
 // record tells of what a person watching wants to know of the journal.
@@ -217,6 +223,10 @@ func (f *follower) record(rec *journal.Record) {
 func (f *follower) approve(ctx context.Context, client *agent.Client) {
 	err := f.Approve(ctx)
 	if ctx.Err() != nil {
+		return
+	}
+	if Unheard(err) {
+		f.tell(event.Event{Kind: event.Note, Text: "whether it serves cannot be asked, so it is neither confirmed nor taken back by this run: " + OneLine(err)})
 		return
 	}
 	token, said := f.fleet.fence()

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
-	"ipivs.com/valtctl/installer/step/firewall"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -26,20 +27,21 @@ import (
 // their errors say which host it is.
 type Host struct {
 	site.Host
-	fleet *Fleet
+	fleet  *Fleet
+	beside bool // the run is not about it: nothing is carried there
+
+	dialling sync.Mutex // one at a time opens a lost connection again
 
 	mu     sync.Mutex
-	client *agent.Client // nil: there is no connection now
+	client *agent.Client // nil: it was not connected to, or left
 	facts  agent.FactsReply
 	extra  map[string][]byte
 }
 
-// ErrNotConnected says that there is no connection to a host now.
-var ErrNotConnected = errors.New("the host is not connected")
-
-// Connect opens the connection to the host's agent.
+// Connect opens the connection to the host's agent. From then on a connection that is lost is
+// opened again by whoever needs it next.
 func (h *Host) Connect(ctx context.Context) error {
-	client, err := h.fleet.Options.Dial.open(ctx, h.Host, h.fleet.Options.Observer, h.fleet.Options.Carrier)
+	client, err := h.fleet.Options.Dial.open(ctx, h.Host, h.fleet.Options.Observer, h.carrier())
 	if err != nil {
 		return err
 	}
@@ -47,8 +49,21 @@ func (h *Host) Connect(ctx context.Context) error {
 	return nil
 }
 
-// Connected says whether the host can be asked now.
-func (h *Host) Connected() bool { return h.connection() != nil }
+// carrier is the run's bundle for this host; nil: it is given none.
+func (h *Host) carrier() *Carrier {
+	if h.beside {
+		return nil
+	}
+	return h.fleet.Options.Carrier
+}
+
+// Connected says whether the host was connected to and not left. Its link may be lost for the
+// moment.
+func (h *Host) Connected() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.client != nil
+}
 
 // Close ends the connection.
 func (h *Host) Close() error {
@@ -134,34 +149,12 @@ func (h *Host) wrap(err error) error {
 	return &hostError{h.Name, err}
 }
 
-// saidByHost tells a host's own answer from a lost connection.
-func saidByHost(err error) bool {
-	var p *problem.Error
-	return errors.As(err, &p)
-}
-
-// call asks the host over the connection that there is. Every question to a host but the
-// following of its transactions goes through here.
-func call[Reply any](h *Host, ask func(*agent.Client) (Reply, error)) (Reply, error) {
-	client := h.connection()
-	if client == nil {
-		var none Reply
-		return none, h.wrap(ErrNotConnected)
-	}
-	reply, err := ask(client)
-	return reply, h.wrap(err)
-}
-
-// do is call for what is answered by no more than an error.
-func (h *Host) do(ask func(*agent.Client) error) error {
-	_, err := call(h, func(c *agent.Client) (struct{}, error) { return struct{}{}, ask(c) })
-	return err
-}
-
 // AskFacts asks the host what it has; with full also for what takes longer than
 // milliseconds.
 func (h *Host) AskFacts(ctx context.Context, full bool) (agent.FactsReply, error) {
-	return call(h, func(c *agent.Client) (agent.FactsReply, error) { return c.Facts(ctx, agent.FactsRequest{Full: full}) })
+	return call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.FactsReply, error) {
+		return c.Facts(ctx, agent.FactsRequest{Full: full})
+	})
 }
 
 // Refresh asks the host for its facts again, and keeps them.
@@ -179,7 +172,7 @@ func (h *Host) Refresh(ctx context.Context) error {
 // Inspect has the host compare itself with steps of a release. There is one finding a step,
 // in their order; what a step could not look at is in its finding.
 func (h *Host) Inspect(ctx context.Context, r agent.InspectRequest) ([]agent.StepFinding, error) {
-	reply, err := call(h, func(c *agent.Client) (agent.InspectReply, error) { return c.Inspect(ctx, r) })
+	reply, err := call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.InspectReply, error) { return c.Inspect(ctx, r) })
 	if err != nil {
 		return nil, err
 	}
@@ -191,20 +184,23 @@ func (h *Host) Inspect(ctx context.Context, r agent.InspectRequest) ([]agent.Ste
 
 // ProveBundle has the host's own apt plan its packages from the run's bundle alone.
 func (h *Host) ProveBundle(ctx context.Context, r agent.ProveRequest) ([]agent.PackageFile, error) {
-	reply, err := call(h, func(c *agent.Client) (agent.ProveReply, error) { return c.Prove(ctx, r) })
+	reply, err := call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.ProveReply, error) { return c.Prove(ctx, r) })
 	return reply.Files, err
 }
 
 // Start hands the host a transaction and returns its id when it runs by itself. Whose it is,
 // and the fencing token, are filled in. An error of the lease, once that has expired, is
-// returned without asking the host.
+// returned without asking the host. Where the request or its answer is lost on the way the
+// same is asked again, which begins nothing twice; an error that is Unheard means that the
+// host may be at work.
 func (h *Host) Start(ctx context.Context, t txn.Request, secrets map[string][]byte, trusted *release.State) (string, error) {
 	token, err := h.fleet.fence()
 	if err != nil {
 		return "", h.wrap(err)
 	}
 	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who, t.Fence = txn.Schema, h.fleet.Options.Site.ID, h.Name, plan.RoleNames(h.Host), h.fleet.Options.Run, h.fleet.Options.Who, token
-	reply, err := call(h, func(c *agent.Client) (agent.TxnReply, error) {
+	t.Key = rand.Text()
+	reply, err := call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.TxnReply, error) {
 		return c.TxnStart(ctx, agent.TxnStartRequest{Request: t, Secrets: secrets, TrustedState: trusted})
 	})
 	if err != nil {
@@ -220,7 +216,7 @@ func (h *Host) Restart(ctx context.Context, id string, secrets map[string][]byte
 	if err != nil {
 		return err
 	}
-	return h.do(func(c *agent.Client) error {
+	return h.do(ctx, func(ctx context.Context, c *agent.Client) error {
 		_, err := c.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: secrets, Fence: token})
 		return err
 	})
@@ -234,7 +230,7 @@ func (h *Host) CallOff(ctx context.Context, was txn.Summary, why string) error {
 	if err != nil {
 		return err
 	}
-	err = h.do(func(c *agent.Client) error {
+	err = h.do(ctx, func(ctx context.Context, c *agent.Client) error {
 		return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: was.ID, Undo: why, Fence: token})
 	})
 	if err == nil || !saidByHost(err) || problem.KindOf(err) == problem.Locked || !was.WayBack {
@@ -246,7 +242,7 @@ func (h *Host) CallOff(ctx context.Context, was txn.Summary, why string) error {
 
 // Past lists the host's transactions, newest first, as it keeps them.
 func (h *Host) Past(ctx context.Context) ([]txn.Summary, error) {
-	reply, err := call(h, func(c *agent.Client) (agent.TxnListReply, error) { return c.TxnList(ctx) })
+	reply, err := call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.TxnListReply, error) { return c.TxnList(ctx) })
 	return reply.Transactions, err
 }
 
@@ -263,17 +259,17 @@ func (h *Host) Unfinished() (txn.Summary, bool) {
 
 // Engine asks what the host's media engine does now.
 func (h *Host) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
-	return call(h, func(c *agent.Client) (wowza.State, error) { return c.Engine(ctx, a) })
+	return callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (wowza.State, error) { return c.Engine(ctx, a) })
 }
 
 // Survey asks what the host tells of itself beyond facts.
 func (h *Host) Survey(ctx context.Context, r survey.Request) (survey.Reply, error) {
-	return call(h, func(c *agent.Client) (survey.Reply, error) { return c.Survey(ctx, r) })
+	return call(ctx, h, func(ctx context.Context, c *agent.Client) (survey.Reply, error) { return c.Survey(ctx, r) })
 }
 
 // AskLease asks about the site's lease. The host must be the one that keeps it.
 func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseReply, error) {
-	return call(h, func(c *agent.Client) (agent.LeaseReply, error) {
+	return call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.LeaseReply, error) {
 		reply, err := c.Lease(ctx, r)
 		if err != nil {
 			return reply, fmt.Errorf("asking for the site's lease: %w", err)
@@ -285,47 +281,59 @@ func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseR
 // Fence tells the host the highest fencing token, so that whoever held the lease before is
 // refused there.
 func (h *Host) Fence(ctx context.Context, token int64) error {
-	return h.do(func(c *agent.Client) error {
-		_, err := c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: token})
-		return err
+	_, err := callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (agent.LeaseReply, error) {
+		return c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: token})
 	})
+	return err
 }
 
 // Logs copies a log of the host to out.
 func (h *Host) Logs(ctx context.Context, r agent.LogsRequest, out io.Writer) error {
-	return h.do(func(c *agent.Client) error { return c.Logs(ctx, r, out) })
+	client, err := h.reach(ctx, nil)
+	if err != nil {
+		return h.wrap(err)
+	}
+	return h.wrap(client.Logs(ctx, r, out))
 }
 
 // Support has the host gather what support asks for, piece by piece.
 func (h *Host) Support(ctx context.Context, r support.Request, part func(support.Part) error) error {
-	return h.do(func(c *agent.Client) error { return c.Support(ctx, r, part) })
+	client, err := h.reach(ctx, nil)
+	if err != nil {
+		return h.wrap(err)
+	}
+	return h.wrap(client.Support(ctx, r, part))
 }
 
 // Solve has the host's apt say what an installation would fetch, as apt.Ask.
 func (h *Host) Solve(ctx context.Context, q apt.Question) ([]string, error) {
-	return call(h, func(c *agent.Client) ([]string, error) { return c.Solve(ctx, q) })
+	return call(ctx, h, func(ctx context.Context, c *agent.Client) ([]string, error) { return c.Solve(ctx, q) })
 }
 
 // Probe has the host ask its questions of the network. As check.Machine's; who asks knows
 // which host it is, so the error does not say it.
 func (h *Host) Probe(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
-	client := h.connection()
-	if client == nil {
-		return ErrNotConnected
+	client, err := h.reach(ctx, nil)
+	if err != nil {
+		return err
 	}
-	return client.Probe(ctx, r, outcome)
+	err = client.Probe(ctx, r, outcome)
+	if err != nil && !saidByHost(err) && ctx.Err() == nil {
+		err = &unheard{err}
+	}
+	return err
 }
 
 // Listen has the host listen until ctx ends, which is no error. As check.Machine's.
 func (h *Host) Listen(ctx context.Context, r probe.ListenRequest, event func(probe.ListenEvent) error) error {
-	client := h.connection()
-	if client == nil {
-		return ErrNotConnected
+	client, err := h.reach(ctx, nil)
+	if err != nil {
+		return err
 	}
 	return client.Listen(ctx, r, event)
 }
 
-// Confirm answers a host whose new firewall rules are on trial.
-func (h *Host) Confirm(ctx context.Context, a firewall.Answer) error {
-	return h.do(func(c *agent.Client) error { return c.Confirm(ctx, a) })
+// Answer answers a step of the host that asks who follows.
+func (h *Host) Answer(ctx context.Context, a step.Answer) error {
+	return h.do(ctx, func(ctx context.Context, c *agent.Client) error { return c.Answer(ctx, a) })
 }

@@ -60,8 +60,9 @@ func (f *Fleet) Hold(ctx context.Context, rollout json.RawMessage) (*LeaseHolder
 	if err := h.connect(ctx); err != nil {
 		return nil, ctx, err
 	}
+	f.ConnectBeside(ctx)
 	highest := h.token
-	for _, host := range f.Hosts {
+	for _, host := range f.Whole() {
 		highest = max(highest, host.Facts().Fence)
 	}
 	token, err := h.take(ctx, highest, rollout)
@@ -157,14 +158,20 @@ func (h *LeaseHolder) connect(ctx context.Context) error {
 	return nil
 }
 
-// fenceAll tells every host of the run the new token, so that whoever held the lease
-// before is refused there from now on.
+// fenceAll tells every host of the site that can be reached the new token, so that whoever held
+// the lease before is refused there from now on, also with a request that was long on its way.
+// A host that this run is not about and that cannot be told is named.
 func (f *Fleet) fenceAll(ctx context.Context, token int64) error {
-	return Each(f.Hosts, func(h *Host) error {
+	return Each(f.Whole(), func(h *Host) error {
 		if !h.Connected() {
 			return nil
 		}
-		return h.Fence(ctx, token)
+		err := h.Fence(ctx, token)
+		if h.beside && Unheard(err) {
+			h.tell(event.Event{Kind: event.Note, Text: "it could not be told that this run changes the site now: " + OneLine(Bare(err))})
+			return nil
+		}
+		return err
 	})
 }
 

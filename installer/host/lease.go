@@ -17,8 +17,5 @@ func (s *Side) lease(_ context.Context, r agent.LeaseRequest) (agent.LeaseReply,
 	return s.leases().Do(r)
 }
 
-// admit refuses a changing request of a run that another one has outranked.
-func (s *Side) admit(token int64) error { return s.leases().Admit(token) }
-
 // Highest is the highest token that this host has seen.
 func (s *Side) Highest() (int64, error) { return s.leases().Highest() }

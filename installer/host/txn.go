@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
@@ -18,11 +19,11 @@ import (
 	"ipivs.com/valtctl/repos/release"
 )
 
-// listed is how many transactions a controller is told of: enough that the last update is
-// among them, whose time the next one is reckoned with, after some that only fetched ahead;
-// few enough not to slow down every connection.
+// listed is how many of the newest transactions a controller is told of, besides those that say
+// what the host is: enough to reckon the next one's time with the last updates'; few enough not
+// to slow down every connection. listedAll is how many a history has.
 const (
-	listed    = 10
+	listed    = 20
 	listedAll = 200
 )
 
@@ -40,7 +41,7 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 		return agent.FactsReply{}, err
 	}
 	reply := agent.FactsReply{Facts: f}
-	if reply.Transactions, err = s.Launcher.Store.List(listed); err != nil {
+	if reply.Transactions, err = s.Launcher.Store.Recent(listed); err != nil {
 		return reply, err
 	}
 	if reply.Fence, err = s.leases().Highest(); err != nil {
@@ -75,14 +76,31 @@ func readSchedule(m *step.Machine, is *facts.Installed) (*agent.Schedule, error)
 }
 
 func (s *Side) list(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
-	all, err := s.Launcher.Store.List(listedAll)
+	all, err := s.Launcher.Store.Audit(listedAll)
 	return agent.TxnListReply{Transactions: all}, err
 }
 
-func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-	if err := s.admit(r.Request.Fence); err != nil {
-		return agent.TxnReply{}, err
-	}
+// beginWithin is how long beginning a transaction may take: files are written and systemd is
+// asked. Nobody else is admitted to the host meanwhile.
+const beginWithin = 20 * time.Second
+
+func (s *Side) start(ctx context.Context, r agent.TxnStartRequest) (reply agent.TxnReply, err error) {
+	return s.admitted(ctx, r.Request.Fence, func(ctx context.Context) (agent.TxnReply, error) { return s.begin(ctx, r) })
+}
+
+// admitted does what a run asks for, if no other has outranked it, and lets no other one be
+// admitted meanwhile.
+func (s *Side) admitted(ctx context.Context, token int64, do func(context.Context) (agent.TxnReply, error)) (reply agent.TxnReply, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, beginWithin, fmt.Errorf("systemd did not begin it within %s", beginWithin))
+	defer cancel()
+	err = s.leases().While(token, func() error {
+		reply, err = do(ctx)
+		return err
+	})
+	return reply, err
+}
+
+func (s *Side) begin(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
 	path := s.machine(nil).Path(trustedStateFile)
 	if err := keepState(path, r.TrustedState); err != nil {
 		return agent.TxnReply{}, err
@@ -113,9 +131,10 @@ func (s *Side) prove(ctx context.Context, r agent.ProveRequest) (agent.ProveRepl
 // restart goes on with a transaction. One that has ended since the controller looked is
 // what the controller wanted: there is nothing left to do but to follow it.
 func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
-	if err := s.admit(r.Fence); err != nil {
-		return agent.TxnReply{}, err
-	}
+	return s.admitted(ctx, r.Fence, func(ctx context.Context) (agent.TxnReply, error) { return s.goOn(ctx, r) })
+}
+
+func (s *Side) goOn(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
 	err := s.Launcher.Store.Restart(r.ID, r.Secrets)
 	if errors.Is(err, txn.ErrOver) {
 		return agent.TxnReply{ID: r.ID}, nil
@@ -128,10 +147,7 @@ func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.Tx
 
 // confirm hands a controller's answer to a transaction that has switched the host.
 func (s *Side) confirm(_ context.Context, r agent.TxnConfirmRequest) (struct{}, error) {
-	if err := s.admit(r.Fence); err != nil {
-		return struct{}{}, err
-	}
-	return struct{}{}, s.Launcher.Store.Confirm(r.ID, r.Undo)
+	return struct{}{}, s.leases().While(r.Fence, func() error { return s.Launcher.Store.Confirm(r.ID, r.Undo) })
 }
 
 func (s *Side) follow(ctx context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
@@ -194,7 +210,7 @@ func keepState(path string, offered *release.State) error {
 	if err != nil {
 		return fmt.Errorf("keeping what was seen of the releases: %w", err)
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("keeping what was seen of the releases: %w", err)
 	}
 	return durable.WriteFile(path, content, 0o644)

@@ -4,14 +4,13 @@ package journal
 
 import (
 	"errors"
-	"os"
 	"syscall"
 )
 
 // lock takes the file's lock (flock(2)) for as long as it is open, or says that
 // another process has it. A child process does not inherit it: Go opens files with
 // O_CLOEXEC.
-func lock(f *os.File) (held bool, err error) {
+func lock(f descriptor) (held bool, err error) {
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		switch {
@@ -24,5 +23,3 @@ func lock(f *os.File) (held bool, err error) {
 		}
 	}
 }
-
-func syncDir(d *os.File) error { return d.Sync() }

@@ -2,7 +2,6 @@ package journal
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/windows"
 )
@@ -13,7 +12,7 @@ const lockedByte = 1 << 30
 
 // lock takes the file's lock (LockFileEx) for as long as it is open, or says that
 // another process has it.
-func lock(f *os.File) (held bool, err error) {
+func lock(f descriptor) (held bool, err error) {
 	at := windows.Overlapped{OffsetHigh: lockedByte}
 	err = windows.LockFileEx(windows.Handle(f.Fd()), windows.LOCKFILE_EXCLUSIVE_LOCK|windows.LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
@@ -21,6 +20,3 @@ func lock(f *os.File) (held bool, err error) {
 	}
 	return err == nil, err
 }
-
-// syncDir has nothing to do: NTFS keeps a folder's entries in its own log.
-func syncDir(*os.File) error { return nil }

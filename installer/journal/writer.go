@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -18,17 +19,10 @@ const (
 	lockPause = 10 * time.Millisecond
 )
 
-// storage is what a Writer needs of its file once it is open.
-type storage interface {
-	WriteAt(p []byte, offset int64) (int, error)
-	Sync() error
-	Truncate(size int64) error
-}
-
 // Writer appends to a journal. One at a time has a journal open; it is not for several
 // goroutines.
 type Writer struct {
-	store  storage
+	store  durable.File
 	close  func() error
 	now    func() time.Time
 	path   string
@@ -54,7 +48,7 @@ func Open(path string, now func() time.Time) (*Writer, []Record, *Torn, error) {
 }
 
 // start reads what is in f and makes a Writer that goes on after it.
-func start(f *os.File, path string, now func() time.Time) (*Writer, read, error) {
+func start(f durable.File, path string, now func() time.Time) (*Writer, read, error) {
 	got, err := readAll(f, path)
 	if err != nil {
 		return nil, got, err
@@ -67,9 +61,12 @@ func start(f *os.File, path string, now func() time.Time) (*Writer, read, error)
 	return &Writer{store: f, close: f.Close, now: now, path: path, chain: got.chain, size: got.size}, got, nil
 }
 
+// descriptor is an open file that can be locked.
+type descriptor interface{ Fd() uintptr }
+
 // openLocked opens or makes the file and takes its lock.
-func openLocked(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+func openLocked(path string) (durable.File, error) {
+	f, err := durable.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the journal: %w", err)
 	}
@@ -91,7 +88,7 @@ func openLocked(path string) (*os.File, error) {
 		}, f.Close())
 	}
 	// A file whose name is not on the disk would lose what is appended to it.
-	if err := SyncDir(filepath.Dir(path)); err != nil {
+	if err := durable.SyncDir(filepath.Dir(path)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
@@ -171,19 +168,6 @@ func (w *Writer) put(line []byte) error {
 func (w *Writer) Close() error {
 	if err := w.close(); err != nil {
 		return fmt.Errorf("closing the journal %s: %w", w.path, err)
-	}
-	return nil
-}
-
-// SyncDir makes names made, renamed or removed in a folder durable (fsync(2)).
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("opening %s to sync it: %w", dir, err)
-	}
-	defer d.Close()
-	if err := syncDir(d); err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
 	}
 	return nil
 }

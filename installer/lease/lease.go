@@ -65,8 +65,8 @@ func (s *Store) Do(r agent.LeaseRequest) (agent.LeaseReply, error) {
 		return agent.LeaseReply{}, err
 	}
 	defer guard.Close()
-	var l kept
-	if err := read(s.leaseFile(), &l); err != nil {
+	l, err := s.kept(r.Action)
+	if err != nil {
 		return agent.LeaseReply{}, err
 	}
 	left, err := s.left(l)
@@ -85,9 +85,23 @@ func (s *Store) Do(r agent.LeaseRequest) (agent.LeaseReply, error) {
 	case agent.LeaseBreak:
 		return s.brk(l, left, r)
 	case agent.LeaseFence:
-		return reply(l, left), s.Admit(r.Token)
+		return reply(l, left), s.admit(r.Token)
 	}
 	return agent.LeaseReply{}, fmt.Errorf("reading the request: this valtctl knows no %q of a lease", r.Action)
+}
+
+// kept is the lease as it is written down. Breaking it must work whatever became of its
+// file, or nobody could ever change the site again; the damaged file is put aside.
+func (s *Store) kept(a agent.LeaseAction) (kept, error) {
+	var l kept
+	err := read(s.leaseFile(), &l)
+	if err == nil || a != agent.LeaseBreak {
+		return l, err
+	}
+	if moved := os.Rename(s.leaseFile(), s.leaseFile()+".damaged"); moved != nil {
+		return l, errors.Join(err, moved)
+	}
+	return kept{Who: "nobody known (its file is damaged)"}, nil
 }
 
 func check(r agent.LeaseRequest) error {
@@ -102,7 +116,7 @@ func check(r agent.LeaseRequest) error {
 
 // guard lets one agent at a time decide.
 func (s *Store) guard() (io.Closer, error) {
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+	if err := durable.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("guarding the lease: %w", err)
 	}
 	for try := 0; ; try++ {
@@ -161,7 +175,7 @@ func (s *Store) hold(l kept, r agent.LeaseRequest) (agent.LeaseReply, error) {
 	} else if len(r.Rollout) > 0 {
 		l.Rollout = r.Rollout
 	}
-	if err := s.Admit(l.Token); err != nil {
+	if err := s.admit(l.Token); err != nil {
 		return agent.LeaseReply{}, err
 	}
 	return reply(l, length), write(s.leaseFile(), l)
@@ -212,6 +226,26 @@ func (s *Store) Highest() (int64, error) {
 // Admit refuses a token that a newer one has outranked, and remembers a newer one before
 // anything is done with it.
 func (s *Store) Admit(token int64) error {
+	return s.While(token, func() error { return nil })
+}
+
+// While admits a token and does what its run asks for as one: no other token is admitted
+// before that is done, so that what an outranked run began is there for its successor to
+// see. do should be short: renewals wait for it.
+func (s *Store) While(token int64, do func() error) error {
+	guard, err := s.guard()
+	if err != nil {
+		return err
+	}
+	defer guard.Close()
+	if err := s.admit(token); err != nil {
+		return err
+	}
+	return do()
+}
+
+// admit is Admit for who has the guard.
+func (s *Store) admit(token int64) error {
 	highest, err := s.Highest()
 	switch {
 	case err != nil:
@@ -222,9 +256,6 @@ func (s *Store) Admit(token int64) error {
 			Fix: "see what that run does with: valtctl lock show, valtctl status"}
 	case token == highest:
 		return nil
-	}
-	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
-		return fmt.Errorf("remembering the token: %w", err)
 	}
 	return write(s.fenceFile(), fence{token})
 }

@@ -21,7 +21,6 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
-	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
@@ -61,7 +60,7 @@ func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
 		Inspect:    judged(j.inspect, h.Inspect),
 		TxnStart:   j.start(h.TxnStart),
-		Firewall:   judged(func(ctx context.Context, _ *firewall.Answer) error { return j.own(ctx, h.TxnList) }, h.Firewall),
+		Answer:     judged(func(ctx context.Context, _ *step.Answer) error { return j.own(ctx, h.TxnList) }, h.Answer),
 		TxnRestart: judged(j.restart, h.TxnRestart),
 		TxnConfirm: judged(j.confirm, h.TxnConfirm),
 		Lease:      judged(j.lease, h.Lease),
@@ -235,7 +234,7 @@ func same(what string, got, want []step.Spec) error {
 func (j *Judge) markOf(id string) string { return filepath.Join(j.Dir, filepath.Base(id)) }
 
 func (j *Judge) mark(id string) error {
-	if err := os.MkdirAll(j.Dir, 0o700); err != nil {
+	if err := durable.MkdirAll(j.Dir, 0o700); err != nil {
 		return fmt.Errorf("marking what was begun unattended: %w", err)
 	}
 	return durable.WriteFile(j.markOf(id), nil, 0o600)

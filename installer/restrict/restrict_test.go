@@ -14,7 +14,6 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
-	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
@@ -109,7 +108,7 @@ func host(t *testing.T) *judgedHost {
 		TxnList: func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error) {
 			return agent.TxnListReply{Transactions: []txn.Summary{{ID: "20261128T000000Z-00000000"}}}, nil
 		},
-		Firewall: func(context.Context, firewall.Answer) (struct{}, error) { h.answered++; return struct{}{}, nil },
+		Answer: func(context.Context, step.Answer) (struct{}, error) { h.answered++; return struct{}{}, nil },
 		Lease: func(context.Context, agent.LeaseRequest) (agent.LeaseReply, error) {
 			h.answered++
 			return agent.LeaseReply{}, nil
@@ -265,7 +264,7 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 			_, err := h.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: "../begun"})
 			return err
 		},
-		"rules of a person's on trial": func() error { _, err := h.Firewall(ctx, firewall.Answer{}); return err },
+		"rules of a person's on trial": func() error { _, err := h.Answer(ctx, step.Answer{}); return err },
 		"the lease":                    func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake}); return err },
 		"breaking the lease":           func() error { _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseBreak}); return err },
 		"a token without end": func() error {

@@ -45,7 +45,7 @@ func KeepFile(h *Machine, path string) error {
 	if err != nil {
 		return fmt.Errorf("keeping what %s was: %w", path, err)
 	}
-	if err := os.MkdirAll(h.Keep, 0o700); err != nil { // it may hold keys
+	if err := durable.MkdirAll(h.Keep, 0o700); err != nil { // it may hold keys
 		return fmt.Errorf("keeping what %s was: %w", path, err)
 	}
 	if err := durable.WriteFile(name, content, 0o600); err != nil {
@@ -109,12 +109,12 @@ func putBackFile(h *Machine, kept string) error {
 	full := h.Path(was.Path)
 	switch {
 	case was.Absent:
-		if err := os.Remove(full); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(full); err != nil {
 			return fmt.Errorf("taking %s away again: %w", was.Path, err)
 		}
 		return nil
 	case was.Link != "":
-		if err := errors.Join(os.RemoveAll(full), os.Symlink(was.Link, full)); err != nil {
+		if err := errors.Join(durable.RemoveAll(full), durable.Symlink(was.Link, full)); err != nil {
 			return fmt.Errorf("bringing back the link %s: %w", was.Path, err)
 		}
 		return nil
@@ -136,7 +136,7 @@ func RemoveFile(h *Machine, path string) error {
 	if err := KeepFile(h, path); err != nil {
 		return err
 	}
-	if err := os.Remove(h.Path(path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(h.Path(path)); err != nil {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil

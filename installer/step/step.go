@@ -81,8 +81,16 @@ type Undoer interface {
 	Undo(ctx context.Context, h *Machine) error
 }
 
-// Settler is a Step that holds something until the transaction is confirmed: a container
-// set aside, a gate that is closed. Settle lets go of it. It may be called again.
+// Admitter is a Step that keeps something out until the transaction is confirmed: a gate that
+// is closed. Admit lets it in again. It may be called again, and comes before any Settle:
+// that the host serves is worth more than that it is tidy.
+type Admitter interface {
+	Admit(ctx context.Context, h *Machine) error
+}
+
+// Settler is a Step that keeps something until the transaction is confirmed: a container set
+// aside, images without use. Settle lets go of it. It may be called again, and where it fails
+// what was kept stays and is told: nothing that was confirmed depends on it.
 type Settler interface {
 	Settle(ctx context.Context, h *Machine) error
 }
@@ -149,9 +157,9 @@ type Progress struct {
 	Text  string `json:"text,omitempty"`
 	Done  int64  `json:"done"`  // bytes
 	Total int64  `json:"total"` // bytes
-	// Confirm asks who follows to prove over a new connection that the host can be
-	// reached (firewall.Confirm takes it back).
-	Confirm string `json:"confirm,omitempty"`
+	// Confirm asks who follows a question; an Answer that has it goes back (HandAnswer).
+	Confirm  string   `json:"confirm,omitempty"`
+	Question Question `json:"question,omitempty"`
 }
 
 // Runner runs a program on the host. Argv is never text for a shell.
@@ -186,11 +194,11 @@ type Output struct {
 func (m *Machine) Path(p string) string { return m.Root + p }
 
 // Docker is the client of the host's engine at its default socket. It does not
-// dial: a missing engine shows at the first call.
+// dial: a missing engine shows at the first call. Every call has a deadline, that of stopping
+// a container by the time that the caller gives it (StopOptions.Timeout).
 func (m *Machine) Docker() (*client.Client, error) {
 	m.docker.Do(func() {
-		m.engine, m.engErr = client.NewClientWithOpts(
-			client.WithHost("unix://"+m.Path("/var/run/docker.sock")), client.WithAPIVersionNegotiation())
+		m.engine, m.engErr = engineClient(m.Path("/var/run/docker.sock"))
 	})
 	return m.engine, m.engErr
 }

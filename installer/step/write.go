@@ -26,24 +26,11 @@ func WriteFile(h *Machine, path string, content []byte, o Owner) error {
 		return err
 	}
 	full := h.Path(path)
-	if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", path, err)
 	}
 	if err := durable.WriteFileAs(full, content, durable.Owner{Mode: o.Mode, UID: o.UID, GID: o.GID}); err != nil {
 		return fmt.Errorf("writing %s for %d:%d: %w", path, o.UID, o.GID, err)
-	}
-	return nil
-}
-
-// SyncDir makes a rename in dir durable (fsync(2) on the folder).
-func SyncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return fmt.Errorf("opening %s to sync it: %w", dir, err)
-	}
-	defer d.Close()
-	if err := d.Sync(); err != nil {
-		return fmt.Errorf("syncing %s: %w", dir, err)
 	}
 	return nil
 }

@@ -5,21 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // How often and after which pause taking a step back is tried before the host is
 // quarantined: an engine that is just starting, a lock of another package manager.
 const (
-	backTries = 3
-	backPause = 10 * time.Second
+	backTries  = 3
+	backPause  = 10 * time.Second
+	backWithin = time.Hour // a try: recordings are waited for, and packages installed
+	tidyWithin = 10 * time.Minute
 )
 
 // hasWayBack says whether the transaction can be taken back.
@@ -39,39 +41,40 @@ func (s *Store) keptDir(id string) string { return filepath.Join(s.rollback, id)
 
 // forgetKept removes it, once there is no way back any more.
 func (s *Store) forgetKept(id string) error {
-	if err := os.RemoveAll(s.keptDir(id)); err != nil {
+	if err := durable.RemoveAll(s.keptDir(id)); err != nil {
 		return fmt.Errorf("removing what was kept for the way back: %w", err)
 	}
 	return nil
 }
 
-// turnBack takes everything back because of err at a step, or of the whole for "".
+// turnBack takes everything back because of err at a step, or of the whole for "". That is not
+// given up for what cannot be written down: the way back waits for no disk, and why it is
+// taken is kept in memory as well.
 func (e *engine) turnBack(ctx context.Context, at string, err error) error {
-	if at != "" {
-		if noteErr := e.note(journal.Failed, at, problemsData{problems(err)}); noteErr != nil {
-			return noteErr
-		}
-	}
 	why := undoingData{Outcome: RolledBack, Step: at, Problems: problems(err)}
 	if errors.Is(err, step.ErrNotDrained) {
 		why.Outcome = NotDrained
 	}
+	if at != "" {
+		_ = e.note(journal.Failed, at, problemsData{why.Problems})
+	}
 	if err := e.note(journal.Undoing, "", why); err != nil {
-		return err
+		e.store.keepUndoing(e.id, why)
 	}
 	e.past.undoing = &why
 	return e.undo(ctx, why)
 }
 
 // undo takes back every step that began to change the host, the last first. What fails
-// leaves those before it alone: a gate must not open in front of a host that is broken.
+// leaves those before it alone: a gate must not open in front of a host that is broken. Only
+// that it is over must be written down; where it cannot be, the host tries again later.
 func (e *engine) undo(ctx context.Context, why undoingData) error {
 	e.result.Outcome, e.result.Step, e.result.Problems = why.Outcome, why.Step, why.Problems
 	for _, spec := range slices.Backward(e.request.Steps) {
 		if !e.past.began[spec.ID] {
 			continue
 		}
-		if ctx.Err() != nil {
+		if e.stop.Err() != nil {
 			return e.interrupted(spec)
 		}
 		back, err := e.wayBack(spec)
@@ -83,17 +86,35 @@ func (e *engine) undo(ctx context.Context, why undoingData) error {
 			err = e.insist(ctx, back)
 		}
 		if err != nil {
-			if ctx.Err() != nil {
+			if e.stop.Err() != nil {
 				return e.interrupted(spec)
 			}
 			return e.quarantine(spec, fmt.Errorf("taking back %s: %w", spec.Title, err))
 		}
 		e.result.Undone = append(e.result.Undone, spec.ID)
-		if err := e.note(journal.Undone, spec.ID, nil); err != nil {
-			return err
-		}
+		_ = e.note(journal.Undone, spec.ID, nil)
 	}
 	return e.end()
+}
+
+// undoingFile is in memory: a reboot forgets it, and the transaction goes on then by what its
+// journal says.
+func (s *Store) undoingFile(id string) string { return filepath.Join(s.runDir(id), "undoing.json") }
+
+// keepUndoing notes in memory that a transaction goes back, where the journal could not be told.
+func (s *Store) keepUndoing(id string, why undoingData) {
+	if durable.MkdirAll(s.runDir(id), 0o700) == nil {
+		_ = writeJSON(s.undoingFile(id), why, 0o600)
+	}
+}
+
+// readUndoing is what keepUndoing noted; nil: nothing.
+func (s *Store) readUndoing(id string) *undoingData {
+	var why undoingData
+	if readJSON(s.undoingFile(id), &why) != nil {
+		return nil
+	}
+	return &why
 }
 
 // wayBack is how a step is undone; nil: it cannot be.
@@ -109,14 +130,14 @@ func (e *engine) wayBack(spec step.Spec) (func(context.Context) error, error) {
 	return func(ctx context.Context) error { return undoer.Undo(ctx, e.machine) }, nil
 }
 
-// insist tries something a few times.
+// insist tries something a few times, each for a limited time.
 func (e *engine) insist(ctx context.Context, do func(context.Context) error) error {
 	var err error
 	for try := range backTries {
 		if try > 0 {
 			_ = e.store.pause(ctx, backPause)
 		}
-		if err = do(ctx); err == nil || ctx.Err() != nil {
+		if err = limited(ctx, backWithin, do); err == nil || e.stop.Err() != nil {
 			return err
 		}
 	}
@@ -128,37 +149,70 @@ func (e *engine) quarantine(spec step.Spec, err error) error {
 	e.result.Problems = append(problems(&problem.Error{Kind: problem.Failed, Doing: "bringing back", Object: e.request.Host, Err: err,
 		Fix: "look at the host, settle what stands in the way, then: valtctl repair"}), e.result.Problems...)
 	e.result.Outcome, e.result.Step = Quarantined, spec.ID
-	if err := e.note(journal.Failed, spec.ID, problemsData{e.result.Problems}); err != nil {
+	_ = e.note(journal.Failed, spec.ID, problemsData{e.result.Problems})
+	return e.end()
+}
+
+// settle makes a confirmed switch final. First it is written what the host is; then the gate
+// opens, which was the first to close; last comes what is only tidying: where that fails, what
+// was to go stays, and the result tells of it.
+func (e *engine) settle(ctx context.Context) error {
+	e.result.Outcome = Done
+	e.result.Changed, e.result.Unchanged = e.tally()
+	if err := e.writeInstalled(); err != nil {
 		return err
+	}
+	for _, spec := range slices.Backward(e.request.Steps) {
+		admit, err := e.admission(spec)
+		if err == nil && admit != nil {
+			err = e.insist(ctx, admit)
+		}
+		if e.stop.Err() != nil {
+			return e.interrupted(spec)
+		}
+		if err != nil {
+			return e.keptOut(spec, err)
+		}
+	}
+	for _, spec := range slices.Backward(e.request.Steps) {
+		if err := e.tidy(ctx, spec); err != nil && e.stop.Err() == nil {
+			e.result.Untidied = append(e.result.Untidied, fmt.Sprintf("%s: %v", spec.Title, err))
+		}
+		if e.stop.Err() != nil {
+			return e.interrupted(spec)
+		}
 	}
 	return e.end()
 }
 
-// settle makes a confirmed switch final: what was set aside goes, and last the gate
-// opens, which was the first to close.
-func (e *engine) settle(ctx context.Context) error {
-	e.result.Changed, e.result.Unchanged = e.tally()
-	for _, spec := range slices.Backward(e.request.Steps) {
-		if ctx.Err() != nil {
-			return e.interrupted(spec)
-		}
-		made, err := e.make(spec)
-		settler, ok := made.(step.Settler)
-		if err == nil && !ok {
-			continue
-		}
-		if err == nil {
-			err = e.insist(ctx, func(ctx context.Context) error { return settler.Settle(ctx, e.machine) })
-		}
-		if err != nil {
-			if ctx.Err() != nil {
-				return e.interrupted(spec)
-			}
-			return e.quarantine(spec, fmt.Errorf("finishing %s: %w", spec.Title, err))
-		}
+// admission is how a step lets in what it kept out; nil: it kept nothing out.
+func (e *engine) admission(spec step.Spec) (func(context.Context) error, error) {
+	made, err := e.make(spec)
+	admitter, ok := made.(step.Admitter)
+	if err != nil || !ok {
+		return nil, err
 	}
-	e.result.Outcome = Done
+	return func(ctx context.Context) error { return admitter.Admit(ctx, e.machine) }, nil
+}
+
+// keptOut ends a transaction whose host is new, and whose gate does not open.
+func (e *engine) keptOut(spec step.Spec, err error) error {
+	e.result.Problems = problems(&problem.Error{Kind: problem.Failed, Doing: "letting sessions in again on", Object: e.request.Host,
+		Err: fmt.Errorf("it has %s and serves, but %s: %w", e.request.Release, spec.Title, err),
+		Fix: "settle what stands in the way, then: valtctl undrain " + e.request.Host})
+	e.result.Outcome, e.result.Step = Quarantined, spec.ID
+	_ = e.note(journal.Failed, spec.ID, problemsData{e.result.Problems})
 	return e.end()
+}
+
+// tidy has a step let go of what it kept.
+func (e *engine) tidy(ctx context.Context, spec step.Spec) error {
+	made, err := e.make(spec)
+	settler, ok := made.(step.Settler)
+	if err != nil || !ok {
+		return err
+	}
+	return limited(ctx, tidyWithin, func(ctx context.Context) error { return settler.Settle(ctx, e.machine) })
 }
 
 // tally counts the steps of a transaction whose halves are over.

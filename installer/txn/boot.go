@@ -9,8 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -101,19 +101,16 @@ func (l Launcher) enable(unit, wants, text string) (bool, error) {
 	if string(was) == text && target == unit {
 		return false, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(l.path(wants)), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(l.path(wants)), 0o755); err != nil {
 		return false, err
 	}
-	if err := writeWhole(l.path(unit), []byte(text), 0o644); err != nil {
+	if err := durable.WriteFile(l.path(unit), []byte(text), 0o644); err != nil {
 		return false, err
 	}
 	if target == unit {
 		return true, nil
 	}
-	if err := errors.Join(removeIfThere(l.path(wants)), os.Symlink(unit, l.path(wants))); err != nil {
-		return false, err
-	}
-	return true, journal.SyncDir(filepath.Dir(l.path(wants)))
+	return true, durable.Symlink(unit, l.path(wants))
 }
 
 // disarm removes the boot unit if every transaction is finished.
@@ -156,7 +153,7 @@ func (l Launcher) removeUnits() (removed bool, err error) {
 		return false, nil
 	}
 	for _, path := range []string{timerWants, timerUnit, bootWants, bootUnit} { // the boot unit last: it is asked for above
-		if err := removeIfThere(l.path(path)); err != nil {
+		if err := durable.Remove(l.path(path)); err != nil {
 			return false, fmt.Errorf("removing the boot unit: %w", err)
 		}
 	}
@@ -167,13 +164,6 @@ func (l Launcher) removeUnits() (removed bool, err error) {
 func (l Launcher) reload(ctx context.Context) error {
 	if _, err := l.Run.Run(ctx, step.Command{Argv: []string{"systemctl", "daemon-reload"}}); err != nil {
 		return fmt.Errorf("telling systemd of the boot unit: %w", err)
-	}
-	return nil
-}
-
-func removeIfThere(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -30,7 +31,9 @@ type answer struct {
 	Undo string `json:"undo,omitempty"` // why it is to be taken back; empty: it is kept
 }
 
-func (s *Store) deadlineFile(id string) string { return filepath.Join(s.dir, id, "deadline.json") }
+// The deadline counts in one boot, and so it is kept in memory: no full disk may keep a host from
+// going back in time.
+func (s *Store) deadlineFile(id string) string { return filepath.Join(s.runDir(id), "deadline.json") }
 func (s *Store) answerFile(id string) string   { return filepath.Join(s.dir, id, "answer.json") }
 
 // awaitConfirmation waits, with the gate closed, until somebody who has seen that the host
@@ -42,7 +45,7 @@ func (e *engine) awaitConfirmation(ctx context.Context) error {
 	}
 	if !e.past.switched {
 		if err := e.note(journal.Switched, "", switchedData{e.request.Confirm}); err != nil {
-			return err
+			return e.turnBack(ctx, "", err)
 		}
 		e.past.switched = true
 	}
@@ -63,7 +66,7 @@ func (e *engine) awaitConfirmation(ctx context.Context) error {
 		return e.turnBack(ctx, "", notConfirmed(errors.New(said.Undo)))
 	}
 	if err := e.note(journal.Confirmed, "", nil); err != nil {
-		return err
+		return err // it is confirmed all the same: the answer is on the disk, and this is tried again
 	}
 	e.past.confirmed = true
 	return e.settle(ctx)
@@ -105,7 +108,11 @@ func (s *Store) arm(id, boot string, within time.Duration) (time.Duration, error
 		return 0, err
 	}
 	d = deadline{boot, now + within}
-	return d.At, writeJSON(s.deadlineFile(id), d, 0o600)
+	// Where it cannot be kept it counts all the same, for as long as this program runs.
+	if durable.MkdirAll(s.runDir(id), 0o700) == nil {
+		_ = writeJSON(s.deadlineFile(id), d, 0o600)
+	}
+	return d.At, nil
 }
 
 // confirmBy is when an unconfirmed transaction goes back, by the wall clock; zero: it cannot

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
@@ -26,6 +27,9 @@ type engine struct {
 	past    past
 	left    map[string]string // steps that were not done in this execution, and why
 	result  Result
+	// stop ends when the host tells the program to stop. What is done meanwhile may have an
+	// end of its own before; only this one leaves the transaction to a later execution.
+	stop context.Context
 }
 
 // Execute runs a transaction, or goes on with one that was cut off anywhere: every step
@@ -46,14 +50,18 @@ func (s *Store) Execute(ctx context.Context, id string, m *step.Machine, kinds s
 	defer w.Close()
 	e := &engine{
 		store: s, id: id, request: request, machine: m, kinds: kinds, journal: w,
-		past: readPast(records), left: map[string]string{},
+		past: readPast(records), left: map[string]string{}, stop: ctx,
 	}
 	if e.past.end != nil {
 		return *e.past.end, s.forget(id, true)
 	}
 	m.Secret = func(name string) ([]byte, error) { return s.secret(id, name) }
 	m.Progress = s.keepProgress(id)
-	if err := errors.Join(noteTorn(w, torn), e.begin()); err != nil {
+	if e.past.undoing == nil && !e.past.confirmed {
+		e.past.undoing = s.readUndoing(id)
+	}
+	// The way back does not wait until this can be written down.
+	if err := errors.Join(noteTorn(w, torn), e.begin()); err != nil && e.past.undoing == nil {
 		return Result{}, err
 	}
 	if err := e.run(ctx); err != nil {
@@ -96,7 +104,14 @@ func (e *engine) forward(ctx context.Context) error {
 		return e.wait("", errSecretsGone())
 	}
 	for _, half := range []step.Half{step.Fetch, step.Apply} {
-		if err := e.half(ctx, half); err != nil || e.result.Outcome != "" {
+		if err := e.prepare(half); err != nil {
+			return e.turnBack(ctx, "", err)
+		}
+		err := e.half(ctx, half)
+		if err != nil && half == step.Apply && e.hasWayBack() && e.past.undoing == nil {
+			return e.turnBack(ctx, "", err) // what can no longer be written down is not gone on with
+		}
+		if err != nil || e.result.Outcome != "" {
 			return err
 		}
 	}
@@ -107,6 +122,15 @@ func (e *engine) forward(ctx context.Context) error {
 	return e.end()
 }
 
+// prepare sets room aside for the way back before anything is changed that may have to go it:
+// a disk that is full must not keep a host from becoming what it was.
+func (e *engine) prepare(half step.Half) error {
+	if half != step.Apply || !e.hasWayBack() {
+		return nil
+	}
+	return e.store.setRoomAside(e.id)
+}
+
 func errSecretsGone() error {
 	return &problem.Error{Kind: problem.Failed, Doing: "fetching",
 		Err: errors.New("the host restarted before everything was fetched, and forgot the secrets that it was given"),
@@ -115,11 +139,14 @@ func errSecretsGone() error {
 
 // half runs the steps of one half in order, until one ends the execution.
 func (e *engine) half(ctx context.Context, half step.Half) error {
+	limit := e.request.limit(half)
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, tooLong(half, limit))
+	defer cancel()
 	for _, spec := range e.request.Steps {
 		if spec.Half != half {
 			continue
 		}
-		if ctx.Err() != nil {
+		if e.stop.Err() != nil {
 			return e.interrupted(spec)
 		}
 		if err := e.step(ctx, spec); err != nil || e.result.Outcome != "" {
@@ -220,15 +247,18 @@ func (e *engine) leave(as journal.Kind, spec step.Spec, why any) error {
 	return e.note(as, spec.ID, why)
 }
 
-// fail ends the execution at a step that went wrong. Where the end of ctx is why, the
+// fail ends the execution at a step that went wrong. Where the host's end is why, the
 // transaction is only interrupted. Where everything had been fetched once and a part of
 // it is there no more, the host cannot help itself and waits.
 func (e *engine) fail(ctx context.Context, spec step.Spec, err error) error {
-	if ctx.Err() != nil {
+	if e.stop.Err() != nil {
 		return e.interrupted(spec)
 	}
+	if ctx.Err() != nil { // the half's own end
+		err = errors.Join(context.Cause(ctx), err)
+	}
 	if e.hasWayBack() {
-		return e.turnBack(ctx, spec.ID, err)
+		return e.turnBack(e.stop, spec.ID, err)
 	}
 	if e.past.fetched && spec.Half == step.Fetch {
 		return e.wait(spec.ID, err)
@@ -257,14 +287,14 @@ func (e *engine) wait(at string, err error) error {
 // end finishes the transaction. What the host now is, is written before the journal
 // says that it is over: after a cut in between it is written again.
 func (e *engine) end() error {
-	if e.result.Complete() && !e.request.Stage && !e.request.Partial {
-		if err := e.store.writeInstalled(e.request); err != nil {
-			return err
-		}
+	if err := e.writeInstalled(); err != nil {
+		return err
 	}
 	if err := e.note(journal.End, "", e.result); err != nil {
 		return err
 	}
+	e.store.giveRoomBack(e.id)
+	e.store.keepSummary(e.id)
 	if e.result.Outcome != Quarantined { // what was kept is evidence then, and of use to repair
 		if err := e.store.forgetKept(e.id); err != nil {
 			return err
@@ -273,8 +303,20 @@ func (e *engine) end() error {
 	return e.store.forget(e.id, true)
 }
 
+// writeInstalled says what the host is by now, if that is all of a release.
+func (e *engine) writeInstalled() error {
+	if !e.result.Complete() || e.request.Stage || e.request.Partial {
+		return nil
+	}
+	return e.store.writeInstalled(e.request)
+}
+
+// note appends to the journal. Where the disk is full it makes room with what was set aside.
 func (e *engine) note(kind journal.Kind, stepID string, data any) error {
 	_, err := e.journal.AppendStep(kind, stepID, e.request.kindOf(stepID), data)
+	if errors.Is(err, syscall.ENOSPC) && e.store.spendRoom(e.id) {
+		_, err = e.journal.AppendStep(kind, stepID, e.request.kindOf(stepID), data)
+	}
 	return err
 }
 

@@ -293,7 +293,7 @@ func (h *fakeHost) executeOn(id string, room int) error {
 	m := h.machine()
 	m.Secret = func(name string) ([]byte, error) { return s.secret(id, name) }
 	e := &engine{store: s, id: id, request: request, machine: m, kinds: h.kinds(), left: map[string]string{},
-		journal: &fullDisk{w, room}, past: readPast(records)}
+		journal: &fullDisk{w, room}, past: readPast(records), stop: h.t.Context()}
 	if err := e.begin(); err != nil {
 		return err
 	}

@@ -32,6 +32,9 @@ func (l Launcher) Start(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
+	if l.Store.readSummary(id) != nil {
+		return nil // it is over: it was begun before, and its beginner does not know
+	}
 	if err := l.arm(ctx, r.Confirm != ""); err != nil {
 		return fmt.Errorf("starting transaction %s: %w", id, err)
 	}

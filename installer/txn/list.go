@@ -1,10 +1,15 @@
 package txn
 
 import (
+	"encoding/json"
+	"errors"
+	"io"
+	"path/filepath"
 	"time"
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
 )
 
 // State is what a transaction is at now.
@@ -17,7 +22,8 @@ const (
 	StateInterrupted State = "interrupted" // nothing runs it; the boot unit or a person goes on
 	StateFailed      State = "failed"
 	StateDone        State = "done"
-	StateDamaged     State = "damaged" // its files cannot be trusted; it will not be run
+	StateDamaged     State = "damaged"    // its files cannot be trusted; it will not be run, and what its host is must be looked at
+	StateUnreadable  State = "unreadable" // its files cannot be read now: whether it runs is not known
 
 	StateUnconfirmed State = "unconfirmed" // switched; it goes back unless confirmed in time
 	StateRolledBack  State = "rolled-back"
@@ -48,6 +54,7 @@ type Summary struct {
 	PlanDigest string    `json:"plan_digest"`
 	RunID      string    `json:"run_id"`
 	Who        string    `json:"who"`
+	Key        string    `json:"key,omitempty"`
 	Steps      int       `json:"steps"` // planned
 
 	Started  time.Time `json:"started,omitzero"` // zero: not begun
@@ -60,8 +67,14 @@ type Summary struct {
 }
 
 // List sums up the newest transactions of the host, newest first; all of them for 0. One
-// that cannot be read is in it as damaged.
-func (s *Store) List(newest int) ([]Summary, error) {
+// that cannot be read is in it as damaged or unreadable. What is over is read from the summary
+// that was kept then, not from its journal (Audit).
+func (s *Store) List(newest int) ([]Summary, error) { return s.list(newest, s.Summary) }
+
+// Audit is List from the journals themselves, each of which is read whole and checked.
+func (s *Store) Audit(newest int) ([]Summary, error) { return s.list(newest, s.summarize) }
+
+func (s *Store) list(newest int, sum func(id string) (Summary, error)) ([]Summary, error) {
 	ids, err := s.ids()
 	if err != nil {
 		return nil, err
@@ -71,13 +84,46 @@ func (s *Store) List(newest int) ([]Summary, error) {
 	}
 	all := make([]Summary, 0, len(ids))
 	for _, id := range ids {
-		t, err := s.Summary(id)
+		t, err := sum(id)
 		if err != nil {
-			t.State, t.Error = StateDamaged, err.Error()
+			t.State, t.Error = s.stateUnread(id, err), err.Error()
 		}
 		all = append(all, t)
 	}
 	return all, nil
+}
+
+// stateUnread is the state of a transaction whose files could not be read. One that runs is
+// running whatever its journal looks like, and only what was read and is wrong is damaged.
+func (s *Store) stateUnread(id string, why error) State {
+	busy, err := journal.Busy(s.journalFile(id))
+	var syntax *json.SyntaxError
+	switch {
+	case err != nil:
+		return StateUnreadable
+	case busy:
+		return StateRunning
+	case problem.KindOf(why) == problem.Trust, errors.As(why, &syntax), errors.Is(why, io.ErrUnexpectedEOF):
+		return StateDamaged
+	}
+	return StateUnreadable
+}
+
+// Recent are the newest transactions and, however old they are, those that tell what the host
+// is: every one that is not over, and the last that was to bring it to a release.
+func (s *Store) Recent(newest int) ([]Summary, error) {
+	all, err := s.List(0)
+	if err != nil {
+		return nil, err
+	}
+	current := Current(all)
+	var recent []Summary
+	for i, t := range all {
+		if i < newest || !t.State.Finished() || current != nil && t.ID == current.ID {
+			recent = append(recent, t)
+		}
+	}
+	return recent, nil
 }
 
 // Current is the transaction that says what a host is at, of all of its own, newest first: an
@@ -98,19 +144,62 @@ func Current(all []Summary) *Summary {
 
 // Summary sums up one transaction.
 func (s *Store) Summary(id string) (Summary, error) {
-	t := Summary{ID: id}
+	if err := checkID(id); err != nil {
+		return Summary{ID: id}, err
+	}
+	if t := s.readSummary(id); t != nil {
+		return *t, nil
+	}
+	return s.summarize(id)
+}
+
+func (s *Store) summaryFile(id string) string { return filepath.Join(s.dir, id, "summary.json") }
+
+// keepSummary writes down what a transaction that is over came to. Where that fails it is
+// found out from the journal each time.
+func (s *Store) keepSummary(id string) {
 	r, err := s.request(id)
 	if err != nil {
-		return t, err
+		return
 	}
-	t.Site, t.Host, t.Release, t.PlanDigest = r.Site, r.Host, r.Release, r.PlanDigest
-	t.RunID, t.Who, t.Steps = r.RunID, r.Who, len(r.Steps)
-	t.Stage, t.WayBack = r.Stage || r.Partial, r.Confirm != ""
+	t, err := s.summarizeJournal(id, r, false)
+	if err == nil && t.State.Finished() {
+		_ = writeJSON(s.summaryFile(id), t, 0o600)
+	}
+}
+
+// readSummary is what was written down of a transaction that is over; nil: nothing, or nothing
+// that can be read.
+func (s *Store) readSummary(id string) *Summary {
+	var t Summary
+	if readJSON(s.summaryFile(id), &t) != nil || t.ID != id || !t.State.Finished() {
+		return nil
+	}
+	return &t
+}
+
+// summarize is Summary from the journal.
+func (s *Store) summarize(id string) (Summary, error) {
+	r, err := s.request(id)
+	if err != nil {
+		return Summary{ID: id}, err
+	}
 	// Whether it runs is asked first: one that ends in between shows as ended.
 	busy, err := journal.Busy(s.journalFile(id))
 	if err != nil {
-		return t, err
+		return summaryOf(id, r), err
 	}
+	return s.summarizeJournal(id, r, busy)
+}
+
+// summaryOf is what a request alone tells.
+func summaryOf(id string, r Request) Summary {
+	return Summary{ID: id, Site: r.Site, Host: r.Host, Release: r.Release, PlanDigest: r.PlanDigest, RunID: r.RunID, Who: r.Who,
+		Key: r.Key, Steps: len(r.Steps), Stage: r.Stage || r.Partial, WayBack: r.Confirm != ""}
+}
+
+func (s *Store) summarizeJournal(id string, r Request, busy bool) (Summary, error) {
+	t := summaryOf(id, r)
 	records, _, err := journal.ReadFile(s.journalFile(id))
 	if err != nil {
 		return t, err

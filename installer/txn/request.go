@@ -51,7 +51,14 @@ type Request struct {
 	// Confirm is how long the switch waits to be confirmed before the host undoes it, a
 	// Go duration. With it the steps keep what their undoing needs, and a step that fails
 	// undoes them too. Empty: there is no way back.
-	Confirm string      `json:"confirm,omitempty"`
+	Confirm string `json:"confirm,omitempty"`
+	// ApplyWithin is how long the apply half may take in all, a Go duration; then it is taken
+	// back, or fails. Empty: applyWithin.
+	ApplyWithin string `json:"apply_within,omitempty"`
+	// Key is the controller's own name for this request. A second request of the same key is
+	// the same transaction, so that a controller whose request or whose answer was lost on the
+	// way may simply ask again.
+	Key     string      `json:"key,omitempty"`
 	Steps   []step.Spec `json:"steps"`
 	Secrets []string    `json:"secrets,omitempty"` // filled by Create
 }
@@ -92,6 +99,9 @@ func (r Request) validate(kinds step.Registry) error {
 	}
 	if within, err := time.ParseDuration(r.Confirm); r.Confirm != "" && (err != nil || within <= 0) {
 		add("confirm", "%q is no time to wait", r.Confirm)
+	}
+	if within, err := time.ParseDuration(r.ApplyWithin); r.ApplyWithin != "" && (err != nil || within <= 0) {
+		add("apply_within", "%q is no time", r.ApplyWithin)
 	}
 	if r.Stage && r.Confirm != "" {
 		add("stage", "what is only fetched has nothing to confirm")

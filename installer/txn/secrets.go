@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -35,7 +36,7 @@ func (s *Store) keepSecrets(id string, secrets map[string][]byte) error {
 		if err := checkSecretName(name); err != nil {
 			return err
 		}
-		if err := writeWhole(s.secretFile(id, name), content, 0o600); err != nil {
+		if err := durable.WriteFile(s.secretFile(id, name), content, 0o600); err != nil {
 			return fmt.Errorf("keeping the secret %s: %w", name, err)
 		}
 	}
@@ -53,7 +54,7 @@ func (s *Store) renewSecrets(id string, r Request, secrets map[string][]byte) er
 			continue
 		}
 		if err == nil {
-			err = writeWhole(file, content, 0o600)
+			err = durable.WriteFile(file, content, 0o600)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) { // it has just been forgotten
 			return fmt.Errorf("renewing the secret %s: %w", name, err)

@@ -13,6 +13,7 @@ import (
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/sleep"
 )
@@ -43,11 +44,13 @@ func NewStore(root string, now func() time.Time) *Store {
 	}
 }
 
-func (s *Store) journalFile(id string) string { return filepath.Join(s.dir, id, "journal.jsonl") }
-func (s *Store) requestFile(id string) string { return filepath.Join(s.dir, id, "request.json") }
+func (s *Store) folder(id string) string      { return filepath.Join(s.dir, id) }
+func (s *Store) journalFile(id string) string { return filepath.Join(s.folder(id), "journal.jsonl") }
+func (s *Store) requestFile(id string) string { return filepath.Join(s.folder(id), "request.json") }
 
 // Create writes a transaction for Execute to run, and its secrets, and returns its id.
-// Nothing is written unless all of it can be understood. While another transaction of
+// Nothing is written unless all of it can be understood. A request whose key a transaction
+// has, also one that is over, is that transaction. While another transaction of
 // the host is unfinished the error is a problem.Locked that names it.
 func (s *Store) Create(r Request, secrets map[string][]byte, kinds step.Registry) (string, error) {
 	r.Secrets = names(secrets)
@@ -64,9 +67,17 @@ func (s *Store) Create(r Request, secrets map[string][]byte, kinds step.Registry
 		return "", err
 	}
 	defer guard.Close()
-	if err := s.checkNoneUnfinished(); err != nil {
+	all, err := s.List(0)
+	if err != nil {
 		return "", err
 	}
+	if id := begunAs(r.Key, all); id != "" {
+		return id, nil
+	}
+	if err := s.checkNoneUnfinished(all); err != nil {
+		return "", err
+	}
+	s.clear(all)
 	id := newID(s.now())
 	if err := s.write(id, r, secrets); err != nil {
 		return "", errors.Join(err, s.forget(id, true))
@@ -77,7 +88,7 @@ func (s *Store) Create(r Request, secrets map[string][]byte, kinds step.Registry
 // guard lets one at a time decide by what transactions there are. Its lock is that of a
 // journal which nobody writes to.
 func (s *Store) guard() (io.Closer, error) {
-	if err := os.MkdirAll(s.dir, 0o700); err != nil {
+	if err := durable.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the folder of transactions: %w", err)
 	}
 	w, _, _, err := journal.Open(filepath.Join(s.dir, ".guard"), s.now)
@@ -87,13 +98,18 @@ func (s *Store) guard() (io.Closer, error) {
 	return w, nil
 }
 
+// begunAs is the transaction of a request's key; empty: there is none.
+func begunAs(key string, all []Summary) string {
+	i := slices.IndexFunc(all, func(t Summary) bool { return key != "" && t.Key == key })
+	if i < 0 {
+		return ""
+	}
+	return all[i].ID
+}
+
 // checkNoneUnfinished refuses a second transaction, and clears what the finished ones
 // left in memory if they were killed at their very end.
-func (s *Store) checkNoneUnfinished() error {
-	all, err := s.List(0)
-	if err != nil {
-		return err
-	}
+func (s *Store) checkNoneUnfinished(all []Summary) error {
 	for _, t := range all {
 		if t.State.Finished() {
 			if err := s.forget(t.ID, true); err != nil {
@@ -113,17 +129,18 @@ func (s *Store) write(id string, r Request, secrets map[string][]byte) error {
 	if err := s.keepSecrets(id, secrets); err != nil {
 		return err
 	}
-	pending, err := os.MkdirTemp(s.dir, ".new-*")
-	if err != nil {
+	pending := filepath.Join(s.dir, ".new-"+id)
+	if err := durable.MkdirAll(pending, 0o700); err != nil {
 		return fmt.Errorf("making the folder of transaction %s: %w", id, err)
 	}
-	if err := writeJSON(filepath.Join(pending, "request.json"), r, 0o600); err != nil {
-		return errors.Join(err, os.RemoveAll(pending))
+	err := writeJSON(filepath.Join(pending, "request.json"), r, 0o600)
+	if err == nil {
+		err = durable.Rename(pending, filepath.Join(s.dir, id))
 	}
-	if err := os.Rename(pending, filepath.Join(s.dir, id)); err != nil {
-		return fmt.Errorf("putting transaction %s in place: %w", id, errors.Join(err, os.RemoveAll(pending)))
+	if err != nil {
+		return fmt.Errorf("putting transaction %s in place: %w", id, errors.Join(err, durable.RemoveAll(pending)))
 	}
-	return journal.SyncDir(s.dir)
+	return nil
 }
 
 // ErrOver says that a transaction has ended.

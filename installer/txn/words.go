@@ -27,6 +27,8 @@ func (t Summary) Words() string {
 		return fmt.Sprintf("in quarantine, neither what it was nor %s: %s", t.Release, t.why())
 	case StateFailed:
 		return fmt.Sprintf("%s failed: %s", t.Release, t.why())
+	case StateUnreadable:
+		return "its records cannot be read now, so whether it runs is not known: " + t.why()
 	case StateDamaged:
 		return "its records are damaged: " + t.why()
 	}

@@ -1,6 +1,7 @@
 // Package durable replaces files so that a reader, or a machine that lost its power,
 // finds the old content or the new one and never a piece of either. It does not lock:
-// who may write at the same time is the caller's business.
+// who may write at the same time is the caller's business. Everything that must be on the
+// disk goes through Files, so that tests can put a disk under it that fails (Mount).
 package durable
 
 import (
@@ -10,20 +11,19 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 )
 
 // WriteFile makes path hold exactly data with the given mode. The content is written
 // beside path, fsynced, renamed over it, and the folder is fsynced (rename(2) alone
 // does not survive a power cut). The folder must exist.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	return write(path, content(data), func(f *os.File) error { return f.Chmod(mode) })
+	return write(path, content(data), func(f File) error { return f.Chmod(mode) })
 }
 
 // WriteFrom is WriteFile of what fill writes, for what is too large to be held. Where fill
 // fails path stays what it was.
 func WriteFrom(path string, mode fs.FileMode, fill func(io.Writer) error) error {
-	return write(path, fill, func(f *os.File) error { return f.Chmod(mode) })
+	return write(path, fill, func(f File) error { return f.Chmod(mode) })
 }
 
 func content(data []byte) func(io.Writer) error {
@@ -42,29 +42,26 @@ type Owner struct {
 // WriteFileAs is WriteFile of a file that is o's before it has its name, so that a secret
 // is never open to others even for a moment.
 func WriteFileAs(path string, data []byte, o Owner) error {
-	return write(path, content(data), func(f *os.File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
+	return write(path, content(data), func(f File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
 }
 
-func write(path string, from func(io.Writer) error, own func(*os.File) error) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
+func write(path string, from func(io.Writer) error, own func(File) error) error {
+	disk, dir := below(path), filepath.Dir(path)
+	f, err := disk.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
 	if err != nil {
 		return fmt.Errorf("making a temporary file for %s: %w", path, err)
 	}
 	err = fill(f, from, own)
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = disk.Rename(f.Name(), path)
 	}
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, errors.Join(err, os.Remove(f.Name())))
+		return fmt.Errorf("writing %s: %w", path, errors.Join(err, disk.Remove(f.Name())))
 	}
-	if err := syncDir(dir); err != nil {
-		return fmt.Errorf("syncing the folder of %s: %w", path, err)
-	}
-	return nil
+	return SyncDir(dir)
 }
 
-func fill(f *os.File, from func(io.Writer) error, own func(*os.File) error) error {
+func fill(f File, from func(io.Writer) error, own func(File) error) error {
 	err := own(f)
 	if err == nil {
 		err = from(f)
@@ -75,15 +72,72 @@ func fill(f *os.File, from func(io.Writer) error, own func(*os.File) error) erro
 	return errors.Join(err, f.Close())
 }
 
-// syncDir makes a rename in dir durable (fsync(2) on the folder). Windows has no such
-// call; there the file system journals its folders.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
+// Remove takes a file, a link or an empty folder away for good, if it is there.
+func Remove(path string) error {
+	err := below(path).Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	d, err := os.Open(dir)
 	if err != nil {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// RemoveAll takes a folder away with all that is in it, if it is there. A power cut may bring
+// back some of it.
+func RemoveAll(path string) error {
+	if err := below(path).RemoveAll(path); err != nil {
+		return fmt.Errorf("removing %s: %w", path, err)
+	}
+	return nil
+}
+
+// Rename gives a file or a folder another name, for good. Both are in the same file system,
+// and what the folder holds is on the disk already.
+func Rename(from, to string) error {
+	if err := below(to).Rename(from, to); err != nil {
+		return fmt.Errorf("renaming %s: %w", from, err)
+	}
+	if err := SyncDir(filepath.Dir(to)); err != nil || filepath.Dir(from) == filepath.Dir(to) {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return SyncDir(filepath.Dir(from))
+}
+
+// Symlink makes a link, in the place of a file or link that is there, for good.
+func Symlink(target, path string) error {
+	disk := below(path)
+	if err := disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("making the link %s: %w", path, err)
+	}
+	if err := disk.Symlink(target, path); err != nil {
+		return fmt.Errorf("making the link: %w", err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// MkdirAll makes a folder and those above it that are missing, for good.
+func MkdirAll(path string, mode fs.FileMode) error {
+	disk := below(path)
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil
+	}
+	if parent := filepath.Dir(path); parent != path {
+		if err := MkdirAll(parent, mode); err != nil {
+			return err
+		}
+	}
+	if err := disk.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("making the folder: %w", err)
+	}
+	return SyncDir(filepath.Dir(path))
+}
+
+// SyncDir makes names that were made, renamed or removed in a folder durable (fsync(2)).
+func SyncDir(dir string) error {
+	if err := below(dir).SyncDir(dir); err != nil {
+		return fmt.Errorf("syncing the folder %s: %w", dir, err)
+	}
+	return nil
 }

@@ -107,7 +107,7 @@ func (s store) addRoot(c chain, r root) error {
 }
 
 func (s store) write(name string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return fmt.Errorf("making the folder of %s: %w", name, err)
 	}
 	return durable.WriteFile(name, data, 0o644)

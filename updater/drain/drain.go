@@ -104,8 +104,10 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 // gate: one that a person had closed before stays closed.
 const closedByUs = "closed"
 
+// Apply closes the gate and waits until nothing is recorded, here and, where this host drives
+// the recordings of others, there.
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
-	if d.Engine == nil || d.Interrupt {
+	if d.Interrupt || d.Engine == nil && !d.AskElsewhere {
 		return d.shut(ctx, h, d.rules())
 	}
 	began := h.Now()
@@ -114,16 +116,16 @@ func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 		if err != nil {
 			return err
 		}
-		if len(busy) == 0 {
+		if busy == "" {
 			return nil
 		}
 		left := d.within - h.Now().Sub(began)
 		if left <= 0 {
 			return &problem.Error{Kind: problem.Halted, Doing: "waiting for the end of recordings",
-				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, d.within, names(busy)),
+				Err: fmt.Errorf("%w after %s: %s", step.ErrNotDrained, d.within, busy),
 				Fix: "run the command again when they have ended; to cut them: --host H --interrupt-recordings"}
 		}
-		h.Report(step.Progress{Text: fmt.Sprintf("waiting for %s, %s left", names(busy), left.Round(time.Second))})
+		h.Report(step.Progress{Text: fmt.Sprintf("waiting for %s, %s left", busy, left.Round(time.Second))})
 		if err := sleep.For(ctx, min(left, time.Second)); err != nil {
 			return fmt.Errorf("waiting for the end of recordings: %w", err)
 		}
@@ -132,22 +134,52 @@ func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 
 // closeWhenQuiet closes the gate for new sessions, and where nothing is recorded then for
 // everything else: from there on nobody can begin a recording, and two readings must find
-// none. Otherwise it lists what is recorded.
-func (d *drain) closeWhenQuiet(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
-	busy, err := d.look(ctx, h)
-	if err != nil {
-		return nil, err
-	}
-	if len(busy) > 0 {
-		return busy, d.shut(ctx, h, d.waiting())
+// none. Otherwise it says what is recorded.
+func (d *drain) closeWhenQuiet(ctx context.Context, h *step.Machine) (busy string, err error) {
+	if d.Engine != nil {
+		busy, err := d.look(ctx, h)
+		if err != nil {
+			return "", err
+		}
+		if len(busy) > 0 {
+			return names(busy), d.shut(ctx, h, d.waiting())
+		}
 	}
 	if err := d.shut(ctx, h, d.rules()); err != nil {
-		return nil, err
+		return "", err
 	}
-	if busy, err = wowza.Quiet(ctx, *d.Engine, h.Root, d.quiet); err != nil {
-		return nil, notKnown(err)
+	if d.Engine != nil {
+		busy, err := wowza.Quiet(ctx, *d.Engine, h.Root, d.quiet)
+		if err != nil {
+			return "", notKnown(err)
+		}
+		if len(busy) > 0 {
+			return names(busy), nil
+		}
 	}
-	return busy, nil
+	if !d.AskElsewhere {
+		return "", nil
+	}
+	return d.elsewhere(ctx, h)
+}
+
+// elsewhereWithin is how long an answer about the other hosts is waited for. They are asked
+// twice, with the quiet time in between.
+const elsewhereWithin = 3 * time.Minute
+
+// elsewhere asks who follows what is recorded on the site's other hosts, now that nobody can
+// begin a recording by this one. While one goes on the gate is open: whoever watches it must
+// be able to end it.
+func (d *drain) elsewhere(ctx context.Context, h *step.Machine) (busy string, err error) {
+	refused, err := step.Ask(ctx, h, step.Quiet, "asking what is recorded on the other hosts", elsewhereWithin)
+	if errors.Is(err, step.ErrNoAnswer) {
+		return "", &problem.Error{Kind: problem.Failed, Doing: "asking what is recorded on the other hosts", Err: err,
+			Fix: "what is recorded is not known, so nothing was stopped; run the command again and let it run"}
+	}
+	if err != nil || refused == "" {
+		return "", err
+	}
+	return refused, d.release(ctx, h)
 }
 
 func (d *drain) look(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
@@ -174,7 +206,7 @@ func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
 		return err
 	}
 	if h.Keep != "" && len(left) == 0 {
-		if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+		if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 			return fmt.Errorf("closing the gate: %w", err)
 		}
 		if err := durable.WriteFile(filepath.Join(h.Keep, closedByUs), nil, 0o600); err != nil {
@@ -195,8 +227,8 @@ func names(busy []wowza.Recorder) string {
 // Undo opens the gate again, if it was this transaction that closed it.
 func (d *drain) Undo(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
 
-// Settle does the same: sessions are welcome on what was confirmed.
-func (d *drain) Settle(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
+// Admit does the same: sessions are welcome on what was confirmed.
+func (d *drain) Admit(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
 
 func (d *drain) release(ctx context.Context, h *step.Machine) error {
 	if _, err := os.Stat(filepath.Join(h.Keep, closedByUs)); h.Keep == "" || errors.Is(err, os.ErrNotExist) {

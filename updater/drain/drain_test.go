@@ -1,6 +1,7 @@
 package drain
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/wowza/wowzatest"
 	"ipivs.com/valtctl/repos/testneeds"
 )
@@ -51,16 +53,18 @@ func (n *namespace) must(argv ...string) {
 
 // Run runs nft in the namespace; systemctl is noted.
 func (n *namespace) Run(ctx context.Context, c step.Command) (step.Output, error) {
-	if c.Argv[0] != nft {
+	if c.Argv[0] != nft.Program {
 		n.told = append(n.told, strings.Join(c.Argv, " "))
 		return step.Output{}, nil
 	}
-	out, err := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.name}, c.Argv...)...).CombinedOutput()
+	cmd := exec.CommandContext(ctx, "ip", append([]string{"netns", "exec", n.name}, c.Argv...)...)
+	cmd.Stdin = bytes.NewReader(c.Stdin)
+	out, err := cmd.CombinedOutput()
 	return step.Output{Stdout: out}, err
 }
 
 func (n *namespace) table() string {
-	out, err := exec.Command("ip", "netns", "exec", n.name, nft, "list", "table", "inet", "valtctl_drain").Output()
+	out, err := exec.Command("ip", "netns", "exec", n.name, nft.Program, "list", "table", "inet", "valtctl_drain").Output()
 	if err != nil {
 		return ""
 	}
@@ -83,10 +87,10 @@ func newPractice(t *testing.T) *practice {
 		p.clock = p.clock.Add(time.Second)
 		return p.clock
 	}}
-	if err := os.MkdirAll(filepath.Join(p.Root, filepath.Dir(nft)), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(p.Root, filepath.Dir(nft.Program)), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(p.Path(nft), nil, 0o755); err != nil {
+	if err := os.WriteFile(p.Path(nft.Program), nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p.engine = wowzatest.New(t, p.Root)
@@ -124,7 +128,7 @@ func (p *practice) isOpen(t *testing.T) {
 func TestADrainClosesTheGateAndItsEndsOpenIt(t *testing.T) {
 	for name, end := range map[string]func(d *drain, p *practice) error{
 		"taken back": func(d *drain, p *practice) error { return d.Undo(t.Context(), p.Machine) },
-		"confirmed":  func(d *drain, p *practice) error { return d.Settle(t.Context(), p.Machine) },
+		"confirmed":  func(d *drain, p *practice) error { return d.Admit(t.Context(), p.Machine) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPractice(t)
@@ -185,7 +189,7 @@ func TestAGateThatAPersonClosedStaysClosed(t *testing.T) {
 	if err := d.Apply(t.Context(), p.Machine); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.Settle(t.Context(), p.Machine); err != nil {
+	if err := d.Admit(t.Context(), p.Machine); err != nil {
 		t.Fatal(err)
 	}
 	if p.net.table() == "" {
@@ -288,7 +292,7 @@ func TestOnlyAPersonMayInterrupt(t *testing.T) {
 
 func TestWithoutNftNothingIsBegun(t *testing.T) {
 	p := newPractice(t)
-	if err := os.Remove(p.Path(nft)); err != nil {
+	if err := os.Remove(p.Path(nft.Program)); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.step(t).Apply(t.Context(), p.Machine); err == nil || !strings.Contains(err.Error(), "gate") {

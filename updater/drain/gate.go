@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
@@ -20,12 +21,11 @@ import (
 const (
 	rulesFile = facts.GateRules
 	unitName  = "valtctl-drain.service"
-	nft       = "/usr/sbin/nft"
 )
 
 // unitText loads the gate early at boot, before Docker starts what it keeps sessions out
 // of. It removes no other table.
-const unitText = `# Written by valtctl while this host is drained. It looks after the table "` + table + `" alone.
+const unitText = `# Written by valtctl while this host is drained. It looks after the table "` + string(table) + `" alone.
 [Unit]
 Description=No new VALT sessions on this host
 DefaultDependencies=no
@@ -37,7 +37,7 @@ After=local-fs.target systemd-modules-load.service nftables.service
 Type=oneshot
 RemainAfterExit=yes
 StandardInput=null
-ExecStart=` + nft + ` -f ` + rulesFile + `
+ExecStart=` + nft.Program + ` -f ` + rulesFile + `
 
 [Install]
 WantedBy=sysinit.target
@@ -68,26 +68,24 @@ func (g *gate) closedDiff(ctx context.Context, h *step.Machine, rules string) (s
 	if err != nil {
 		return "", err
 	}
-	if !g.loaded(ctx, h) {
+	loaded, err := table.Loaded(ctx, h)
+	if err != nil {
+		return "", fmt.Errorf("looking at the gate: %w", err)
+	}
+	if !loaded {
 		found.Diff += "- the gate's rules are not loaded\n+ the gate's rules are loaded\n"
 	}
 	return found.Diff, nil
 }
 
-// loaded says whether the kernel has the gate's table.
-func (g *gate) loaded(ctx context.Context, h *step.Machine) bool {
-	_, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "list", "table", "inet", "valtctl_drain"}})
-	return err == nil
-}
-
 // close closes the gate, for the next boot as well. What a boot finds is written first: a
 // power cut in between leaves a gate that closes then, which its undoing opens.
 func (g *gate) close(ctx context.Context, h *step.Machine, rules string) error {
-	if _, err := os.Stat(h.Path(nft)); err != nil {
+	if _, err := os.Stat(h.Path(nft.Program)); err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "closing the gate for new sessions", Err: err,
 			Fix: "install nftables there: valtctl install"}
 	}
-	if err := os.MkdirAll(filepath.Dir(h.Path(rulesFile)), 0o755); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(h.Path(rulesFile)), 0o755); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
 	}
 	if err := durable.WriteFile(h.Path(rulesFile), []byte(rules), 0o600); err != nil {
@@ -96,7 +94,7 @@ func (g *gate) close(ctx context.Context, h *step.Machine, rules string) error {
 	if err := g.unit.Apply(ctx, h); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
 	}
-	if _, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "-f", h.Path(rulesFile)}}); err != nil {
+	if err := nft.Load(ctx, h, rulesFile); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
 	}
 	return nil
@@ -121,19 +119,28 @@ func gateFiles() []string {
 	return []string{"/etc/systemd/system/sysinit.target.wants/" + unitName, "/etc/systemd/system/" + unitName, rulesFile}
 }
 
-// open opens the gate, whatever is there of it.
+// open opens the gate, whatever is there of it. Its files go last, and only once the kernel
+// has said that it has no rules of it any more: they are what tells that a gate may be closed.
 func (g *gate) open(ctx context.Context, h *step.Machine) error {
-	if g.loaded(ctx, h) {
-		if _, err := h.Run.Run(ctx, step.Command{Argv: []string{nft, "delete", "table", "inet", "valtctl_drain"}}); err != nil {
-			return fmt.Errorf("opening the gate: %w", err)
-		}
-	}
 	left, err := g.left(h)
-	if err != nil || len(left) == 0 {
+	if err != nil {
 		return err
 	}
+	loaded, err := table.Loaded(ctx, h)
+	if nft.NoProgram(err) && len(left) == 0 {
+		return nil // nothing was ever closed here
+	}
+	if err == nil && loaded {
+		err = table.Remove(ctx, h)
+	}
+	if err != nil {
+		return fmt.Errorf("opening the gate: %w", err)
+	}
+	if len(left) == 0 {
+		return nil
+	}
 	for _, file := range left {
-		if err := os.Remove(h.Path(file)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(h.Path(file)); err != nil {
 			return fmt.Errorf("opening the gate: %w", err)
 		}
 	}

@@ -22,6 +22,9 @@ type Params struct {
 	// Within is how long to wait for recordings, a Go duration; then the host is left as
 	// it was (step.ErrNotDrained).
 	Within string `json:"within,omitempty"`
+	// AskElsewhere has who follows asked, once the gate is closed, whether nothing is recorded on
+	// the site's other hosts: this one drives their recordings.
+	AskElsewhere bool `json:"ask_elsewhere,omitempty"`
 	// Interrupt says that a person, naming this host, accepts that recordings are cut.
 	Interrupt bool `json:"interrupt,omitempty"`
 }

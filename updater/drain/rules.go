@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ipivs.com/valtctl/installer/step/nft"
 )
 
 // table is the gate's own, beside Docker's and the managed firewall's.
-const table = "inet valtctl_drain"
+const table nft.Table = "inet valtctl_drain"
 
 // rules is the closed gate as nft -f reads it (nft(8)). Its chain is before Docker's translation
 // of published ports, so it sees the ports that clients type, of containers' connections

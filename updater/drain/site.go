@@ -31,6 +31,7 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 			p.From = append(p.From, a.String())
 		}
 	}
+	p.AskElsewhere = !interrupt && DrivesOthers(s, h, m)
 	if !h.HasEngine() {
 		return p, nil
 	}
@@ -45,6 +46,13 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 		p.Quiet = (time.Duration(m.Drain.QuietSeconds) * time.Second).String()
 	}
 	return p, err
+}
+
+// DrivesOthers says whether recordings on other hosts depend on this one, so that it must not be
+// changed while one goes on.
+func DrivesOthers(s *site.Site, h site.Host, m *release.Manifest) bool {
+	return m.Drain.App != "ignore" && site.Is(h.Roles, func(r site.RoleSpec) bool { return r.Conducts }) &&
+		slices.ContainsFunc(s.Hosts, func(o site.Host) bool { return o.Name != h.Name && o.HasEngine() })
 }
 
 // Engine is how a media host asks its own engine (plan.EngineAccess).

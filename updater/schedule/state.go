@@ -51,7 +51,7 @@ func (s State) With(e Enablement, p Pause, paused bool) State {
 // Save writes what is to be remembered.
 func (f Files) Save(s State) error {
 	s.Paused, s.Undelivered = nil, len(s.Unsent) // a person's file has the pause
-	if err := os.MkdirAll(filepath.Dir(f.State), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(f.State), 0o700); err != nil {
 		return fmt.Errorf("writing what the schedule remembers: %w", err)
 	}
 	return errors.Join(writeJSON(f.Notices, s.Unsent), writeJSON(f.State, s))

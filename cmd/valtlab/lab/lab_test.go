@@ -11,6 +11,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/crypto/ssh"
+
 	"ipivs.com/valtctl/cmd/valtlab/pki"
 )
 

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"golang.org/x/sync/errgroup"
+
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )

@@ -24,6 +24,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/step/kinds"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 )
@@ -241,9 +242,9 @@ func (h *Host) handlers() agent.Handlers {
 			h.mu.Unlock()
 			return real.TxnFollow(ctx, r, event)
 		},
-		Firewall: func(ctx context.Context, a firewall.Answer) (struct{}, error) {
+		Answer: func(ctx context.Context, a step.Answer) (struct{}, error) {
 			h.called("confirm")
-			return real.Firewall(ctx, a)
+			return real.Answer(ctx, a)
 		},
 		Logs: func(_ context.Context, r agent.LogsRequest, out io.Writer) error {
 			h.called("logs")
@@ -301,7 +302,10 @@ type systemd struct{ h *Host }
 
 func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 	h := s.h
-	if c.Argv[0] == "nft" { // whatever was loaded is in force
+	if c.Argv[0] == nft.Program { // whatever was loaded is in force
+		if slices.Contains(c.Argv, "tables") {
+			return step.Output{Stdout: []byte("table inet valtctl\n")}, nil
+		}
 		return step.Output{Stdout: []byte("table inet valtctl {\n}\n")}, nil
 	}
 	if c.Argv[0] != "systemd-run" || !slices.Contains(c.Argv, "txn-run") || h.Crash {

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -181,10 +180,7 @@ func (s *aptSource) retire(h *step.Machine, file string) error {
 	if file == sourcesList {
 		return step.WriteFile(h, file, replacement(file), step.Owner{Mode: 0o644})
 	}
-	if err := step.RemoveFile(h, file); err != nil {
-		return err
-	}
-	return step.SyncDir(filepath.Dir(h.Path(file)))
+	return step.RemoveFile(h, file)
 }
 
 // save writes content to the first name beside file that is free or holds just that,

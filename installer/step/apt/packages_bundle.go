@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -61,7 +60,7 @@ func (t *transaction) reachBundle(secret string) (step.Carried, error) {
 		return step.Carried{}, err
 	}
 	for _, dir := range []string{carriedSources, carriedLists + "/partial", path.Dir(carriedLogin)} {
-		if err := os.MkdirAll(t.h.Path(dir), 0o755); err != nil {
+		if err := durable.MkdirAll(t.h.Path(dir), 0o755); err != nil {
 			return step.Carried{}, fmt.Errorf("having apt read the bundle: %w", err)
 		}
 	}
@@ -113,7 +112,7 @@ func (t *transaction) dropOtherSources(ours map[string][]byte) error {
 		if ours[e.Name()] != nil {
 			continue
 		}
-		if err := os.Remove(t.h.Path(path.Join(carriedSources, e.Name()))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(t.h.Path(path.Join(carriedSources, e.Name()))); err != nil {
 			return fmt.Errorf("having apt read the bundle: %w", err)
 		}
 	}

@@ -92,7 +92,7 @@ func (d *download) Apply(ctx context.Context, h *step.Machine) (err error) {
 	if err != nil {
 		return fmt.Errorf("noting what was downloaded: %w", err)
 	}
-	if err := os.MkdirAll(h.Path(keptDebs), 0o700); err != nil {
+	if err := durable.MkdirAll(h.Path(keptDebs), 0o700); err != nil {
 		return fmt.Errorf("noting what was downloaded: %w", err)
 	}
 	return durable.WriteFile(h.Path(d.record()), text, 0o600)
@@ -241,7 +241,7 @@ func (t *transaction) keepDeb(ctx context.Context, one apt.Package) error {
 	if err != nil {
 		return fmt.Errorf("keeping %s: %w", one.Key(), err)
 	}
-	if err := os.MkdirAll(t.h.Path(keptDebs), 0o700); err != nil {
+	if err := durable.MkdirAll(t.h.Path(keptDebs), 0o700); err != nil {
 		return fmt.Errorf("keeping %s: %w", one.Key(), err)
 	}
 	return durable.WriteFile(t.h.Path(keptDeb(one)), content, 0o600)
@@ -260,7 +260,7 @@ func (p *packages) keepPrepared(h *step.Machine, ready *prepared) error {
 	if err != nil {
 		return fmt.Errorf("noting what was installed: %w", err)
 	}
-	if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+	if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 		return fmt.Errorf("noting what was installed: %w", err)
 	}
 	return durable.WriteFile(full, text, 0o600)

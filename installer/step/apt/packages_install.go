@@ -16,6 +16,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/apt"
+	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -41,7 +42,7 @@ func (t *transaction) download(ctx context.Context, f frozen, more ...string) er
 			continue
 		}
 		t.total += p.Hash.Size
-		if err := os.Remove(t.h.Path(archive(p))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(t.h.Path(archive(p))); err != nil {
 			return fmt.Errorf("removing a file that is not what the list says: %w", err)
 		}
 	}

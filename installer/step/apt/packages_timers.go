@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // timersMarker lists the timers that a transaction stopped and has not started again.
@@ -82,7 +83,7 @@ func startTimers(ctx context.Context, h *step.Machine, timers []string) error {
 	if err := step.Systemctl(ctx, h, append([]string{"start"}, timers...)); err != nil {
 		return err
 	}
-	if err := os.Remove(h.Path(timersMarker)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(h.Path(timersMarker)); err != nil {
 		return fmt.Errorf("forgetting the stopped timers: %w", err)
 	}
 	return nil

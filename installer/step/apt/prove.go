@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path"
 
 	"ipivs.com/valtctl/installer/step"
@@ -93,7 +92,7 @@ func (t *transaction) proveFrom(ctx context.Context, secret string, sources []*a
 		return err
 	}
 	planned := map[string][]byte{}
-	if err := os.MkdirAll(t.h.Path(carriedKeys), 0o755); err != nil {
+	if err := durable.MkdirAll(t.h.Path(carriedKeys), 0o755); err != nil {
 		return fmt.Errorf("having apt read the bundle: %w", err)
 	}
 	for _, s := range sources {

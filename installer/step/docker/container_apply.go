@@ -40,7 +40,7 @@ func (c *containerStep) Apply(ctx context.Context, h *step.Machine) error {
 		return err
 	}
 	if s.old != nil {
-		if err := c.stop(ctx, engine, s.old); err != nil {
+		if err := c.stopOld(ctx, h, engine, s.old); err != nil {
 			return err
 		}
 	}
@@ -53,7 +53,7 @@ func (c *containerStep) Apply(ctx context.Context, h *step.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := c.settle(ctx, engine, started); err != nil {
+	if err := c.settle(ctx, engine, c.Name, started); err != nil {
 		return err
 	}
 	if h.Keep != "" {
@@ -84,7 +84,7 @@ func (c *containerStep) Undo(ctx context.Context, h *step.Machine) error {
 		return err
 	}
 	if current != nil && current.ID != was.ID {
-		if err := c.removeNew(ctx, h, engine, current); err != nil {
+		if err := c.removeNew(ctx, h, engine, current, was); err != nil {
 			return err
 		}
 	}
@@ -128,6 +128,17 @@ func (c *containerStep) removeNext(ctx context.Context, engine *client.Client) e
 	return c.remove(ctx, engine, next.ID)
 }
 
+// stopOld stops what an earlier run had set aside and somebody, or an engine that restarted,
+// has started again: it may record as well as any other.
+func (c *containerStep) stopOld(ctx context.Context, h *step.Machine, engine *client.Client, old *container.InspectResponse) error {
+	if old.State.Running {
+		if err := c.lastLook(ctx, h); err != nil {
+			return err
+		}
+	}
+	return c.stopCleanly(ctx, engine, old)
+}
+
 // makeWay frees the name. What served before the first replacement is kept until one of
 // them is healthy.
 func (c *containerStep) makeWay(ctx context.Context, h *step.Machine, engine *client.Client, s sight) error {
@@ -136,7 +147,7 @@ func (c *containerStep) makeWay(ctx context.Context, h *step.Machine, engine *cl
 			return err
 		}
 	}
-	if err := c.stop(ctx, engine, s.current); err != nil {
+	if err := c.stopCleanly(ctx, engine, s.current); err != nil {
 		return err
 	}
 	if s.old != nil {
@@ -144,19 +155,6 @@ func (c *containerStep) makeWay(ctx context.Context, h *step.Machine, engine *cl
 	}
 	if err := engine.ContainerRename(ctx, s.current.ID, c.oldName()); err != nil {
 		return fmt.Errorf("renaming container %s to %s: %w", c.Name, c.oldName(), err)
-	}
-	return nil
-}
-
-// stop stops a container for good: first its restart policy goes, then it.
-func (c *containerStep) stop(ctx context.Context, engine *client.Client, which *container.InspectResponse) error {
-	name := strings.TrimPrefix(which.Name, "/")
-	off := container.UpdateConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}}
-	if _, err := engine.ContainerUpdate(ctx, which.ID, off); err != nil {
-		return fmt.Errorf("switching off the restart policy of container %s: %w", name, err)
-	}
-	if err := engine.ContainerStop(ctx, which.ID, container.StopOptions{}); err != nil {
-		return fmt.Errorf("stopping container %s: %w", name, err)
 	}
 	return nil
 }
@@ -215,15 +213,15 @@ const settlePoll = 250 * time.Millisecond
 // settle waits until the container is healthy, or runs where it has no health check. One
 // that was started just now and that the engine calls unhealthy is not waited for any
 // longer, as with docker compose up --wait: its check has failed as often as it may.
-func (c *containerStep) settle(ctx context.Context, engine *client.Client, started bool) error {
+func (c *containerStep) settle(ctx context.Context, engine *client.Client, name string, started bool) error {
 	wait, cancel := context.WithTimeout(ctx, c.within)
 	defer cancel()
 	tick := time.NewTicker(settlePoll)
 	defer tick.Stop()
 	for {
-		current, err := engine.ContainerInspect(ctx, c.Name)
+		current, err := engine.ContainerInspect(ctx, name)
 		if err != nil {
-			return fmt.Errorf("waiting for container %s: %w", c.Name, err)
+			return fmt.Errorf("waiting for container %s: %w", name, err)
 		}
 		state := current.State
 		if state.Running && !state.Restarting && !unsettled(state) {

@@ -13,6 +13,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
 )
@@ -23,6 +24,9 @@ type former struct {
 	// Restart is its restart policy, which it loses when it is set aside.
 	Restart container.RestartPolicy `json:"restart"`
 	Running bool                    `json:"running"`
+	// Shut says that the host's gate was closed when this was noted: what is put in its place
+	// admits nobody before the transaction is confirmed.
+	Shut bool `json:"shut,omitempty"`
 }
 
 const formerFile = "former.json"
@@ -39,18 +43,33 @@ func (c *containerStep) keepFormer(h *step.Machine, s sight) error {
 	var was former
 	switch {
 	case s.old != nil: // of a run that ended in quarantine: what is there now never served
-		was = former{s.old.ID, c.restart, true}
+		was = former{ID: s.old.ID, Restart: c.restart, Running: true}
 	case s.current != nil:
-		was = former{s.current.ID, s.current.HostConfig.RestartPolicy, s.current.State.Running}
+		was = former{ID: s.current.ID, Restart: s.current.HostConfig.RestartPolicy, Running: s.current.State.Running}
 	}
+	shut, err := gateIsShut(h)
+	if err != nil {
+		return fmt.Errorf("noting the former container of %s: %w", c.Name, err)
+	}
+	was.Shut = shut
 	text, err := json.Marshal(was)
 	if err != nil {
 		return fmt.Errorf("noting the former container of %s: %w", c.Name, err)
 	}
-	if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+	if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 		return fmt.Errorf("noting the former container of %s: %w", c.Name, err)
 	}
 	return durable.WriteFile(filepath.Join(h.Keep, formerFile), text, 0o600)
+}
+
+// gateIsShut says whether the host's gate for new sessions is closed (updater/drain writes the
+// file before it closes it, and removes it after it has opened it).
+func gateIsShut(h *step.Machine) (bool, error) {
+	_, err := os.Lstat(h.Path(facts.GateRules))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // readFormer is what was noted; nil: nothing.
@@ -70,13 +89,13 @@ func readFormer(h *step.Machine) (*former, error) {
 }
 
 // removeNew takes the new container away, not before what it records has ended.
-func (c *containerStep) removeNew(ctx context.Context, h *step.Machine, engine *client.Client, current *container.InspectResponse) error {
+func (c *containerStep) removeNew(ctx context.Context, h *step.Machine, engine *client.Client, current *container.InspectResponse, was *former) error {
 	if current.State.Running {
-		if err := c.awaitQuiet(ctx, h); err != nil {
+		if err := c.awaitQuiet(ctx, h, was); err != nil {
 			return err
 		}
 	}
-	if err := c.stop(ctx, engine, current); err != nil {
+	if err := c.stopCleanly(ctx, engine, current); err != nil {
 		return err
 	}
 	if err := engine.ContainerRemove(ctx, current.ID, container.RemoveOptions{Force: true}); err != nil {
@@ -113,7 +132,7 @@ func (c *containerStep) revive(ctx context.Context, engine *client.Client, was *
 			return c.explain("starting the former container", err)
 		}
 	}
-	return c.settle(ctx, engine, !found.State.Running)
+	return c.settle(ctx, engine, c.Name, !found.State.Running)
 }
 
 // Settle removes the container that was set aside: its successor is confirmed.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -84,7 +83,7 @@ func whatRan(ctx context.Context, h *step.Machine, engine *client.Client) ([]ran
 	if err != nil {
 		return nil, fmt.Errorf("noting which containers ran: %w", err)
 	}
-	if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+	if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 		return nil, fmt.Errorf("noting which containers ran: %w", err)
 	}
 	return before, durable.WriteFile(note, text, 0o600)

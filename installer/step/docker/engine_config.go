@@ -14,6 +14,7 @@ import (
 	"github.com/docker/docker/client"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // EngineConfigParams is how the Docker engine is set up.
@@ -256,7 +257,7 @@ func (e *engineConfig) take(ctx context.Context, h *step.Machine, restart bool) 
 }
 
 func dropMark(h *step.Machine) error {
-	if err := os.Remove(h.Path(restartMark)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(h.Path(restartMark)); err != nil {
 		return fmt.Errorf("removing %s: %w", restartMark, err)
 	}
 	return nil

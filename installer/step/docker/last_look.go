@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -53,25 +54,55 @@ func (c *containerStep) lastLook(ctx context.Context, h *step.Machine) error {
 	return c.LastLook.Refuse(ctx, h, c.quiet, "container "+c.Name)
 }
 
-// awaitQuiet is the last look of a way back: it waits for as long as something is recorded,
-// since going back is never worth a recording.
-func (c *containerStep) awaitQuiet(ctx context.Context, h *step.Machine) error {
+// How long the last look of a way back waits for recordings to end, and how often it asks an
+// engine that gives no sensible answer.
+const (
+	awaitQuietWithin = 30 * time.Minute
+	muteTries        = 5
+)
+
+// awaitQuiet is the last look of a way back: it waits while something is recorded, since going
+// back is never worth a recording, and no longer than there is hope that it ends. An engine
+// that says nothing sensible is why one goes back: where the gate has been closed since before
+// it was started (was), it has admitted nobody, and what it does not say cannot be a recording.
+func (c *containerStep) awaitQuiet(ctx context.Context, h *step.Machine, was *former) error {
 	if c.LastLook == nil {
 		return nil
 	}
+	began, mute := h.Now(), 0
 	for {
 		busy, err := wowza.Quiet(ctx, c.LastLook.Engine, h.Root, c.quiet)
-		if err != nil {
-			return fmt.Errorf("looking for recordings before stopping %s: %w", c.Name, err)
-		}
-		if len(busy) == 0 {
+		switch {
+		case err == nil && len(busy) == 0:
 			return nil
+		case err != nil && ctx.Err() != nil:
+			return err
+		case err != nil:
+			if mute++; mute >= muteTries {
+				return c.judgeMute(h, was, err)
+			}
+		case h.Now().Sub(began) >= awaitQuietWithin:
+			return &problem.Error{Kind: problem.Halted, Doing: "going back, stopping container", Object: c.Name,
+				Err: fmt.Errorf("%w for %s: %s", step.ErrNotDrained, awaitQuietWithin, recorderNames(busy)),
+				Fix: "when they have ended: valtctl repair"}
+		default:
+			mute = 0
+			h.Report(step.Progress{Text: "waiting for the end of recordings: " + recorderNames(busy)})
 		}
-		h.Report(step.Progress{Text: "waiting for the end of recordings: " + recorderNames(busy)})
 		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// judgeMute says whether an engine that cannot be asked may be stopped on the way back.
+func (c *containerStep) judgeMute(h *step.Machine, was *former, mute error) error {
+	shut, err := gateIsShut(h)
+	if err == nil && shut && was.Shut {
+		h.Report(step.Progress{Text: "the new engine gives no sensible answer; it has admitted nobody, so nothing is lost with it"})
+		return nil
+	}
+	return errors.Join(fmt.Errorf("looking for recordings before stopping %s: %w", c.Name, mute), err)
 }
 
 func recorderNames(all []wowza.Recorder) string {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -121,7 +120,7 @@ func (p *prune) keepFormer(ctx context.Context, h *step.Machine, engine *client.
 		return fmt.Errorf("noting the images of the release before: %w", err)
 	}
 	full := h.Path(keptImages)
-	if err := os.MkdirAll(filepath.Dir(full), 0o700); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(full), 0o700); err != nil {
 		return fmt.Errorf("noting the images of the release before: %w", err)
 	}
 	return durable.WriteFile(full, text, 0o600)

@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // DirectoryParams is one folder. What is in it is left alone.
@@ -60,7 +61,7 @@ func (d *directory) Inspect(_ context.Context, h *step.Machine) (step.Finding, e
 
 func (d *directory) Apply(_ context.Context, h *step.Machine) error {
 	full := h.Path(d.path)
-	if err := os.MkdirAll(full, 0o755); err != nil {
+	if err := durable.MkdirAll(full, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", d.path, err)
 	}
 	if err := os.Chown(full, d.UID, d.GID); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -24,9 +25,10 @@ const (
 	firewallRules   = "/etc/valtctl/firewall.nft"
 	firewallListing = "/var/lib/valtctl/firewall.listing" // what nft made of the rules
 	firewallUnit    = "valtctl-firewall.service"
-	firewallTable   = "inet valtctl"
-	nftProgram      = "/usr/sbin/nft"
 )
+
+// table is ours, beside Docker's and the drain's.
+const table nft.Table = "inet valtctl"
 
 // firewallUnitText loads our own table and removes no other. nftables.service would
 // flush Docker's translation rules too; where it is enabled it goes first. It is not
@@ -44,9 +46,9 @@ After=local-fs.target systemd-modules-load.service nftables.service
 Type=oneshot
 RemainAfterExit=yes
 StandardInput=null
-ExecStart=` + nftProgram + ` -f ` + firewallRules + `
-ExecReload=` + nftProgram + ` -f ` + firewallRules + `
-ExecStop=-` + nftProgram + ` delete table ` + firewallTable + `
+ExecStart=` + nft.Program + ` -f ` + firewallRules + `
+ExecReload=` + nft.Program + ` -f ` + firewallRules + `
+ExecStop=-` + nft.Program + ` delete table ` + string(table) + `
 
 [Install]
 WantedBy=sysinit.target
@@ -79,8 +81,8 @@ type firewall struct {
 }
 
 func newFirewall(p Params) (*firewall, error) {
-	if p.Rules != "" && !strings.Contains(p.Rules, "\ntable "+firewallTable+" {") {
-		return nil, fmt.Errorf("reading the firewall's rules: they do not make the table %s", firewallTable)
+	if p.Rules != "" && !strings.Contains(p.Rules, "\ntable "+string(table)+" {") {
+		return nil, fmt.Errorf("reading the firewall's rules: they do not make the table %s", table)
 	}
 	if p.ConfirmWithin < 0 || p.ConfirmWithin > 3600 {
 		return nil, fmt.Errorf("reading the firewall's parameters: %d seconds to confirm it are not between 0 and 3600", p.ConfirmWithin)
@@ -169,12 +171,12 @@ func (f *firewall) Undo(ctx context.Context, h *step.Machine) error {
 		return err
 	}
 	if rules == nil {
-		if err := runNFT(ctx, h, emptyTable); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := table.Remove(ctx, h); err != nil && !nft.NoProgram(err) {
 			return err
 		}
 		return nil
 	}
-	return runNFT(ctx, h, string(rules))
+	return table.Change(ctx, h, string(rules))
 }
 
 // keep makes confirmed rules those of the next boot.
@@ -228,7 +230,7 @@ func (f *firewall) remove(ctx context.Context, h *step.Machine) error {
 			return fmt.Errorf("stopping %s: %w", firewallUnit, err)
 		}
 	}
-	if err := runNFT(ctx, h, emptyTable); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := table.Remove(ctx, h); err != nil && !nft.NoProgram(err) {
 		return err
 	}
 	for _, file := range f.files() {

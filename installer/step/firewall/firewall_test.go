@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/step/steptest"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/testneeds"
@@ -70,7 +71,7 @@ func (n *namespace) Run(ctx context.Context, c step.Command) (step.Output, error
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch c.Argv[0] {
-	case "nft", nftProgram:
+	case nft.Program:
 		c.Argv = append([]string{"nsenter", "--net=/proc/" + n.pid + "/ns/net", "--"}, c.Argv...)
 		return step.Exec{}.Run(ctx, c)
 	case "systemd-run":
@@ -110,7 +111,7 @@ func (n *namespace) goOff(t *testing.T) {
 
 func (n *namespace) nft(t *testing.T, script string) {
 	t.Helper()
-	if _, err := n.Run(t.Context(), step.Command{Argv: []string{"nft", "-f", "-"}, Stdin: []byte(script)}); err != nil {
+	if _, err := n.Run(t.Context(), step.Command{Argv: []string{nft.Program, "-f", "-"}, Stdin: []byte(script)}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -118,7 +119,7 @@ func (n *namespace) nft(t *testing.T, script string) {
 // inForce asserts what the kernel lets in by SSH; "" is anything, without a table of ours.
 func (n *namespace) inForce(t *testing.T, addresses string) {
 	t.Helper()
-	out, err := n.Run(t.Context(), step.Command{Argv: []string{"nft", "list", "ruleset"}})
+	out, err := n.Run(t.Context(), step.Command{Argv: []string{nft.Program, "list", "ruleset"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +144,7 @@ func answering(h *step.Machine, say func(nonce string)) {
 
 func confirming(t *testing.T, h *step.Machine) {
 	answering(h, func(nonce string) {
-		if err := Confirm(h, Answer{Nonce: nonce}); err != nil {
+		if err := step.HandAnswer(h, step.Answer{Nonce: nonce}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -183,18 +184,18 @@ func TestUnconfirmedFirewallIsPutBack(t *testing.T) {
 	}{
 		"nobody answers": {func(*testing.T, *step.Machine, *namespace, string) {}, "no new connection confirmed them within 1s", 1},
 		"another's nonce": {func(t *testing.T, h *step.Machine, _ *namespace, _ string) {
-			if err := Confirm(h, Answer{Nonce: "guessed"}); err == nil {
+			if err := step.HandAnswer(h, step.Answer{Nonce: "guessed"}); err == nil {
 				t.Error("it was taken")
 			}
 		}, "within 1s", 1},
 		"no connection": {func(t *testing.T, h *step.Machine, _ *namespace, nonce string) {
-			if err := Confirm(h, Answer{Nonce: nonce, Refused: "app1: i/o timeout"}); err != nil {
+			if err := step.HandAnswer(h, step.Answer{Nonce: nonce, Refused: "app1: i/o timeout"}); err != nil {
 				t.Error(err)
 			}
 		}, "app1: i/o timeout", 600},
 		"too late": {func(t *testing.T, h *step.Machine, n *namespace, nonce string) {
 			n.goOff(t)
-			if err := Confirm(h, Answer{Nonce: nonce}); err != nil {
+			if err := step.HandAnswer(h, step.Answer{Nonce: nonce}); err != nil {
 				t.Error(err)
 			}
 		}, "too late", 600},
@@ -229,7 +230,7 @@ func TestKilledTrial(t *testing.T) {
 	killed := func(t *testing.T) (*step.Machine, *namespace) {
 		h, n := switchedOn(t, "10.0.0.1, 10.0.0.2")
 		trial := firewallTrial{h: h, within: defaultConfirm}
-		for _, did := range []error{trial.prepare(t.Context(), rulesFor("10.9.9.9, 10.9.9.10")), trial.arm(t.Context()), trial.load(t.Context(), trialNew)} {
+		for _, did := range []error{trial.prepare(t.Context(), rulesFor("10.9.9.9, 10.9.9.10")), trial.arm(t.Context()), nft.Load(t.Context(), h, trialNew)} {
 			if did != nil {
 				t.Fatal(did)
 			}
@@ -251,7 +252,7 @@ func TestKilledTrial(t *testing.T) {
 		asked := false
 		answering(h, func(nonce string) {
 			asked = true
-			if err := Confirm(h, Answer{Nonce: nonce}); err != nil {
+			if err := step.HandAnswer(h, step.Answer{Nonce: nonce}); err != nil {
 				t.Error(err)
 			}
 		})

@@ -3,19 +3,15 @@ package firewall
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -24,40 +20,9 @@ const (
 	trialFolder = "/run/valtctl/firewall"
 	trialFormer = trialFolder + "/former.nft"
 	trialNew    = trialFolder + "/new.nft"
-	trialAsked  = trialFolder + "/asked"
-	trialAnswer = trialFolder + "/answer.json"
 
-	revertUnit  = "valtctl-firewall-revert"
-	answerEvery = 100 * time.Millisecond
+	revertUnit = "valtctl-firewall-revert"
 )
-
-// emptyTable removes our table whether it is there or not: what is not there cannot be
-// deleted, so it is made first (nft(8)).
-const emptyTable = "table " + firewallTable + "\ndelete table " + firewallTable + "\n"
-
-// Answer is what a controller says to a host whose new rules are on trial.
-type Answer struct {
-	Nonce string `json:"nonce"` // from Progress.Confirm
-	// Refused, if set, is why no new connection could be made; the host then need not wait.
-	Refused string `json:"refused,omitempty"`
-}
-
-// Confirm hands an answer to the trial that asked for it. One that is over, or
-// another one, is an error.
-func Confirm(h *step.Machine, a Answer) error {
-	asked, err := os.ReadFile(h.Path(trialAsked))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("confirming the firewall: %w", err)
-	}
-	if a.Nonce == "" || string(asked) != a.Nonce {
-		return errors.New("confirming the firewall: no rules of this confirmation are on trial here")
-	}
-	text, err := json.Marshal(a)
-	if err != nil {
-		return fmt.Errorf("confirming the firewall: %w", err)
-	}
-	return step.WriteFile(h, trialAnswer, text, step.Owner{Mode: 0o600})
-}
 
 // firewallTrial puts rules in force on trial.
 type firewallTrial struct {
@@ -83,7 +48,7 @@ func (t firewallTrial) run(ctx context.Context, rules string) error {
 
 // prove has the new rules in force until they are confirmed.
 func (t firewallTrial) prove(ctx context.Context) error {
-	if err := t.load(ctx, trialNew); err != nil {
+	if err := nft.Load(ctx, t.h, trialNew); err != nil {
 		return err
 	}
 	inForce, err := loadedTable(ctx, t.h)
@@ -104,14 +69,14 @@ func (t firewallTrial) prepare(ctx context.Context, rules string) error {
 	if err := step.WriteFile(t.h, trialNew, []byte(rules), step.Owner{Mode: 0o600}); err != nil {
 		return err
 	}
-	if _, err := t.h.Run.Run(ctx, step.Command{Argv: []string{"nft", "--check", "-f", t.h.Path(trialNew)}}); err != nil {
+	if _, err := t.h.Run.Run(ctx, step.Command{Argv: []string{nft.Program, "--check", "-f", t.h.Path(trialNew)}}); err != nil {
 		return fmt.Errorf("checking the firewall's rules: %w", err)
 	}
 	former, err := loadedTable(ctx, t.h)
 	if err != nil {
 		return err
 	}
-	return step.WriteFile(t.h, trialFormer, append([]byte(emptyTable), former...), step.Owner{Mode: 0o600})
+	return step.WriteFile(t.h, trialFormer, append([]byte(table.Empty()), former...), step.Owner{Mode: 0o600})
 }
 
 // arm has systemd put the former rules back after the time to confirm, whatever becomes
@@ -121,67 +86,25 @@ func (t firewallTrial) arm(ctx context.Context) error {
 		"systemd-run", "--quiet", "--collect", "--no-ask-password", "--unit", revertUnit,
 		"--description", "Put back the firewall that was there before",
 		"--on-active", strconv.Itoa(int(t.within / time.Second)), "--timer-property", "AccuracySec=1s",
-		"--", nftProgram, "-f", t.h.Path(trialFormer)}})
+		"--", nft.Program, "-f", t.h.Path(trialFormer)}})
 	if err != nil {
 		return fmt.Errorf("arming the way back to the former firewall: %w", err)
 	}
 	return nil
 }
 
-func (t firewallTrial) load(ctx context.Context, file string) error {
-	if _, err := t.h.Run.Run(ctx, step.Command{Argv: []string{"nft", "-f", t.h.Path(file)}}); err != nil {
-		return fmt.Errorf("loading the firewall's rules: %w", err)
-	}
-	return nil
-}
-
 // await asks whoever follows for a confirmation, and waits for the answer.
 func (t firewallTrial) await(ctx context.Context) error {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	nonce := hex.EncodeToString(b[:])
-	if err := step.WriteFile(t.h, trialAsked, []byte(nonce), step.Owner{Mode: 0o600}); err != nil {
-		return err
+	refused, err := step.Ask(ctx, t.h, step.Reachable, "waiting for a new connection, which proves that the host can still be reached", t.within)
+	switch {
+	case errors.Is(err, step.ErrNoAnswer):
+		return notConfirmed(fmt.Errorf("no new connection confirmed them within %s", t.within))
+	case err != nil:
+		return fmt.Errorf("waiting for the firewall to be confirmed: %w", err)
+	case refused != "":
+		return notConfirmed(fmt.Errorf("no new connection could be made under them: %s", refused))
 	}
-	t.h.Report(step.Progress{Text: "waiting for a new connection, which proves that the host can still be reached", Confirm: nonce})
-	deadline := time.NewTimer(t.within)
-	defer deadline.Stop()
-	tick := time.NewTicker(answerEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("waiting for the firewall to be confirmed: %w", ctx.Err())
-		case <-deadline.C:
-			return notConfirmed(fmt.Errorf("no new connection confirmed them within %s", t.within))
-		case <-tick.C:
-		}
-		answer, err := t.answer(nonce)
-		switch {
-		case err != nil:
-			return err
-		case answer != nil && answer.Refused != "":
-			return notConfirmed(fmt.Errorf("no new connection could be made under them: %s", answer.Refused))
-		case answer != nil:
-			return nil
-		}
-	}
-}
-
-// answer is the controller's, nil until there is one.
-func (t firewallTrial) answer(nonce string) (*Answer, error) {
-	text, err := step.ReadIfThere(t.h.Path(trialAnswer))
-	if err != nil || text == nil {
-		return nil, err
-	}
-	var a Answer
-	if err := json.Unmarshal(text, &a); err != nil {
-		return nil, fmt.Errorf("reading the confirmation: %w", err)
-	}
-	if a.Nonce != nonce {
-		return nil, nil
-	}
-	return &a, nil
+	return nil
 }
 
 func notConfirmed(why error) error {
@@ -221,7 +144,7 @@ func (t firewallTrial) stopRevert(ctx context.Context) error {
 
 // putBack is what the timer would do, now.
 func (t firewallTrial) putBack(ctx context.Context) error {
-	if err := t.load(ctx, trialFormer); err != nil {
+	if err := nft.Load(ctx, t.h, trialFormer); err != nil {
 		return err // the timer tries again
 	}
 	return t.stopRevert(ctx)
@@ -242,19 +165,14 @@ func (t firewallTrial) endFormer(ctx context.Context) error {
 	return errors.Join(err, os.RemoveAll(t.h.Path(trialFolder)))
 }
 
-// loadedTable is our table as the kernel has it, without its counters; empty where it is
-// not loaded or there is no nft yet.
+// loadedTable is our table as the kernel has it; empty where it is not loaded or there is no
+// nft yet.
 func loadedTable(ctx context.Context, h *step.Machine, options ...string) ([]byte, error) {
-	argv := append([]string{"nft", "--stateless"}, options...)
-	out, err := h.Run.Run(ctx, step.Command{Argv: append(argv, "list", "table", "inet", "valtctl")})
-	var failed *exec.ExitError
-	switch {
-	case err == nil:
-		return out.Stdout, nil
-	case errors.As(err, &failed) && strings.Contains(string(out.Stderr), "No such file or directory"), errors.Is(err, fs.ErrNotExist):
+	listing, err := table.Listing(ctx, h, options...)
+	if nft.NoProgram(err) {
 		return nil, nil
 	}
-	return nil, fmt.Errorf("asking for the loaded firewall: %w", err)
+	return listing, err
 }
 
 // loadedDiff tells how what is in force differs from what was confirmed.
@@ -264,19 +182,11 @@ func loadedDiff(ctx context.Context, h *step.Machine) (string, error) {
 		return "", err
 	}
 	if len(loaded) == 0 {
-		return "- table " + firewallTable + " is not loaded\n+ table " + firewallTable + " is loaded\n", nil
+		return fmt.Sprintf("- table %s is not loaded\n+ table %s is loaded\n", table, table), nil
 	}
 	listing, err := step.ReadIfThere(h.Path(firewallListing))
 	if err != nil || bytes.Equal(listing, loaded) {
 		return "", err
 	}
-	return step.TextDiff("table "+firewallTable, loaded, listing), nil
-}
-
-// runNFT runs a script that is no file.
-func runNFT(ctx context.Context, h *step.Machine, script string) error {
-	if _, err := h.Run.Run(ctx, step.Command{Argv: []string{"nft", "-f", "-"}, Stdin: []byte(script)}); err != nil {
-		return fmt.Errorf("changing the table %s: %w", firewallTable, err)
-	}
-	return nil
+	return step.TextDiff("table "+string(table), loaded, listing), nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -80,7 +79,7 @@ func (r *reboot) Apply(ctx context.Context, h *step.Machine) error {
 	if err := r.LastLook.Refuse(ctx, h, r.quiet, "the host"); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(h.Keep, 0o700); err != nil {
+	if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 		return fmt.Errorf("rebooting: %w", err)
 	}
 	if err := durable.WriteFile(filepath.Join(h.Keep, bootFile), []byte(h.BootID), 0o600); err != nil {

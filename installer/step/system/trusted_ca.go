@@ -16,6 +16,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // Where ca-certificates looks for a site's own authorities, and what it makes of all
@@ -204,7 +205,7 @@ func (t *trustedCA) Apply(ctx context.Context, h *step.Machine) error {
 	if err := step.KeepFile(h, trustBundle); err != nil {
 		return err
 	}
-	if err := os.Remove(h.Path(trustDraft)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(h.Path(trustDraft)); err != nil {
 		return fmt.Errorf("removing what an update of the bundle left that was cut off: %w", err)
 	}
 	if _, err := os.Stat(h.Path(trustUpdater)); errors.Is(err, fs.ErrNotExist) {
@@ -244,7 +245,7 @@ func (t *trustedCA) unlink(h *step.Machine, stray []string) error {
 		links = append(links, path.Join(trustFolder, strings.TrimSuffix(path.Base(f.path), ".crt")+".pem"))
 	}
 	for _, link := range links {
-		if err := os.Remove(h.Path(link)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := durable.Remove(h.Path(link)); err != nil {
 			return fmt.Errorf("removing %s: %w", link, err)
 		}
 	}

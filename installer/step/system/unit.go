@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/files"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 const unitFolder = "/etc/systemd/system"
@@ -114,13 +115,13 @@ func (u *Unit) enable(h *step.Machine) error {
 		return nil
 	}
 	full := h.Path(u.Link)
-	if err := os.MkdirAll(path.Dir(full), 0o755); err != nil {
+	if err := durable.MkdirAll(path.Dir(full), 0o755); err != nil {
 		return fmt.Errorf("enabling %s: %w", u.Path, err)
 	}
 	if err := step.RemoveFile(h, u.Link); err != nil {
 		return err
 	}
-	if err := os.Symlink(u.Path, full); err != nil {
+	if err := durable.Symlink(u.Path, full); err != nil {
 		return fmt.Errorf("enabling %s: %w", u.Path, err)
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"golang.org/x/sync/errgroup"
+
 	"ipivs.com/valtctl/cmd/valtlab/fault"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )

@@ -12,6 +12,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 	"golang.org/x/sync/errgroup"
+
 	"ipivs.com/valtctl/cmd/valtlab/fault"
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 )

@@ -2,11 +2,12 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
-	"ipivs.com/valtctl/installer/step/firewall"
+	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/sleep"
 )
 
@@ -32,7 +33,7 @@ func (f *follower) proveFirewall(ctx context.Context, client *agent.Client, nonc
 		return
 	}
 	// If this fails too the host puts its firewall back by itself, later.
-	_ = client.Confirm(ctx, firewall.Answer{Nonce: nonce, Refused: OneLine(err)})
+	_ = client.Answer(ctx, step.Answer{Nonce: nonce, Refused: OneLine(err)})
 }
 
 func (f *follower) proveOnce(ctx context.Context, nonce string) error {
@@ -41,5 +42,18 @@ func (f *follower) proveOnce(ctx context.Context, nonce string) error {
 		return err
 	}
 	defer func() { _ = client.Close() }() // it has served
-	return client.Confirm(ctx, firewall.Answer{Nonce: nonce})
+	return client.Answer(ctx, step.Answer{Nonce: nonce})
+}
+
+// answerQuiet tells a host whether something is recorded elsewhere. That nobody could say is no
+// yes; a controller that is stopped says nothing, and the host goes on by itself.
+func (f *follower) answerQuiet(ctx context.Context, nonce string) {
+	err := errors.New("this run cannot say what is recorded elsewhere")
+	if f.Quiet != nil {
+		err = f.Quiet(ctx)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	_ = f.Answer(ctx, step.Answer{Nonce: nonce, Refused: OneLine(err)}) // unanswered the host does nothing
 }

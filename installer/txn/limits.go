@@ -1,0 +1,45 @@
+package txn
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/problem"
+)
+
+// How long a half of a transaction may take in all where its request says nothing. Every call
+// in it has a deadline of its own; this one ends what calls do again and again.
+const (
+	fetchWithin = 24 * time.Hour // a release over a slow line
+	applyWithin = 4 * time.Hour
+)
+
+// limit is how long a half may take.
+func (r Request) limit(half step.Half) time.Duration {
+	if half == step.Fetch {
+		return fetchWithin
+	}
+	if within, err := time.ParseDuration(r.ApplyWithin); err == nil && within > 0 {
+		return within
+	}
+	return applyWithin
+}
+
+// tooLong is why a half was ended.
+func tooLong(half step.Half, limit time.Duration) error {
+	return &problem.Error{Kind: problem.Failed, Doing: "running the " + string(half) + " half", Err: fmt.Errorf("it was not over within %s", limit),
+		Fix: "find out what hangs on the host: valtctl logs, valtctl status"}
+}
+
+// limited does something that ends after a time.
+func limited(ctx context.Context, within time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, within, fmt.Errorf("it was not over within %s", within))
+	defer cancel()
+	err := do(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", err, context.Cause(ctx))
+	}
+	return err
+}
