@@ -119,10 +119,19 @@ func (p *practice) options(run string) updater.Options {
 }
 
 func (p *practice) connect(ctx context.Context, h site.Host, _ func(done, total int64)) (io.ReadWriteCloser, error) {
-	if err := p.down[h.Name]; err != nil {
+	p.mu.Lock()
+	err := p.down[h.Name]
+	p.mu.Unlock()
+	if err != nil {
 		return nil, err
 	}
 	return p.hosts[h.Name].Connect(ctx)
+}
+
+func (p *practice) setDown(host string, why error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.down[host] = why
 }
 
 func (p *practice) Observe(e event.Event) {

@@ -191,13 +191,22 @@ func (h *LeaseHolder) keep(ctx context.Context) {
 				h.lose(err)
 				return
 			}
-			h.reconnect(ctx) // the link is lost; the lease is not, yet
 		}
 	}
 }
 
-// renew asks for the lease's whole time again, from when it was sent.
+// renew asks for the lease's whole time again, from when it was sent. Where the link is lost it
+// is dialled again, once.
 func (h *LeaseHolder) renew(ctx context.Context, rollout json.RawMessage) error {
+	err := h.renewOnce(ctx, rollout)
+	if err == nil || saidByHost(err) || ctx.Err() != nil || h.check() != nil {
+		return err
+	}
+	h.reconnect(ctx)
+	return h.renewOnce(ctx, rollout)
+}
+
+func (h *LeaseHolder) renewOnce(ctx context.Context, rollout json.RawMessage) error {
 	if err := h.check(); err != nil {
 		return err
 	}
@@ -206,7 +215,7 @@ func (h *LeaseHolder) renew(ctx context.Context, rollout json.RawMessage) error 
 	h.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, h.lasts/3)
 	defer cancel()
-	sent := h.fleet.Options.Now()
+	sent := h.fleet.Options.Now() // the lease lasts from then: a reply may be long on its way
 	if _, err := client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseRenew, Who: h.fleet.Options.Who, Run: h.fleet.Options.Run, Token: token,
 		Seconds: h.seconds(), Rollout: rollout}); err != nil {
 		return err
@@ -217,8 +226,10 @@ func (h *LeaseHolder) renew(ctx context.Context, rollout json.RawMessage) error 
 	return nil
 }
 
-// reconnect opens a connection of the lease's own; failing is tried again at the next tick.
+// reconnect opens a connection of the lease's own; failing is tried again with the next renewal.
 func (h *LeaseHolder) reconnect(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, h.lasts/3)
+	defer cancel()
 	client, err := h.fleet.Options.Dial.open(ctx, h.host, event.Silent{}, nil)
 	if err != nil {
 		return
@@ -270,7 +281,7 @@ func (h *LeaseHolder) Err() error {
 
 // Note keeps what the run is about beside the lease.
 func (h *LeaseHolder) Note(ctx context.Context, rollout json.RawMessage) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.lasts/3)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.lasts)
 	defer cancel()
 	if err := h.renew(ctx, rollout); err != nil {
 		return fmt.Errorf("keeping how far the run is: %w", err)

@@ -26,21 +26,33 @@ type Store struct {
 	rollback string
 	hostFile string
 	now      func() time.Time
-	// uptime is the host's boot clock, which no one sets: deadlines are counted in it.
-	uptime func() (time.Duration, error)
-	pause  func(ctx context.Context, d time.Duration) error
+	uptime   func() (time.Duration, error)
+	pause    func(ctx context.Context, d time.Duration) error
+}
+
+// Clock is a host's time as transactions reckon with it.
+type Clock struct {
+	Now func() time.Time
+	// Uptime is the boot clock, which no one sets: deadlines are counted in it.
+	Uptime func() (time.Duration, error)
+	Pause  func(ctx context.Context, d time.Duration) error
 }
 
 // NewStore is the store of the host whose files are below root ("" on a real host).
 func NewStore(root string, now func() time.Time) *Store {
+	return NewStoreBy(root, Clock{now, func() (time.Duration, error) { return uptime(filepath.Join(root, "/proc/uptime")) }, sleep.For})
+}
+
+// NewStoreBy is NewStore with another clock than the host's own.
+func NewStoreBy(root string, c Clock) *Store {
 	return &Store{
 		dir:      filepath.Join(root, "/var/lib/valtctl/txn"),
 		run:      filepath.Join(root, "/run/valtctl/txn"),
 		rollback: filepath.Join(root, "/var/lib/valtctl/rollback"),
 		hostFile: filepath.Join(root, "/var/lib/valtctl/host.json"),
-		now:      now,
-		uptime:   func() (time.Duration, error) { return uptime(filepath.Join(root, "/proc/uptime")) },
-		pause:    sleep.For,
+		now:      c.Now,
+		uptime:   c.Uptime,
+		pause:    c.Pause,
 	}
 }
 

@@ -8,11 +8,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,6 +45,10 @@ type Host struct {
 	Looks map[step.KindName]func(params string) string
 	// Engine is what the media engine does; nil: it is asked for real.
 	Engine func() (wowza.State, error)
+	// Asks are kinds whose steps ask who follows, if their parameters say that they do.
+	Asks map[step.KindName]step.Question
+	// Started is told of a transaction that has begun. An error is that the answer is lost.
+	Started func(txn.Request) error
 	// Takes is what the host's apt would take from a bundle; nil: nothing.
 	Takes func(agent.ProveRequest) ([]agent.PackageFile, error)
 	// Fetches is how many bytes a step would fetch, by kind.
@@ -167,6 +174,13 @@ func (h *Host) Applied() []step.KindName {
 	return order
 }
 
+// SetEngine changes what the host says of its Docker engine while it is in use.
+func (h *Host) SetEngine(e *facts.EngineFacts) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.Facts.Engine = e
+}
+
 // Secrets are those that the controller gave at last.
 func (h *Host) Secrets() map[string][]byte {
 	h.mu.Lock()
@@ -218,7 +232,11 @@ func (h *Host) handlers() agent.Handlers {
 		TxnStart: func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
 			h.called("start")
 			h.remember(r.Secrets)
-			return real.TxnStart(ctx, r)
+			reply, err := real.TxnStart(ctx, r)
+			if err == nil && h.Started != nil {
+				err = h.Started(r.Request)
+			}
+			return reply, err
 		},
 		TxnRestart: func(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
 			h.called("restart")
@@ -290,6 +308,8 @@ func (h *Host) facts(ctx context.Context, r agent.FactsRequest, real agent.Handl
 		return reply, err
 	}
 	installed := reply.Facts.Installed
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	reply.Facts = h.Facts
 	if reply.Facts.Installed == nil {
 		reply.Facts.Installed = installed
@@ -372,7 +392,12 @@ func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) 
 	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
 }
 
-func (s imitated) Apply(ctx context.Context, _ *step.Machine) error {
+func (s imitated) Apply(ctx context.Context, m *step.Machine) error {
+	if q := s.h.Asks[s.kind]; q != "" && strings.Contains(s.params, `"ask_`) {
+		if refused, err := step.Ask(ctx, m, q, "asking", time.Minute); err != nil || refused != "" {
+			return errors.Join(err, fmt.Errorf("%w: %s", step.ErrNotDrained, refused))
+		}
+	}
 	if s.h.Hold != nil {
 		select {
 		case <-s.h.Hold:

@@ -89,19 +89,24 @@ func (e *Env) cutStage(ctx context.Context) error {
 	if err := e.maker(ctx); err != nil {
 		return err
 	}
-	text, err := readFile(e.Lab.Path("site.yaml"))
+	// The site has this one server: a run tells every host of its site who may change it.
+	app := ""
+	name, err := e.deriveSite(strings.TrimSuffix(cutSite, ".yaml"), func(site map[string]any) {
+		app = e.Lab.App().String()
+		onlyHosts(site, "app1")
+		withHost(site, "app1", map[string]any{"name": cutName, "address": host.Address.String()})
+	})
 	if err != nil {
 		return err
 	}
-	was := "- name: app1\n  address: " + e.Lab.App().String() + "\n"
-	site := strings.Replace(string(text), was, "- name: "+cutName+"\n  address: "+host.Address.String()+"\n", 1)
-	if site == string(text) {
-		return fmt.Errorf("the lab's site file has no %q", was)
+	text, err := readFile(e.Lab.Path(name))
+	if err != nil {
+		return err
 	}
-	if err := os.WriteFile(e.Lab.Path(cutSite), []byte(site), 0o600); err != nil {
-		return fmt.Errorf("writing a site file: %w", err)
+	if strings.Contains(string(text), app) {
+		return fmt.Errorf("the site file names the application server still:\n%s", text)
 	}
-	return e.Lab.Put(ctx, makerName, makerFolder+"/site.yaml", []byte(site))
+	return e.Lab.Put(ctx, makerName, makerFolder+"/site.yaml", text)
 }
 
 // removeAny removes those of the hosts that are there.
