@@ -12,6 +12,7 @@ import (
 
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/durable"
 )
 
 // crash is the panic that stands for SIGKILL: what was written stays, nothing runs on.
@@ -136,7 +137,7 @@ func (s *swap) Apply(ctx context.Context, m *step.Machine) error {
 	if m.Keep != "" {
 		was := filepath.Join(m.Keep, "was")
 		if _, err := os.Stat(was); err != nil {
-			if err := errors.Join(os.MkdirAll(m.Keep, 0o700), os.WriteFile(was+".new", []byte(s.h.state[s.Key]), 0o600), os.Rename(was+".new", was)); err != nil {
+			if err := errors.Join(durable.MkdirAll(m.Keep, 0o700), durable.WriteFile(was, []byte(s.h.state[s.Key]), 0o600)); err != nil {
 				return err
 			}
 		}
