@@ -33,12 +33,15 @@ func engineClient(socket string) (*client.Client, error) {
 		return nil, fmt.Errorf("preparing to ask the engine: %w", err)
 	}
 	return client.NewClientWithOpts(client.WithHost("unix://"+socket),
-		client.WithHTTPClient(&http.Client{Transport: &engineCalls{transport}, CheckRedirect: client.CheckRedirect}),
+		client.WithHTTPClient(&http.Client{Transport: &engineCalls{transport, answerWithin}, CheckRedirect: client.CheckRedirect}),
 		client.WithAPIVersionNegotiation())
 }
 
 // engineCalls gives every call to an engine a deadline.
-type engineCalls struct{ under http.RoundTripper }
+type engineCalls struct {
+	under  http.RoundTripper
+	within func(*http.Request) time.Duration // for an answer to begin
+}
 
 // tooSlow is why a call was given up. It is not that there is no engine.
 type tooSlow struct {
@@ -54,7 +57,7 @@ func (e *tooSlow) Error() string {
 func (e *tooSlow) Is(target error) bool { return target == context.DeadlineExceeded }
 
 func (c *engineCalls) RoundTrip(r *http.Request) (*http.Response, error) {
-	late := &tooSlow{r.Method + " " + r.URL.Path, answerWithin(r)}
+	late := &tooSlow{r.Method + " " + r.URL.Path, c.within(r)}
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(late.within, func() { cancel(late) })
 	reply, err := c.under.RoundTrip(r.WithContext(ctx))

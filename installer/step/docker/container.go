@@ -37,13 +37,14 @@ type containerStep struct {
 	restart container.RestartPolicy
 	within  time.Duration
 	quiet   time.Duration // between the two readings of the last look
+	least   time.Duration // that a container which keeps data is given to stop
 }
 
 // defaultWithin is how long a container may take to become healthy.
 const defaultWithin = 2 * time.Minute
 
 func newContainer(p ContainerParams) (*containerStep, error) {
-	c := &containerStep{ContainerParams: p, within: defaultWithin}
+	c := &containerStep{ContainerParams: p, within: defaultWithin, least: leastForData}
 	if p.Name == "" || p.Image.Config == "" {
 		return nil, fmt.Errorf("checking container %q: a name and an image's config digest are needed", p.Name)
 	}

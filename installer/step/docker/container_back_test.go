@@ -138,14 +138,15 @@ func recording(t *testing.T) (*step.Machine, *wowzatest.Engine, step.Step, Conta
 	t.Helper()
 	h := backed(engineMachine(nil), t.TempDir())
 	engine := wowzatest.New(t, t.TempDir())
-	p := containerFor(t, load(t, probeImage(t, "one")))
+	one, two := load(t, probeImage(t, "one")), load(t, probeImage(t, "two")) // first: they go last
+	p := containerFor(t, one)
 	p.Disrupts, p.Spec.Restart = step.Engine, "always"
 	if err := steptest.MakeStep(t, ContainerKind(), p).Apply(t.Context(), engineMachine(nil)); err != nil {
 		t.Fatal(err)
 	}
 	old := inspect(t, p.Name).ID
 	next := p
-	next.Image = load(t, probeImage(t, "two"))
+	next.Image = two
 	next.LastLook = &LastLook{Engine: engine.Access, Quiet: "1ms"}
 	next.LastLook.Engine.PasswordFile = writtenPassword(t)
 	return h, engine, steptest.MakeStep(t, ContainerKind(), next), p, old

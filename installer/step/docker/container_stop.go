@@ -30,13 +30,13 @@ func (c *containerStep) grace(which *container.InspectResponse) time.Duration {
 		grace = time.Duration(*which.Config.StopTimeout) * time.Second
 	}
 	if c.keepsData(which) {
-		grace = max(grace, leastForData)
+		grace = max(grace, c.least)
 	}
 	return grace
 }
 
-// keepsData says whether a container writes what outlives it, and what it is told apart by is
-// that it is killed: a media engine is stopped only when nothing is recorded.
+// keepsData says whether a container writes what outlives it and must be in order when it ends. A
+// media engine's recordings are: it is stopped only when there are none under way.
 func (c *containerStep) keepsData(which *container.InspectResponse) bool {
 	if c.Disrupts == step.Engine {
 		return false

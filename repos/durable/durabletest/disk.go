@@ -57,6 +57,7 @@ type ino struct {
 type change struct {
 	path string
 	to   *ino   // nil: it goes
+	was  *ino   // of one that goes: no other of that name does
 	from string // of a rename, which takes the other name away
 }
 
@@ -127,7 +128,7 @@ func (d *Disk) known(path string) *ino {
 
 // set notes what a path is from now on.
 func (d *Disk) set(path string, to *ino) {
-	d.late = append(d.late, change{path: path, to: to})
+	d.late = append(d.late, change{path: path, to: to, was: d.names[path]})
 	if to == nil {
 		delete(d.names, path)
 		return
@@ -374,7 +375,9 @@ func (d *Disk) SyncDir(dir string) error {
 func (c change) settle(kept map[string]*ino) {
 	switch {
 	case c.to == nil:
-		delete(kept, c.path)
+		if kept[c.path] == c.was {
+			delete(kept, c.path)
+		}
 	case c.from != "":
 		move(kept, c.from, c.path) // with what is in it, as far as that is durable
 		kept[c.path] = c.to

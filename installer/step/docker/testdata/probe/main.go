@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
 
 func main() {
@@ -26,4 +27,11 @@ func main() {
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, syscall.SIGTERM)
 	<-end
+	if os.Args[1] == "slow" { // a database that writes down what it has in memory
+		took, err := time.ParseDuration(os.Args[2])
+		if err != nil {
+			os.Exit(1)
+		}
+		time.Sleep(took)
+	}
 }
