@@ -158,17 +158,20 @@ func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.
 }
 
 // adoptEnded judges a host whose transaction has ended by itself, or was confirmed by a
-// controller that did not watch it to the end. Its result is nil where that one was not the
-// rollout's: the host gets its turn.
+// controller that did not watch it to the end. Its result is nil where the host gets its turn
+// again: that one was not the rollout's, or ended as it did because nobody was there.
 func (u *update) adoptEnded(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostRecord, error) {
 	if l.RunID != u.before[l.Host].Run || l.Release != t.Manifest.Version || l.Result == nil {
 		return nil, nil
 	}
 	f, r := u.adopter(t, l)
 	_ = f.conclude(fleet.End{ID: l.ID, Result: *l.Result}, r) // its reason is in r
-	if r.Outcome != Updated {
+	switch {
+	case r.Outcome == Quarantined, r.Outcome == RolledBack && l.Result.Step != "":
 		r.Ended = l.Ended
 		return r, nil
+	case r.Outcome != Updated: // nobody was there to confirm it, or recordings went on: no fault of the release
+		return nil, nil
 	}
 	if err := f.proveHealth(ctx, t, l.Host, u.before[l.Host].Served, r); err != nil && ctx.Err() == nil && !fleet.Unheard(err) {
 		_ = f.takeBack(ctx, l.Host, err, r) // why and what came of it is in r

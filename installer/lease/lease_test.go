@@ -2,13 +2,18 @@ package lease
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/repos/durable/durabletest"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -183,5 +188,105 @@ func TestOfManyAtOnceOneTakesIt(t *testing.T) {
 	wg.Wait()
 	if len(won) != 1 {
 		t.Errorf("%d runs hold it", len(won))
+	}
+}
+
+// A token that was admitted stays the least that is, whoever asks at the same time.
+func TestTheFenceNeverFalls(t *testing.T) {
+	for range 50 {
+		h := newHost(t)
+		var wg sync.WaitGroup
+		var admitted atomic.Int64
+		for token := int64(1); token <= 8; token++ {
+			wg.Go(func() {
+				if h.Admit(token) == nil {
+					for {
+						was := admitted.Load()
+						if token <= was || admitted.CompareAndSwap(was, token) {
+							return
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if high, err := h.Highest(); err != nil || high != admitted.Load() {
+			t.Fatalf("%d was admitted, and the fence is at %d, %v", admitted.Load(), high, err)
+		}
+	}
+}
+
+// What an admitted run does is done before another one is admitted.
+func TestNobodyIsAdmittedWhileSomebodyActs(t *testing.T) {
+	h := newHost(t)
+	acting, next := make(chan struct{}), make(chan error, 1)
+	var order []string
+	err := h.While(5, func() error {
+		go func() {
+			close(acting)
+			next <- h.While(6, func() error { order = append(order, "six"); return nil })
+		}()
+		<-acting
+		time.Sleep(50 * time.Millisecond) // as long as it likes: the other waits
+		order = append(order, "five")
+		return nil
+	})
+	if err := errors.Join(err, <-next); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(order, " ") != "five six" {
+		t.Error(order)
+	}
+	if err := h.While(5, func() error { t.Error("an outranked run acts"); return nil }); problem.KindOf(err) != problem.Locked {
+		t.Error(err)
+	}
+}
+
+// Whatever became of the lease's file, a person can break it, and the site can be changed again.
+func TestADamagedLeaseCanBeBroken(t *testing.T) {
+	h := newHost(t)
+	first := h.mustTake("a")
+	if err := os.WriteFile(h.leaseFile(), []byte(`{"who":"pat`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.take("b", 0); err == nil {
+		t.Error("a lease of which nothing is known was taken")
+	}
+	if _, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim", Reason: "power cut"}); err != nil {
+		t.Fatal(err)
+	}
+	if next, err := h.take("b", 0); err != nil || next.Token <= first.Token {
+		t.Errorf("%+v, %v", next, err)
+	}
+}
+
+// A power cut anywhere leaves a fence that is no lower than what was admitted.
+func TestAPowerCutLowersNoFence(t *testing.T) {
+	for at := 1; ; at++ {
+		cut := false
+		for seed := range uint64(6) {
+			h := newHost(t)
+			if err := h.Admit(3); err != nil {
+				t.Fatal(err)
+			}
+			disk := durabletest.New(t, h.Dir)
+			disk.Fail(func(c durabletest.Call) error {
+				if c.N == at {
+					cut = true
+					return syscall.EIO
+				}
+				return nil
+			})
+			admitted := h.Admit(4) == nil
+			disk.Fail(nil)
+			disk.PowerCut(seed)
+			high, err := h.Highest()
+			if err != nil || high < 3 || admitted && high < 4 {
+				t.Errorf("call %d, seed %d: the fence is at %d, %v; 4 was admitted: %v", at, seed, high, err, admitted)
+			}
+		}
+		if !cut {
+			return
+		}
 	}
 }

@@ -1,6 +1,8 @@
 package txn
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 )
@@ -351,4 +354,102 @@ func TestJournalTellsAnUpdateInOrder(t *testing.T) {
 	if got := strings.Join(kinds, " "); got != "switched undoing undone undone undone end" {
 		t.Error(got)
 	}
+}
+
+// gateStep keeps something out until the change is for good; untidy never gets rid of what it keeps.
+type (
+	gateStep struct {
+		open *bool
+		err  error
+	}
+	untidy struct{ err error }
+)
+
+func (g gateStep) Inspect(context.Context, *step.Machine) (step.Finding, error) {
+	return step.Finding{Change: *g.open, Disrupts: step.Nothing}, nil
+}
+func (g gateStep) Apply(context.Context, *step.Machine) error { *g.open = false; return nil }
+func (g gateStep) Undo(context.Context, *step.Machine) error  { *g.open = true; return nil }
+func (g gateStep) Admit(context.Context, *step.Machine) error {
+	if g.err == nil {
+		*g.open = true
+	}
+	return g.err
+}
+
+func (untidy) Inspect(context.Context, *step.Machine) (step.Finding, error) {
+	return step.Finding{}, nil
+}
+func (untidy) Apply(context.Context, *step.Machine) error    { return nil }
+func (untidy) Undo(context.Context, *step.Machine) error     { return nil }
+func (u untidy) Settle(context.Context, *step.Machine) error { return u.err }
+
+// gated is an update whose first change closes a gate, and whose last step tidies.
+func gated(t *testing.T, admit, tidy error) (h *fakeHost, r Request, secrets map[string][]byte, kinds step.Registry, open *bool) {
+	h, r, secrets = update(t)
+	open = new(bool)
+	*open = true
+	kinds = h.kinds()
+	kinds["gate"] = step.Kind{Name: "gate", New: func(json.RawMessage) (step.Step, error) { return gateStep{open, admit}, nil }}
+	kinds["tidy"] = step.Kind{Name: "tidy", New: func(json.RawMessage) (step.Step, error) { return untidy{tidy}, nil }}
+	gate := step.Spec{ID: "drain", Kind: "gate", Title: "the gate", Half: step.Apply, Params: []byte("{}")}
+	r.Steps = slices.Insert(slices.Clone(r.Steps), 2, gate)
+	r.Steps = append(r.Steps, step.Spec{ID: "prune", Kind: "tidy", Title: "images without use", Half: step.Apply, Params: []byte("{}")})
+	return h, r, secrets, kinds, open
+}
+
+// runGated runs it with somebody who confirms.
+func runGated(t *testing.T, h *fakeHost, r Request, secrets map[string][]byte, kinds step.Registry) Result {
+	t.Helper()
+	id, err := h.store().Create(r, secrets, kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.waiting = func() { _ = h.store().Confirm(id, "") }
+	result, err := h.store().Execute(t.Context(), id, h.machine(), kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+// A host that is confirmed serves, whatever cannot be tidied.
+func TestTidyingThatFailsKeepsNoGateClosed(t *testing.T) {
+	h, r, secrets, kinds, open := gated(t, nil, errors.New("no space left on device"))
+	result := runGated(t, h, r, secrets, kinds)
+	if result.Outcome != Done || !*open || len(result.Untidied) != 1 || !strings.Contains(result.Untidied[0], "images without use: no space left") {
+		t.Errorf("%+v, open: %v", result, *open)
+	}
+	var now facts.Installed
+	if err := readJSON(h.store().hostFile, &now); err != nil || now.Release != r.Release {
+		t.Errorf("it says of itself %+v, %v", now, err)
+	}
+}
+
+// A gate that does not open is told, and the host says that it has what was confirmed: nobody
+// takes that back.
+func TestAGateThatDoesNotOpenIsToldAndNothingIsTakenBack(t *testing.T) {
+	h, r, secrets, kinds, open := gated(t, errors.New("nft fails"), nil)
+	result := runGated(t, h, r, secrets, kinds)
+	if result.Outcome != Quarantined || *open || !strings.Contains(result.Err().Error(), "it has 6.4.2 and serves") ||
+		!strings.Contains(result.Problems[0].Fix, "valtctl undrain app1") {
+		t.Errorf("%+v, %v", result, result.Err())
+	}
+	var now facts.Installed
+	if err := readJSON(h.store().hostFile, &now); err != nil || now.Release != r.Release || h.state["container"] != installed()["container"] {
+		t.Errorf("it says of itself %+v, %v, and is %v", now, err, h.state)
+	}
+}
+
+// A half that is not over in time is taken back: no step may hold a host for ever.
+func TestAHalfThatIsNotOverInTimeIsTakenBack(t *testing.T) {
+	h, r, secrets := update(t)
+	r.ApplyWithin = "20ms"
+	id := h.create(r, secrets)
+	h.during["container"] = func() { time.Sleep(50 * time.Millisecond) }
+	result := h.finish(id)
+	if result.Outcome != RolledBack || !strings.Contains(result.Err().Error(), "it was not over within 20ms") {
+		t.Errorf("%+v, %v", result, result.Err())
+	}
+	isOld(t, h, id)
 }

@@ -149,6 +149,9 @@ func (e *engine) half(ctx context.Context, half step.Half) error {
 		if e.stop.Err() != nil {
 			return e.interrupted(spec)
 		}
+		if ctx.Err() != nil { // the step before took no notice
+			return e.fail(ctx, spec, context.Cause(ctx))
+		}
 		if err := e.step(ctx, spec); err != nil || e.result.Outcome != "" {
 			return err
 		}
@@ -254,7 +257,7 @@ func (e *engine) fail(ctx context.Context, spec step.Spec, err error) error {
 	if e.stop.Err() != nil {
 		return e.interrupted(spec)
 	}
-	if ctx.Err() != nil { // the half's own end
+	if ctx.Err() != nil && !errors.Is(err, context.Cause(ctx)) { // the half's own end
 		err = errors.Join(context.Cause(ctx), err)
 	}
 	if e.hasWayBack() {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/nft"
 	"ipivs.com/valtctl/installer/wowza/wowzatest"
+	"ipivs.com/valtctl/repos/durable/durabletest"
 	"ipivs.com/valtctl/repos/testneeds"
 )
 
@@ -442,4 +444,145 @@ func echoes(conn net.Conn, within time.Duration) bool {
 	got := make([]byte, 1)
 	_, err := conn.Read(got)
 	return err == nil && slices.Equal(got, []byte("x"))
+}
+
+// failing is a host on which nft fails a few times.
+type failing struct {
+	*namespace
+	what string
+	left int
+}
+
+func (f *failing) Run(ctx context.Context, c step.Command) (step.Output, error) {
+	if c.Argv[0] == nft.Program && slices.Contains(c.Argv, f.what) && f.left > 0 {
+		f.left--
+		return step.Output{Code: 1}, errors.New("netlink: Error: cache initialization failed: Resource temporarily unavailable")
+	}
+	return f.namespace.Run(ctx, c)
+}
+
+// What nft could not say or do is an error, and the gate's files stay: they tell that it may be
+// closed.
+func TestAGateThatCouldNotBeOpenedIsNotForgotten(t *testing.T) {
+	for name, f := range map[string]failing{
+		"a look that fails":    {what: "tables", left: 1},
+		"a removal that fails": {what: "-f", left: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPractice(t)
+			d := p.step(t)
+			if err := d.Apply(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			f.namespace = p.net
+			p.Run = &f
+			if err := d.Admit(t.Context(), p.Machine); err == nil {
+				t.Error("it was taken for open")
+			}
+			p.Run = p.net
+			open, err := OpenKind().New([]byte("{}"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if found, err := open.Inspect(t.Context(), p.Machine); err != nil || !found.Change {
+				t.Errorf("nothing is left to open: %+v, %v", found, err)
+			}
+			if err := d.Admit(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		})
+	}
+}
+
+// A look that fails is no gate that is closed either.
+func TestAGateOfWhichNothingIsKnownIsNotClosed(t *testing.T) {
+	p := newPractice(t)
+	d := p.step(t)
+	if err := d.Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.Run = &failing{p.net, "tables", 1}
+	if found, err := d.Inspect(t.Context(), p.Machine); err == nil {
+		t.Errorf("%+v", found)
+	}
+}
+
+// A power cut at any point of the opening leaves a gate that is open, or one whose files tell
+// that it is not.
+func TestAPowerCutWhileAGateOpens(t *testing.T) {
+	for at := 1; ; at++ {
+		p := newPractice(t)
+		d := p.step(t)
+		if err := d.Apply(t.Context(), p.Machine); err != nil {
+			t.Fatal(err)
+		}
+		disk := durabletest.New(t, p.Root)
+		cut := false
+		disk.Fail(func(c durabletest.Call) error {
+			if c.N == at {
+				cut = true
+				return syscall.EIO
+			}
+			return nil
+		})
+		err := d.Admit(t.Context(), p.Machine)
+		if !cut {
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.PowerCut(uint64(at))
+			p.isOpen(t)
+			return
+		}
+		if err == nil {
+			t.Errorf("call %d failed, and nobody was told", at)
+		}
+	}
+}
+
+// The host that drives the recordings of others asks about them once its own gate is closed,
+// and opens it again where something is recorded.
+func TestWhatIsRecordedElsewhereKeepsTheGateOpen(t *testing.T) {
+	p := newPractice(t)
+	p.params.Engine, p.params.AskElsewhere, p.params.Within = nil, true, "10m"
+	d := p.step(t)
+	asked := 0
+	p.Progress = func(pr step.Progress) {
+		if pr.Question != step.Quiet {
+			return
+		}
+		asked++
+		if p.net.table() == "" {
+			t.Error("it was asked while sessions could begin still")
+		}
+		answer := step.Answer{Nonce: pr.Confirm}
+		if asked < 3 {
+			answer.Refused = "media1 lobby"
+		}
+		if err := step.HandAnswer(p.Machine, answer); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := d.Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 3 || p.net.table() == "" {
+		t.Errorf("asked %d times, and the gate is %q", asked, p.net.table())
+	}
+}
+
+func TestWhatNobodyAnswersIsNotQuiet(t *testing.T) {
+	p := newPractice(t)
+	p.params.Engine, p.params.AskElsewhere = nil, true
+	d := p.step(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := d.Apply(ctx, p.Machine); err == nil {
+		t.Error("nobody said that nothing is recorded elsewhere, and it went on")
+	}
+	if err := d.Undo(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.isOpen(t)
 }
