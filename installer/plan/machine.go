@@ -178,6 +178,9 @@ func (b *builder) clockService() string {
 // start already has the customer's address pool and proxy.
 func (b *builder) engine() {
 	cfg := docker.EngineConfigParams{LiveRestore: true, LogMaxSize: "20m", LogMaxFile: 5, Proxy: b.Site.Network.Proxy}
+	if b.Update {
+		cfg.LastLook = b.recorders()
+	}
 	if pool := b.Site.Network.DockerPool; pool.IsValid() {
 		cfg.AddressPool = pool.String()
 	}

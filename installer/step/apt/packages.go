@@ -205,13 +205,26 @@ func (p *packages) Undo(ctx context.Context, h *step.Machine) (err error) {
 	if err := t.repair(ctx); err != nil {
 		return err
 	}
-	if err := t.reinstall(ctx, was); err != nil {
+	if err := p.changeBack(ctx, t, was); err != nil {
 		return err
 	}
 	if len(was.OneWay) > 0 {
 		return fmt.Errorf("taking packages back: no source had the former version of %v", was.OneWay)
 	}
 	return nil
+}
+
+// changeBack installs what was there. The containers have been brought back before it: where the
+// engine's own packages are among them, nothing may be recorded, and all must be back afterwards.
+func (p *packages) changeBack(ctx context.Context, t *transaction, was prepared) error {
+	reinstall := func() error { return t.reinstall(ctx, was) }
+	if !p.Engine {
+		return reinstall()
+	}
+	if err := p.LastLook.Await(ctx, t.h, p.quiet, "the Docker engine", nil); err != nil {
+		return err
+	}
+	return docker.KeepingContainers(ctx, t.h, docker.ComeBackWithin, reinstall)
 }
 
 // install goes from fresh lists to verified packages.

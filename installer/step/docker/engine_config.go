@@ -10,6 +10,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"time"
 
 	"github.com/docker/docker/client"
 
@@ -27,6 +28,8 @@ type EngineConfigParams struct {
 	RegistryCAs map[string]string `json:"registry_cas,omitempty"`
 	LogMaxSize  string            `json:"log_max_size,omitempty"` // Docker's size; empty: "50m"
 	LogMaxFile  int               `json:"log_max_file,omitempty"` // 0: 5
+	// LastLook is at the recorders, right before the engine is restarted on the way back.
+	LastLook *LastLook `json:"last_look,omitempty"`
 }
 
 // KindEngineConfig names what EngineConfigKind makes.
@@ -47,7 +50,10 @@ const (
 	restartMark = "/run/valtctl/engine-restart"
 )
 
-type engineConfig struct{ EngineConfigParams }
+type engineConfig struct {
+	EngineConfigParams
+	quiet time.Duration // of LastLook
+}
 
 func newEngineConfig(p EngineConfigParams) (*engineConfig, error) {
 	if p.LogMaxSize == "" {
@@ -70,7 +76,8 @@ func newEngineConfig(p EngineConfigParams) (*engineConfig, error) {
 			return nil, fmt.Errorf("checking the engine's configuration: %q is not a registry's host[:port]", host)
 		}
 	}
-	return &engineConfig{p}, nil
+	quiet, err := p.LastLook.Between()
+	return &engineConfig{p, quiet}, err
 }
 
 // engineFile is one file of the engine as it is and shall be; a nil want means none.
@@ -221,7 +228,8 @@ func (e *engineConfig) Apply(ctx context.Context, h *step.Machine) error {
 	return KeepingContainers(ctx, h, ComeBackWithin, func() error { return e.take(ctx, h, restart) })
 }
 
-// Undo puts back the engine's configuration and has it read that.
+// Undo puts back the engine's configuration and has it read that. The containers have been
+// brought back before it: they must be so still when the engine has restarted.
 func (e *engineConfig) Undo(ctx context.Context, h *step.Machine) error {
 	any, err := step.PutBack(h)
 	if err != nil || !any {
@@ -231,7 +239,10 @@ func (e *engineConfig) Undo(ctx context.Context, h *step.Machine) error {
 	if err != nil || !up {
 		return err
 	}
-	return e.take(ctx, h, true)
+	if err := e.LastLook.Await(ctx, h, e.quiet, "the Docker engine", nil); err != nil {
+		return err
+	}
+	return KeepingContainers(ctx, h, ComeBackWithin, func() error { return e.take(ctx, h, true) })
 }
 
 func (f engineFile) write(h *step.Machine) error {

@@ -61,38 +61,48 @@ const (
 	muteTries        = 5
 )
 
-// awaitQuiet is the last look of a way back: it waits while something is recorded, since going
-// back is never worth a recording, and no longer than there is hope that it ends. An engine
-// that says nothing sensible is why one goes back: where the gate has been closed since before
-// it was started (was), it has admitted nobody, and what it does not say cannot be a recording.
-func (c *containerStep) awaitQuiet(ctx context.Context, h *step.Machine, was *former) error {
-	if c.LastLook == nil {
+// Await is the last look of a way back: it waits while something is recorded, since going back is
+// never worth a recording, and no longer than there is hope that it ends. What becomes of an
+// engine that gives no sensible answer is for mute to say; nil: nothing is stopped.
+func (l *LastLook) Await(ctx context.Context, h *step.Machine, quiet time.Duration, what string, mute func(error) error) error {
+	if l == nil {
 		return nil
 	}
-	began, mute := h.Now(), 0
+	began, silent := h.Now(), 0
 	for {
-		busy, err := wowza.Quiet(ctx, c.LastLook.Engine, h.Root, c.quiet)
+		busy, err := wowza.Quiet(ctx, l.Engine, h.Root, quiet)
 		switch {
 		case err == nil && len(busy) == 0:
 			return nil
 		case err != nil && ctx.Err() != nil:
 			return err
 		case err != nil:
-			if mute++; mute >= muteTries {
-				return c.judgeMute(h, was, err)
+			if silent++; silent < muteTries {
+				break
 			}
+			if mute == nil {
+				return fmt.Errorf("looking for recordings before stopping %s: %w", what, err)
+			}
+			return mute(err)
 		case h.Now().Sub(began) >= awaitQuietWithin:
-			return &problem.Error{Kind: problem.Halted, Doing: "going back, stopping container", Object: c.Name,
+			return &problem.Error{Kind: problem.Halted, Doing: "going back, stopping", Object: what,
 				Err: fmt.Errorf("%w for %s: %s", step.ErrNotDrained, awaitQuietWithin, recorderNames(busy)),
 				Fix: "when they have ended: valtctl repair"}
 		default:
-			mute = 0
+			silent = 0
 			h.Report(step.Progress{Text: "waiting for the end of recordings: " + recorderNames(busy)})
 		}
 		if err := sleep.For(ctx, time.Second); err != nil {
 			return err
 		}
 	}
+}
+
+// awaitQuiet waits before a container is stopped on the way back. An engine that says nothing
+// sensible is why one goes back: where the gate has been closed since before it was started
+// (was), it has admitted nobody, and what it does not say cannot be a recording.
+func (c *containerStep) awaitQuiet(ctx context.Context, h *step.Machine, was *former) error {
+	return c.LastLook.Await(ctx, h, c.quiet, "container "+c.Name, func(err error) error { return c.judgeMute(h, was, err) })
 }
 
 // judgeMute says whether an engine that cannot be asked may be stopped on the way back.
