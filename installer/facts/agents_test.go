@@ -11,7 +11,7 @@ import (
 func TestProgramsOfOursAreNamedByWhatTheyAre(t *testing.T) {
 	root, whole := t.TempDir(), strings.Repeat("0a", 32)
 	for _, name := range []string{whole + "/valtctl", strings.Repeat("0b", 32) + "/valtctl.part", "tmp-1/valtctl"} {
-		path := filepath.Join(root, agentFolder, name)
+		path := filepath.Join(root, AgentFolder, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -109,7 +109,11 @@ func (s *Side) begin(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRep
 	if err != nil {
 		return agent.TxnReply{}, err
 	}
-	return agent.TxnReply{ID: id}, s.Launcher.Start(ctx, id)
+	if err := s.Launcher.Start(ctx, id); err != nil {
+		return agent.TxnReply{ID: id}, err
+	}
+	s.clearAgents()
+	return agent.TxnReply{ID: id}, nil
 }
 
 // solve has this host's apt say what an installation would fetch; nothing is fetched.

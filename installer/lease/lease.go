@@ -223,12 +223,6 @@ func (s *Store) Highest() (int64, error) {
 	return f.Highest, err
 }
 
-// Admit refuses a token that a newer one has outranked, and remembers a newer one before
-// anything is done with it.
-func (s *Store) Admit(token int64) error {
-	return s.While(token, func() error { return nil })
-}
-
 // While admits a token and does what its run asks for as one: no other token is admitted
 // before that is done, so that what an outranked run began is there for its successor to
 // see. do should be short: renewals wait for it.
@@ -244,7 +238,8 @@ func (s *Store) While(token int64, do func() error) error {
 	return do()
 }
 
-// admit is Admit for who has the guard.
+// admit refuses a token that a newer one has outranked, and remembers a newer one before anything
+// is done with it. Whoever calls it has the guard.
 func (s *Store) admit(token int64) error {
 	highest, err := s.Highest()
 	switch {

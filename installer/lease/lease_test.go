@@ -25,6 +25,9 @@ type host struct {
 	up   time.Duration
 }
 
+// Admit has a run with this token do nothing.
+func (h *host) Admit(token int64) error { return h.While(token, func() error { return nil }) }
+
 func newHost(t *testing.T) *host {
 	h := &host{t: t, boot: "first", up: time.Hour}
 	h.Store = &Store{Dir: t.TempDir(), Now: time.Now, Boot: func() (string, time.Duration, error) { return h.boot, h.up, nil }}

@@ -23,7 +23,7 @@ func (s *Store) clear(all []Summary) {
 		if t.State != StateQuarantined && t.State != StateDamaged || led {
 			_ = s.forgetKept(t.ID)
 		}
-		if i >= KeptTransactions && (current == nil || t.ID != current.ID) {
+		if i >= s.keep && (current == nil || t.ID != current.ID) {
 			_ = durable.RemoveAll(s.folder(t.ID))
 		}
 	}

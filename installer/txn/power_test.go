@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer/facts"
-	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/repos/durable/durabletest"
 	"ipivs.com/valtctl/repos/testdraw"
 )
@@ -315,7 +314,6 @@ func TestWhatCannotBeReadIsNotFinished(t *testing.T) {
 	if _, err := h.store().Create(r, secrets, h.kinds()); err == nil {
 		t.Error("another one was begun beside it")
 	}
-	_ = journal.Begin
 }
 
 // The same request is the same transaction, however often it is asked for and however it went.

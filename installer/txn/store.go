@@ -28,6 +28,7 @@ type Store struct {
 	now      func() time.Time
 	uptime   func() (time.Duration, error)
 	pause    func(ctx context.Context, d time.Duration) error
+	keep     int // transactions that are over
 }
 
 // Clock is a host's time as transactions reckon with it.
@@ -53,6 +54,7 @@ func NewStoreBy(root string, c Clock) *Store {
 		now:      c.Now,
 		uptime:   c.Uptime,
 		pause:    c.Pause,
+		keep:     KeptTransactions,
 	}
 }
 

@@ -51,7 +51,9 @@ func TestAPowerCutLeavesTheOldOrTheNew(t *testing.T) {
 		do       func(dir string) error
 		old, new string
 	}{
-		"written": {func(dir string) error { return durable.WriteFile(filepath.Join(dir, "state", "file"), []byte(is), 0o600) }, was, is},
+		"written": {func(dir string) error {
+			return durable.WriteFile(filepath.Join(dir, "state", "file"), []byte(is), 0o600)
+		}, was, is},
 		"removed": {func(dir string) error { return durable.Remove(filepath.Join(dir, "state", "file")) }, was, ""},
 		"linked":  {func(dir string) error { return durable.Symlink("/dev/null", filepath.Join(dir, "state", "file")) }, was, ""},
 		"renamed": {func(dir string) error {

@@ -214,6 +214,10 @@ func (p *packages) Undo(ctx context.Context, h *step.Machine) (err error) {
 	return nil
 }
 
+// Settle removes the files of packages that neither this change nor one of the last ones could go
+// back with.
+func (p *packages) Settle(_ context.Context, h *step.Machine) error { return clearKept(h) }
+
 // changeBack installs what was there. The containers have been brought back before it: where the
 // engine's own packages are among them, nothing may be recorded, and all must be back afterwards.
 func (p *packages) changeBack(ctx context.Context, t *transaction, was prepared) error {

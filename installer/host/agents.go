@@ -1,0 +1,87 @@
+package host
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/repos/durable"
+)
+
+// KeptAgents is how many programs of ours a host keeps besides those that something on it
+// starts: the one at work, and the ones before it that a person may come back with.
+const KeptAgents = 3
+
+// clearAgents removes programs of ours that nothing on the host names and that are not the
+// newest: each version is some 30 MB. It is tidying: what cannot be removed now goes the next
+// time, and of what cannot be told nothing is removed.
+func (s *Side) clearAgents() {
+	root := s.machine(nil).Path(facts.AgentFolder)
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		return
+	}
+	named, err := s.whatStarts()
+	if err != nil {
+		return
+	}
+	type program struct {
+		folder string
+		made   time.Time
+	}
+	var all []program
+	for _, e := range entries {
+		info, err := e.Info()
+		if err == nil && e.IsDir() && facts.IsAgentFolder(e.Name()) {
+			all = append(all, program{e.Name(), info.ModTime()})
+		}
+	}
+	slices.SortFunc(all, func(a, b program) int { return b.made.Compare(a.made) })
+	for i, p := range all {
+		if i >= KeptAgents && !strings.Contains(s.Launcher.Agent, p.folder) && !bytes.Contains(named, []byte(p.folder)) {
+			_ = durable.RemoveAll(filepath.Join(root, p.folder))
+		}
+	}
+}
+
+// whatStarts is all text of the host that may name a program of ours: units, sudo's rules, the
+// keys of logins, and what runs now.
+func (s *Side) whatStarts() ([]byte, error) {
+	m := s.machine(nil)
+	var files []string
+	for _, pattern := range []string{"/etc/systemd/system/*", "/run/systemd/transient/*", "/etc/sudoers.d/*", "/etc/cron.d/*"} {
+		found, err := filepath.Glob(m.Path(pattern))
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, found...)
+	}
+	logins, err := os.ReadFile(m.Path("/etc/passwd"))
+	if err != nil {
+		return nil, err
+	}
+	for lines := bufio.NewScanner(bytes.NewReader(logins)); lines.Scan(); {
+		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && fields[5] != "" {
+			files = append(files, m.Path(filepath.Join(fields[5], ".ssh/authorized_keys")))
+		}
+	}
+	var all bytes.Buffer
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err == nil {
+			all.Write(text)
+		}
+	}
+	running, err := filepath.Glob(m.Path("/proc/[0-9]*/exe"))
+	for _, link := range running {
+		if target, err := os.Readlink(link); err == nil {
+			all.WriteString(target + "\n")
+		}
+	}
+	return all.Bytes(), err
+}

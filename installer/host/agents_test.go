@@ -1,0 +1,67 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/txn"
+)
+
+// Programs of years go, but for the newest, the one at work, and those that something starts.
+func TestOldProgramsGoButForThoseThatSomethingStarts(t *testing.T) {
+	root := t.TempDir()
+	write := func(path, text string) {
+		full := filepath.Join(root, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(full), 0o755), os.WriteFile(full, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	name := func(n int) string { return fmt.Sprintf("%064x", n) }
+	folder := func(n int) string { return filepath.Join(facts.AgentFolder, name(n)) }
+	for n := range 20 {
+		write(filepath.Join(folder(n), "valtctl"), "x")
+		at := time.Unix(int64(n), 0)
+		if err := os.Chtimes(filepath.Join(root, folder(n)), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("/etc/passwd", "root:x:0:0::/root:/bin/sh\nvalt:x:1000:1000::/home/valt:/bin/sh\n")
+	write("/etc/systemd/system/valtctl-schedule.service", "ExecStart="+folder(1)+"/valtctl schedule run\n")
+	write("/etc/sudoers.d/valtctl", "valt ALL=(root) NOPASSWD: "+folder(2)+"/valtctl agent --restricted\n")
+	write("/home/valt/.ssh/authorized_keys", `command="`+folder(3)+`/valtctl agent --restricted" ssh-ed25519 AAAA`+"\n")
+	write(filepath.Join(facts.AgentFolder, "something-else"), "x")
+	s := &Side{Now: time.Now, Launcher: txn.Launcher{Root: root, Agent: folder(4) + "/valtctl"}}
+	s.clearAgents()
+	var left []string
+	entries, err := os.ReadDir(filepath.Join(root, facts.AgentFolder))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		left = append(left, e.Name())
+	}
+	want := []string{name(1), name(2), name(3), name(4), name(17), name(18), name(19), "something-else"}
+	if strings.Join(left, " ") != strings.Join(want, " ") {
+		t.Errorf("left are %v", left)
+	}
+}
+
+// Where it cannot be told what starts them, nothing goes.
+func TestProgramsStayWhereItIsNotKnownWhatStartsThem(t *testing.T) {
+	root := t.TempDir()
+	for n := range 20 {
+		if err := os.MkdirAll(filepath.Join(root, facts.AgentFolder, fmt.Sprintf("%064x", n)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	(&Side{Now: time.Now, Launcher: txn.Launcher{Root: root, Agent: "/valtctl"}}).clearAgents() // there is no /etc/passwd
+	if entries, err := os.ReadDir(filepath.Join(root, facts.AgentFolder)); err != nil || len(entries) != 20 {
+		t.Errorf("%d are left, %v", len(entries), err)
+	}
+}
