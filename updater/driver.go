@@ -186,9 +186,16 @@ func DrainSpec(params drain.Params) (step.Spec, error) {
 func (d *driver) switched(ctx context.Context, host string, steps []step.Spec, before State, r *HostRecord) error {
 	approve := func(ctx context.Context) error { return d.proveHealth(ctx, d.target, host, before, r) }
 	r.begun = true
+	after := d.stuckAfter(host)
+	ctx, cancel := context.WithTimeoutCause(ctx, after, fmt.Errorf("%w: its change, its confirmation and its way back were not over within %s", errStuck, after))
+	defer cancel()
 	done, err := d.work.Do(ctx, host, d.target, installer.Change{Steps: steps, Policy: txn.Allow, Within: d.applyWithin(host),
 		Confirm: time.Duration(d.Site.Updates.ConfirmWithin).String(), Approve: approve, Quiet: d.nothingElsewhere(host)})
 	r.Transaction = done.ID
+	if stuck := context.Cause(ctx); err != nil && errors.Is(stuck, errStuck) {
+		r.Outcome, r.Reason = Running, oneLine(stuck)+"; look at the host, then: valtctl resume"
+		return stuck
+	}
 	if err != nil {
 		return err
 	}
@@ -366,12 +373,19 @@ func (d *driver) engine(ctx context.Context, t *installer.Target, host string) (
 	return h.Engine(ctx, *access)
 }
 
-// changeWithin is how long a host's change may take beside the wait for its recordings.
-const changeWithin = 2 * time.Hour
-
 // applyWithin is how long a host's apply half may take in all.
 func (d *driver) applyWithin(host string) time.Duration {
-	return d.drainWithin(host, d.Now()) + changeWithin
+	return d.drainWithin(host, d.Now()) + time.Duration(d.Site.Updates.HostWithin)
+}
+
+// errStuck is why a host is not followed any longer.
+var errStuck = errors.New("it is stuck")
+
+// stuckAfter is how long a host is followed: its change, the wait for its confirmation and its way
+// back may all take their time, and the host ends each by itself before. Where it does not, somebody
+// must look at it.
+func (d *driver) stuckAfter(host string) time.Duration {
+	return 2*d.applyWithin(host) + time.Duration(d.Site.Updates.ConfirmWithin) + silenceFor
 }
 
 func oneLine(err error) string {

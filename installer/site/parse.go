@@ -32,7 +32,7 @@ func defaults() *Site {
 		Firewall: FirewallOff,
 		SSH:      SSH{Port: 22},
 		Updates: Updates{
-			Source: Online, Wave: Wave{Percent: 25}, MinMediaServing: unset, ConfirmWithin: Duration(10 * time.Minute),
+			Source: Online, Wave: Wave{Percent: 25}, MinMediaServing: unset, ConfirmWithin: Duration(10 * time.Minute), HostWithin: Duration(2 * time.Hour),
 		},
 	}
 }
@@ -185,6 +185,7 @@ func (r *reader) updates(v value, u *Updates) {
 		{key: "wave", read: scalar(r, &u.Wave, parseWave)},
 		{key: "max_failures", read: scalar(r, &u.MaxFailures, parseCount)},
 		{key: "min_media_serving", read: scalar(r, &u.MinMediaServing, parseCount)},
+		{key: "host_within", read: scalar(r, &u.HostWithin, parseDuration)},
 		{key: "confirm_within", read: scalar(r, &u.ConfirmWithin, parseDuration)},
 		{key: "notify", read: func(v value) { r.notify(v, &u.Notify) }},
 	})

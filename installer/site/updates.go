@@ -19,6 +19,7 @@ type Updates struct {
 	Wave            Wave       `json:"wave" jsonschema_description:"How many hosts are updated together: a share such as 25% (the default), or a number."`
 	MaxFailures     int        `json:"max_failures" jsonschema_description:"How many hosts may fail before a rollout stops. The default is 0."`
 	MinMediaServing int        `json:"min_media_serving" jsonschema_description:"How many media hosts keep serving throughout. The default is 1, and 0 with one media host."`
+	HostWithin      Duration   `json:"host_within" jsonschema_description:"How long the change of one host may take in all, beside the wait for its recordings; then it is taken back, or counts as stuck. The default is 2h."`
 	ConfirmWithin   Duration   `json:"confirm_within" jsonschema_description:"How long a switched host waits to be confirmed before it goes back by itself. The default is 10m."`
 	Notify          Notify     `json:"notify,omitzero" jsonschema_description:"Who is told what the site does unattended (valtctl schedule)."`
 }

@@ -96,6 +96,9 @@ func (e *engine) forward(ctx context.Context) error {
 	if off, err := e.calledOff(ctx); off || err != nil {
 		return err
 	}
+	if err := e.tooManyBoots(); err != nil {
+		return e.fail(ctx, step.Spec{}, err)
+	}
 	if e.past.fetched { // killed before it could forget them
 		if err := e.store.forget(e.id, false); err != nil {
 			return err

@@ -16,6 +16,22 @@ const (
 	applyWithin = 4 * time.Hour
 )
 
+// maxBoots is how many boots a transaction may go on in: the one it was begun in, those that it
+// asks for, and some that somebody else caused. A host that restarts again and again is not made
+// better by going on.
+const maxBoots = 6
+
+// tooManyBoots is why a transaction is not gone on with; nil: it may be.
+func (e *engine) tooManyBoots() error {
+	e.past.boots[e.machine.BootID] = true
+	if len(e.past.boots) <= maxBoots {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Failed, Doing: "going on after a restart of", Object: e.request.Host,
+		Err: fmt.Errorf("the host has restarted %d times meanwhile", len(e.past.boots)-1),
+		Fix: "find out why it restarts: journalctl --list-boots, journalctl -b -1"}
+}
+
 // limit is how long a half may take.
 func (r Request) limit(half step.Half) time.Duration {
 	if half == step.Fetch {

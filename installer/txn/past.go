@@ -49,6 +49,7 @@ type past struct {
 	outcome map[string]journal.Kind // the last record of each step
 	began   map[string]bool         // steps that began to change the host
 	last    journal.Kind            // of the last record; empty before the first
+	boots   map[string]bool         // the boots in which it was begun or gone on with
 
 	switched  bool         // everything was done once
 	confirmed bool         // and is for good
@@ -57,13 +58,18 @@ type past struct {
 }
 
 func readPast(records []journal.Record) past {
-	p := past{outcome: map[string]journal.Kind{}, began: map[string]bool{}}
+	p := past{outcome: map[string]journal.Kind{}, began: map[string]bool{}, boots: map[string]bool{}}
 	for _, r := range records {
 		p.last = r.Kind
 		if r.Step != "" {
 			p.outcome[r.Step] = r.Kind
 		}
 		switch r.Kind {
+		case journal.Begin, journal.Resumed:
+			var d resumedData // both have it under the same name
+			if r.Decode(&d) == nil {
+				p.boots[d.BootID] = true
+			}
 		case journal.Apply:
 			p.began[r.Step] = true
 		case journal.HalfDone:
