@@ -27,9 +27,10 @@ func Drain(ctx context.Context, o Options, host string) error {
 
 // Undrain lets new sessions into a host again.
 func Undrain(ctx context.Context, o Options, host string) error {
-	return o.gate(ctx, host, func(*update, *installer.Target) ([]step.Spec, error) {
+	return o.gate(ctx, host, func(u *update, _ *installer.Target) ([]step.Spec, error) {
+		raw, err := mustJSON(drain.OpenFor(u.Site))
 		return []step.Spec{{ID: "open", Kind: drain.KindOpen, Title: "new sessions again", Half: step.Apply,
-			Disrupts: step.Nothing, Params: []byte("{}")}}, nil
+			Disrupts: step.Nothing, Params: raw}}, err
 	})
 }
 

@@ -15,6 +15,7 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -205,6 +206,7 @@ func (d *driver) switched(ctx context.Context, host string, steps []step.Spec, b
 // conclude puts what a transaction came to into the host's result.
 func (d *driver) conclude(done fleet.End, r *HostRecord) error {
 	r.Transaction, r.Downtime = done.ID, downtime(done.Records)
+	d.ownChecks(done, r)
 	err := done.Result.Err()
 	switch done.Result.Outcome {
 	case txn.Done:
@@ -222,6 +224,28 @@ func (d *driver) conclude(done fleet.End, r *HostRecord) error {
 	}
 	r.Reason = oneLine(err)
 	return err
+}
+
+// ownChecks puts into the host's result what the site's own checks came to, and what the host has
+// to say that made nothing fail.
+func (d *driver) ownChecks(done fleet.End, r *HostRecord) {
+	for _, rec := range done.Records {
+		if rec.StepKind != system.KindSiteCheck {
+			continue
+		}
+		switch rec.Kind {
+		case journal.Applied, journal.Unchanged:
+			var found step.Finding
+			if rec.Decode(&found) == nil && len(found.Notes) == 0 { // with notes it is among what is told
+				d.gate(r, rec.Step, nil, "it passes")
+			}
+		case journal.Failed:
+			d.gate(r, rec.Step, done.Result.Err(), "")
+		}
+	}
+	for _, text := range done.Result.Told {
+		d.gate(r, "told", errors.New(text), "")
+	}
 }
 
 // downtime is how long containers were away, from the journal: from the first that was

@@ -16,8 +16,10 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
@@ -417,5 +419,38 @@ func TestAQuarantineIsNotForgotten(t *testing.T) {
 	_, err := updater.Update(t.Context(), p.rolling("u1"))
 	if problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), "quarantine") {
 		t.Error(err)
+	}
+}
+
+// A required check of the site's own that does not pass takes the host back; one that is only
+// wanted is told, and stops nothing.
+func TestTheSitesOwnChecksAreAskedBeforeTheConfirmation(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		amiss string
+		want  string
+		gate  string
+	}{
+		"passes": {"", "app1=updated media1=updated media2=updated", "check/booking"},
+		"fails":  {"three rooms are missing", "app1=rolled-back media1=updated media2=updated", "check/booking"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.site.Checks = []site.SiteCheck{{Name: "booking", URL: "https://valt.example/api/rooms", Required: true, Within: site.Duration(time.Second)}}
+			p.hosts["app1"].Looks[system.KindSiteCheck] = func(string) string { return c.amiss }
+			result, err := updater.Update(t.Context(), p.rolling("u1"))
+			if got := outcomes(result.Report); got != c.want || (err == nil) != (c.amiss == "") {
+				t.Fatal(got, err)
+			}
+			app := of(t, result, err, "app1")
+			i := slices.IndexFunc(app.Gates, func(g updater.Gate) bool { return g.Name == c.gate })
+			if c.amiss != "" && (i < 0 || app.Gates[i].Passed || !strings.Contains(app.Reason, c.amiss)) {
+				t.Errorf("%+v", app)
+			}
+			if media := of(t, result, err, "media1"); strings.Contains(gatesOf(media), "check/") {
+				t.Errorf("a media server was asked the application's check: %s", gatesOf(media))
+			}
+		})
 	}
 }

@@ -136,6 +136,7 @@ func (b *builder) after() {
 			prune.Images = append(prune.Images, docker.ImageDigests{Index: p.Index, Manifest: p.Manifest, Config: p.Config})
 		}
 	}
+	b.ownChecks()
 	b.add(applied("prune", "images without use"), docker.PruneKind(), prune)
 }
 

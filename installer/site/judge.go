@@ -28,6 +28,7 @@ func (r *reader) judge(s *Site) {
 	r.judgeCameras(s)
 	r.judgeNetworks(s)
 	r.judgeUpdates(s)
+	r.judgeChecks(s)
 }
 
 // judgeNames finds host names and addresses that stand twice.
@@ -296,6 +297,25 @@ func (r *reader) judgeUpdates(s *Site) {
 	}
 	if _, ok := s.Host(u.Canary); u.Canary != "" && !ok && r.sound("hosts") {
 		r.at("updates.canary", fmt.Sprintf("no host is named %q", u.Canary), fmt.Sprintf("did you mean %q?", problem.Nearest(u.Canary, s.hostNames())))
+	}
+}
+
+// judgeChecks judges the site's own checks: each is one thing, under a name of its own, on a host
+// that is there.
+func (r *reader) judgeChecks(s *Site) {
+	seen := map[string]bool{}
+	for i, c := range s.Checks {
+		field := func(key string) string { return fmt.Sprintf("checks[%d].%s", i, key) }
+		if (c.URL == "") == (c.Program == "") && r.sound(field("url")) && r.sound(field("program")) {
+			r.at(field("name"), "it asks neither an address nor a program, or both", "write url: or program:, one of them")
+		}
+		if seen[c.Name] {
+			r.at(field("name"), fmt.Sprintf("two checks are named %q", c.Name), "give each a name of its own")
+		}
+		seen[c.Name] = true
+		if _, ok := s.Host(c.Host); c.Host != "" && !ok && r.sound("hosts") {
+			r.at(field("host"), fmt.Sprintf("no host is named %q", c.Host), fmt.Sprintf("did you mean %q?", problem.Nearest(c.Host, s.hostNames())))
+		}
 	}
 }
 

@@ -58,6 +58,8 @@ func (r *reader) site(v value, s *Site) {
 		{key: "firewall", read: scalar(r, &s.Firewall, parseFirewall)},
 		{key: "network", read: func(v value) { r.network(v, &s.Network) }},
 		{key: "updates", read: func(v value) { r.updates(v, &s.Updates) }},
+		{key: "checks", read: func(v value) { s.Checks = r.checks(v) }},
+		{key: "hooks", read: func(v value) { s.Hooks = r.hooks(v) }},
 		{key: "backup", read: func(v value) { s.Backup = r.backup(v) }},
 		{key: "settings", read: func(v value) { s.Settings = r.settings(v) }},
 	})

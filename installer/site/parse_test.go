@@ -49,7 +49,7 @@ func TestDefaults(t *testing.T) {
 		ID: "st-marys", SSL: true, Release: Release{Channel: "stable"}, SSH: SSH{Port: 22}, Firewall: FirewallOff,
 		Hosts:   []Host{{Name: "valt", Address: "10.0.4.10", Roles: []Role{App, Media}, Wowza: Wowza{License: Electronic}, SSH: SSH{Port: 22}}},
 		Clients: clients, Admins: clients,
-		Updates: Updates{Source: Online, Wave: Wave{Percent: 25}, MinMediaServing: 0, ConfirmWithin: Duration(10 * time.Minute)},
+		Updates: Updates{Source: Online, Wave: Wave{Percent: 25}, MinMediaServing: 0, HostWithin: Duration(2 * time.Hour), ConfirmWithin: Duration(10 * time.Minute)},
 	}
 	if diff := cmp.Diff(want, s, cmpopts.IgnoreUnexported(Site{}), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 		t.Errorf("wanted (-) and got (+):\n%s", diff)

@@ -34,6 +34,8 @@ type Site struct {
 	Firewall Firewall          `json:"firewall" jsonschema_description:"off (the default) leaves the hosts' firewall alone. managed needs admins."`
 	Network  Network           `json:"network,omitzero" jsonschema_description:"The customer's network services and what stands in for the vendor's names."`
 	Updates  Updates           `json:"updates" jsonschema_description:"Where releases come from and how they are rolled out."`
+	Checks   []SiteCheck       `json:"checks,omitempty" jsonschema_description:"The site's own checks, asked when a host has switched to something new and before that is confirmed."`
+	Hooks    *Hooks            `json:"hooks,omitempty" jsonschema_description:"Programs on the hosts that are told of a drain and of its end."`
 	Backup   *Backup           `json:"backup,omitempty" jsonschema_description:"Where backups of the application server's database are kept."`
 	Settings map[string]string `json:"settings,omitempty" jsonschema_description:"Values for the settings that the release declares."`
 

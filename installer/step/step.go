@@ -143,6 +143,8 @@ type Machine struct {
 	// Keep is the step's own folder for what its Undo needs, below Root already (no
 	// Path around it); it may have to be made. Empty: the change is for good.
 	Keep string
+	// Tell, if set, is given what a person should know of a change that failed nothing.
+	Tell func(text string)
 	// Memo is what steps remember of the host, for others of this process to find.
 	Memo sync.Map
 
@@ -207,6 +209,13 @@ func (m *Machine) Docker() (*client.Client, error) {
 func (m *Machine) Report(p Progress) {
 	if m.Progress != nil {
 		m.Progress(p)
+	}
+}
+
+// Told passes on what a person should know, if anybody listens.
+func (m *Machine) Told(text string) {
+	if m.Tell != nil {
+		m.Tell(text)
 	}
 }
 

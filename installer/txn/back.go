@@ -176,7 +176,7 @@ func (e *engine) settle(ctx context.Context) error {
 	}
 	for _, spec := range slices.Backward(e.request.Steps) {
 		if err := e.tidy(ctx, spec); err != nil && e.stop.Err() == nil {
-			e.result.Untidied = append(e.result.Untidied, fmt.Sprintf("%s: %v", spec.Title, err))
+			e.result.Told = append(e.result.Told, fmt.Sprintf("%s: %v", spec.Title, err))
 		}
 		if e.stop.Err() != nil {
 			return e.interrupted(spec)

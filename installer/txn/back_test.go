@@ -417,7 +417,7 @@ func runGated(t *testing.T, h *fakeHost, r Request, secrets map[string][]byte, k
 func TestTidyingThatFailsKeepsNoGateClosed(t *testing.T) {
 	h, r, secrets, kinds, open := gated(t, nil, errors.New("no space left on device"))
 	result := runGated(t, h, r, secrets, kinds)
-	if result.Outcome != Done || !*open || len(result.Untidied) != 1 || !strings.Contains(result.Untidied[0], "images without use: no space left") {
+	if result.Outcome != Done || !*open || len(result.Told) != 1 || !strings.Contains(result.Told[0], "images without use: no space left") {
 		t.Errorf("%+v, open: %v", result, *open)
 	}
 	var now facts.Installed

@@ -57,6 +57,7 @@ func (s *Store) Execute(ctx context.Context, id string, m *step.Machine, kinds s
 	}
 	m.Secret = func(name string) ([]byte, error) { return s.secret(id, name) }
 	m.Progress = s.keepProgress(id)
+	m.Tell = func(text string) { e.result.Told = append(e.result.Told, cut(text)) }
 	if e.past.undoing == nil && !e.past.confirmed {
 		e.past.undoing = s.readUndoing(id)
 	}

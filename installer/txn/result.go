@@ -34,9 +34,9 @@ type Result struct {
 	Undone    []string         `json:"undone,omitempty"`  // steps that were taken back
 	OneWay    []string         `json:"one_way,omitempty"` // steps that changed something and have no way back
 	Problems  []problem.Record `json:"problems,omitempty"`
-	// Untidied is what was to go once the change was for good and stays: the former container,
-	// images without use. It harms nobody but takes room.
-	Untidied []string `json:"untidied,omitempty"`
+	// Told is what a person should know that made nothing fail: what was to go once the change was
+	// for good and stays, a hook or a check of the site's own that was only wanted.
+	Told []string `json:"told,omitempty"`
 }
 
 // Complete says whether the host is all of what was asked: done, nothing left out.

@@ -205,7 +205,7 @@ func (d *document) aboveComments(line int) int {
 
 // order is that of the site file's keys.
 func order() []string {
-	return []string{"site", "name", "ssl", "tls", "release", "registry", "ssh", "hosts", "clients", "admins", "beam", "cloud", "firewall", "network", "updates", "backup", "settings",
+	return []string{"site", "name", "ssl", "tls", "release", "registry", "ssh", "hosts", "clients", "admins", "beam", "cloud", "firewall", "network", "updates", "checks", "hooks", "backup", "settings",
 		"address", "roles", "recordings", "wowza", "cameras"}
 }
 

@@ -52,6 +52,7 @@ func strictly(raw json.RawMessage, into any) error {
 
 type drain struct {
 	Params
+	hooks
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
@@ -72,6 +73,9 @@ func newDrain(p Params) (*drain, error) {
 		}
 	}
 	var err error
+	if d.hooks, err = newHooks(p); err != nil {
+		return nil, err
+	}
 	d.gate, err = newGate()
 	return d, err
 }
@@ -107,6 +111,9 @@ const closedByUs = "closed"
 // Apply closes the gate and waits until nothing is recorded, here and, where this host drives
 // the recordings of others, there.
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
+	if err := d.before(ctx, h); err != nil {
+		return err
+	}
 	if d.Interrupt || d.Engine == nil && !d.AskElsewhere {
 		return d.shut(ctx, h, d.rules())
 	}
@@ -179,7 +186,7 @@ func (d *drain) elsewhere(ctx context.Context, h *step.Machine) (busy string, er
 	if err != nil || refused == "" {
 		return "", err
 	}
-	return refused, d.release(ctx, h)
+	return refused, d.reopen(ctx, h)
 }
 
 func (d *drain) look(ctx context.Context, h *step.Machine) ([]wowza.Recorder, error) {
@@ -231,6 +238,14 @@ func (d *drain) Undo(ctx context.Context, h *step.Machine) error { return d.rele
 func (d *drain) Admit(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
 
 func (d *drain) release(ctx context.Context, h *step.Machine) error {
+	if err := d.reopen(ctx, h); err != nil {
+		return err
+	}
+	return d.after(ctx, h)
+}
+
+// reopen opens the gate, if it was this transaction that closed it.
+func (d *drain) reopen(ctx context.Context, h *step.Machine) error {
 	if _, err := os.Stat(filepath.Join(h.Keep, closedByUs)); h.Keep == "" || errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
@@ -242,15 +257,26 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 // KindOpen names what OpenKind makes.
 const KindOpen step.KindName = "open"
 
-// OpenKind opens a host's gate (valtctl undrain).
+// OpenKind opens a host's gate (valtctl undrain). Of Params it takes After.
 func OpenKind() step.Kind {
-	return step.Kind{Name: KindOpen, Way: step.OneWay, New: func(json.RawMessage) (step.Step, error) {
+	return step.Kind{Name: KindOpen, Way: step.OneWay, New: func(raw json.RawMessage) (step.Step, error) {
+		var p Params
+		if err := strictly(raw, &p); err != nil {
+			return nil, fmt.Errorf("reading the parameters of a step that opens the gate: %w", err)
+		}
+		h, err := newHooks(p)
+		if err != nil {
+			return nil, err
+		}
 		g, err := newGate()
-		return &openStep{g}, err
+		return &openStep{h, g}, err
 	}}
 }
 
-type openStep struct{ gate *gate }
+type openStep struct {
+	hooks
+	gate *gate
+}
 
 func (o *openStep) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
 	left, err := o.gate.left(h)
@@ -260,4 +286,10 @@ func (o *openStep) Inspect(_ context.Context, h *step.Machine) (step.Finding, er
 	return step.Finding{Change: true, Diff: "- the gate is closed for new sessions\n+ the gate is open\n", Disrupts: step.Nothing}, nil
 }
 
-func (o *openStep) Apply(ctx context.Context, h *step.Machine) error { return o.gate.open(ctx, h) }
+func (o *openStep) Apply(ctx context.Context, h *step.Machine) error {
+	if err := o.gate.open(ctx, h); err != nil {
+		return err
+	}
+	o.run(ctx, h, o.afterAdmit)
+	return nil
+}

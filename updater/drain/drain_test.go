@@ -34,6 +34,7 @@ type namespace struct {
 	t    *testing.T
 	name string
 	told []string
+	real bool // programs of the site's run for real
 }
 
 func newNamespace(t *testing.T) *namespace {
@@ -55,6 +56,9 @@ func (n *namespace) must(argv ...string) {
 
 // Run runs nft in the namespace; systemctl is noted.
 func (n *namespace) Run(ctx context.Context, c step.Command) (step.Output, error) {
+	if n.real && strings.Contains(c.Argv[0], "/hooks/") {
+		return step.Exec{}.Run(ctx, c)
+	}
 	if c.Argv[0] != nft.Program {
 		n.told = append(n.told, strings.Join(c.Argv, " "))
 		return step.Output{}, nil
@@ -585,4 +589,83 @@ func TestWhatNobodyAnswersIsNotQuiet(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.isOpen(t)
+}
+
+// hook puts a program of the site's on the host, which writes down that it was run.
+func (p *practice) hook(t *testing.T, name, text string) string {
+	t.Helper()
+	path := "/etc/valt/hooks/" + name
+	if err := os.MkdirAll(filepath.Dir(p.Path(path)), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(p.Path(path), []byte("#!/bin/sh\necho "+name+" >> "+p.Path("/ran")+"\n"+text+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// ran is what was run, in order.
+func (p *practice) ran(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(p.Path("/ran"))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return strings.Join(strings.Fields(string(text)), " ")
+}
+
+// The site is told once before its host is drained, and once when that is over, however it ends.
+func TestTheSiteIsToldOfADrainAndOfItsEnd(t *testing.T) {
+	for name, end := range map[string]func(d *drain, p *practice) error{
+		"taken back": func(d *drain, p *practice) error { return d.Undo(t.Context(), p.Machine) },
+		"confirmed":  func(d *drain, p *practice) error { return d.Admit(t.Context(), p.Machine) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPractice(t)
+			p.net.real = true
+			p.params.Before, p.params.After, p.params.HookWithin = p.hook(t, "page-off", ""), p.hook(t, "page-on", ""), "10s"
+			d := p.step(t)
+			for range 2 { // again, as after a cut
+				if err := d.Apply(t.Context(), p.Machine); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := p.ran(t); got != "page-off" {
+				t.Errorf("while it is drained: %s", got)
+			}
+			for range 2 {
+				if err := end(d, p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := p.ran(t); got != "page-off page-on" {
+				t.Errorf("afterwards: %s", got)
+			}
+			p.isOpen(t)
+		})
+	}
+}
+
+// A hook decides nothing: one that fails or hangs is ended and told.
+func TestAHookThatFailsOrHangsStopsNothing(t *testing.T) {
+	for name, text := range map[string]string{"fails": "exit 1", "hangs": "exec sleep 1000"} {
+		t.Run(name, func(t *testing.T) {
+			p := newPractice(t)
+			p.net.real = true
+			p.params.Before, p.params.After, p.params.HookWithin = p.hook(t, "page-off", text), p.hook(t, "page-on", text), "200ms"
+			var told []string
+			p.Tell = func(text string) { told = append(told, text) }
+			d := p.step(t)
+			if err := d.Apply(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Admit(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+			if len(told) != 2 || !strings.Contains(told[0], "page-off") || !strings.Contains(told[1], "page-on") {
+				t.Errorf("told %q", told)
+			}
+		})
+	}
 }

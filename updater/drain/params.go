@@ -25,6 +25,11 @@ type Params struct {
 	// AskElsewhere has who follows asked, once the gate is closed, whether nothing is recorded on
 	// the site's other hosts: this one drives their recordings.
 	AskElsewhere bool `json:"ask_elsewhere,omitempty"`
+	// Before and After are programs of the site's on this host: run before the gate is closed, and
+	// once it is open again or all is over. HookWithin is how long each may take, a Go duration.
+	Before     string `json:"before,omitempty"`
+	After      string `json:"after,omitempty"`
+	HookWithin string `json:"hook_within,omitempty"`
 	// Interrupt says that a person, naming this host, accepts that recordings are cut.
 	Interrupt bool `json:"interrupt,omitempty"`
 }

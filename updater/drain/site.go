@@ -31,6 +31,7 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 			p.From = append(p.From, a.String())
 		}
 	}
+	p.hooks(s.Hooks)
 	p.AskElsewhere = !interrupt && DrivesOthers(s, h, m)
 	if !h.HasEngine() {
 		return p, nil
@@ -46,6 +47,21 @@ func For(s *site.Site, h site.Host, m *release.Manifest, within time.Duration, i
 		p.Quiet = (time.Duration(m.Drain.QuietSeconds) * time.Second).String()
 	}
 	return p, err
+}
+
+// hooks takes over what the site wants to be told of a drain.
+func (p *Params) hooks(h *site.Hooks) {
+	if h != nil {
+		p.Before, p.After, p.HookWithin = h.BeforeDrain, h.AfterAdmit, time.Duration(h.Within).String()
+	}
+}
+
+// OpenFor are the parameters of a step that opens a host's gate (OpenKind).
+func OpenFor(s *site.Site) Params {
+	var p Params
+	p.hooks(s.Hooks)
+	p.Before = ""
+	return p
 }
 
 // DrivesOthers says whether recordings on other hosts depend on this one, so that it must not be

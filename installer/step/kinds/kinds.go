@@ -40,6 +40,7 @@ func All() []step.Kind {
 		files.RecordingsKind(),
 		docker.RegistryLoginKind(),
 		files.SSHKeyKind(),
+		system.SiteCheckKind(),
 		system.TimerKind(),
 		system.TrustedCAKind(),
 		system.UnitKind(),
