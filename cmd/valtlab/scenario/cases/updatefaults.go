@@ -1,0 +1,271 @@
+package cases
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/cmd/valtlab/fault"
+	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/repos/sleep"
+)
+
+// updating runs an update of one media host to its end, and does something, once, when the
+// product tells of something about a host. It returns the exit code and all that was said.
+func (e *Env) updating(ctx context.Context, host string, when func(saidEvent) bool, do func() error, more ...string) (code int, said string, err error) {
+	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--host", host, "--events"}, more...)...)
+	var stderr, text strings.Builder
+	command.Stderr = &stderr
+	out, err := command.StdoutPipe()
+	if err != nil {
+		return 0, "", fmt.Errorf("starting the product: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return 0, "", fmt.Errorf("starting the product: %w", err)
+	}
+	did := make(chan error, 1)
+	begun := false
+	err = eachEvent(out, func(one saidEvent) {
+		fmt.Fprintf(&text, "%s %s\n", one.Host, one.Text)
+		if !begun && when(one) {
+			begun = true
+			go func() { did <- do() }() // what is said meanwhile must be read
+		}
+	})
+	_ = command.Wait() // its exit code tells
+	if !begun {
+		return 0, "", fmt.Errorf("the update ended before that: %w: %s%s", errors.Join(err), text.String(), stderr.String())
+	}
+	return command.ProcessState.ExitCode(), text.String() + stderr.String(), errors.Join(err, <-did)
+}
+
+// linksLost loses links during a healthy soak: to the host that is watched, to the one that keeps
+// the lease and bears witness, and to all. Nobody is taken back for it, and the rollout goes on.
+func linksLost(ctx context.Context, e *Env) error {
+	return e.parts(ctx,
+		show{"the link of the witness", func(ctx context.Context) error { return e.linkLost(ctx, []string{"app1"}) }},
+		show{"the link of the host itself", func(ctx context.Context) error { return e.linkLost(ctx, nil) }})
+}
+
+func (e *Env) linkLost(ctx context.Context, hosts []string) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	if len(hosts) == 0 {
+		hosts = []string{host}
+	}
+	// What comes from this machine alone, which has the network's first address: the site's own
+	// hosts reach each other.
+	from := netip.PrefixFrom(e.Lab.World().Prev(), 32)
+	lose := func() error {
+		for _, h := range hosts {
+			if err := fault.Hold(ctx, e.Lab, fault.Packets{Host: h, Verdict: fault.Reject, From: from}, 4*time.Second); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	watched := func(one saidEvent) bool { return one.Host == host && strings.Contains(one.Text, "watched for another") }
+	code, said, err := e.updating(ctx, host, watched, lose, "--soak", "12s")
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("a lost link ended the update with %d: %s", code, said)
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
+}
+
+// stateLost kills the controller in the middle of a host's change and takes its folder away: the
+// same machine goes on with the site file alone.
+func stateLost(ctx context.Context, e *Env) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	own, err := e.elsewhere()
+	if err != nil {
+		return err
+	}
+	if err := own.strikeUpdate(ctx, host, switched, nil); err != nil {
+		return err
+	}
+	if err := errors.Join(os.RemoveAll(own.State), os.MkdirAll(own.State, 0o700)); err != nil {
+		return fmt.Errorf("taking the controller's folder away: %w", err)
+	}
+	defer os.RemoveAll(own.State)
+	if err := own.awaitLease(ctx); err != nil {
+		return err
+	}
+	result, err := own.Expect(ctx, 0, "resume", "--yes", "--soak", e.soak())
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(result.Stdout+result.Stderr, host) {
+		return fmt.Errorf("it does not say what became of %s: %s%s", host, result.Stdout, result.Stderr)
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
+}
+
+// engineHangs stops dockerd for a while, and then for good: the host waits, or says that it does
+// not answer, and is whole once it does.
+func engineHangs(ctx context.Context, e *Env) error {
+	return e.parts(ctx, show{"for a moment", func(ctx context.Context) error { return e.engineHung(ctx, "container") }},
+		show{"in the drain", func(ctx context.Context) error { return e.engineHung(ctx, "drain") }})
+}
+
+func (e *Env) engineHung(ctx context.Context, kind string) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	signal := func(name string) error {
+		_, err := e.Lab.Exec(ctx, host, containers.Exec{Argv: []string{"pkill", "-" + name, "-x", "dockerd"}})
+		return err
+	}
+	hang := func() error {
+		if err := signal("STOP"); err != nil {
+			return err
+		}
+		return errors.Join(sleep.For(ctx, 15*time.Second), signal("CONT"))
+	}
+	defer func() { _ = signal("CONT") }() // also where the update failed
+	code, said, err := e.updating(ctx, host, func(one saidEvent) bool { return one.Host == host && string(one.StepKind) == kind }, hang, "--soak", e.soak())
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("an engine that hung for a moment ended the update with %d: %s", code, said)
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
+}
+
+// diskFull fills the disk under what a host keeps while it is changed, with nobody there any more:
+// it goes back in time, and a later update is what it always is.
+func diskFull(ctx context.Context, e *Env) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	site, err := e.siteWith("updates: { confirm_within: 10s }\n")
+	if err != nil {
+		return err
+	}
+	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
+		return err
+	}
+	full := fault.FullDisk{Host: host, Path: "/var/lib/valtctl"}
+	if err := full.Begin(ctx, e.Lab); err != nil {
+		return err
+	}
+	defer func() { _ = full.End(context.WithoutCancel(ctx), e.Lab) }() // End below says what went wrong
+	start := e.Now()
+	for e.gateOpen(ctx, host) != nil {
+		if e.Now().Sub(start) > hostWithin {
+			return fmt.Errorf("on a full disk %s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
+		}
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	e.Measure("back by itself on a full disk", "%.1f s after it had switched, with 10 s to confirm", e.Now().Sub(start).Seconds())
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
+		return err
+	}
+	if err := full.End(ctx, e.Lab); err != nil {
+		return err
+	}
+	if err := e.awaitLease(ctx); err != nil {
+		return err
+	}
+	if _, err := e.Expect(ctx, 0, "resume", "--yes", "--host", host); err != nil {
+		return err
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
+}
+
+// siteChecks has a site with checks and hooks of its own: a required check takes the host back, a
+// wanted one is told, and a hook that hangs is ended and told.
+func siteChecks(ctx context.Context, e *Env) error {
+	return e.parts(ctx,
+		show{"a required check that fails", func(ctx context.Context) error {
+			return e.ownCheck(ctx, 4, releases.Stable, "rooms are missing", "checks: [{ name: rooms, program: /etc/valt-own/rooms, host: %s, required: true, within: 3s }]\n")
+		}},
+		show{"a wanted check and a hook that hangs", func(ctx context.Context) error {
+			return e.ownCheck(ctx, 0, releases.Canary, "wanted and not required", "checks: [{ name: rooms, program: /etc/valt-own/rooms, host: %s, within: 3s }]\n"+
+				"hooks: { before_drain: /etc/valt-own/hangs, after_admit: /etc/valt-own/notes, within: 3s }\n")
+		}})
+}
+
+func (e *Env) ownCheck(ctx context.Context, code int, release, words, more string) error {
+	if err := e.at(ctx, releases.Stable); err != nil {
+		return err
+	}
+	host, err := e.oneMedia()
+	if err != nil {
+		return err
+	}
+	own := map[string]string{"rooms": "echo rooms are missing >&2; exit 1", "hangs": "exec sleep 1000", "notes": "echo ended >> /run/valt-own"}
+	for name, text := range own {
+		script := "mkdir -p /etc/valt-own && printf '#!/bin/sh\\n%s\\n' \"$1\" > /etc/valt-own/" + name + " && chmod 755 /etc/valt-own/" + name
+		if _, err := e.Lab.Output(ctx, host, "sh", "-c", script, "own", text); err != nil {
+			return err
+		}
+	}
+	if strings.Contains(more, "%s") {
+		more = fmt.Sprintf(more, host)
+	}
+	site, err := e.siteWith(more)
+	if err != nil {
+		return err
+	}
+	result, err := e.Expect(ctx, code, e.quick("update", "--to", releases.Canary, "--host", host, "--site", site)...)
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(result.Stdout+result.Stderr, words) {
+		return fmt.Errorf("it does not tell of %q: %s%s", words, result.Stdout, result.Stderr)
+	}
+	if strings.Contains(more, "hooks") {
+		if !strings.Contains(result.Stdout+result.Stderr, "/etc/valt-own/hangs: it was not over within 3s") {
+			return fmt.Errorf("it does not tell of the hook that hung: %s%s", result.Stdout, result.Stderr)
+		}
+		if out, err := e.Lab.Output(ctx, host, "cat", "/run/valt-own"); err != nil || strings.TrimSpace(out) != "ended" {
+			return fmt.Errorf("the hook after the drain ran %q: %w", out, err)
+		}
+	}
+	if err := e.haveReleases(ctx, map[string]string{host: release}); err != nil {
+		return err
+	}
+	return e.settled(ctx, host)
+}
