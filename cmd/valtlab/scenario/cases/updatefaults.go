@@ -186,16 +186,9 @@ func diskFull(ctx context.Context, e *Env) error {
 		return err
 	}
 	defer func() { _ = full.End(context.WithoutCancel(ctx), e.Lab) }() // End below says what went wrong
-	start := e.Now()
-	for e.gateOpen(ctx, host) != nil {
-		if e.Now().Sub(start) > hostWithin {
-			return fmt.Errorf("on a full disk %s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
-		}
-		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
-			return err
-		}
+	if err := e.awaitBack(ctx, host); err != nil {
+		return err
 	}
-	e.Measure("back by itself on a full disk", "%.1f s after it had switched, with 10 s to confirm", e.Now().Sub(start).Seconds())
 	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
 		return err
 	}

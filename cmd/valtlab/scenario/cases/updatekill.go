@@ -163,16 +163,9 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
 		return err
 	}
-	start := e.Now()
-	for e.gateOpen(ctx, host) != nil {
-		if e.Now().Sub(start) > hostWithin {
-			return fmt.Errorf("%s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
-		}
-		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
-			return err
-		}
+	if err := e.awaitBack(ctx, host); err != nil {
+		return err
 	}
-	e.Measure("back by itself", "%.1f s after it had switched, with 10 s to confirm", e.Now().Sub(start).Seconds())
 	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
 		return err
 	}
@@ -184,6 +177,21 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	}
 	_, err = e.Expect(ctx, 0, "resume", "--yes", "--host", host)
 	return err
+}
+
+// awaitBack waits until a host that nobody confirms has gone back by itself.
+func (e *Env) awaitBack(ctx context.Context, host string) error {
+	start := e.Now()
+	for e.gateOpen(ctx, host) != nil {
+		if e.Now().Sub(start) > hostWithin {
+			return fmt.Errorf("%s still waits after %s", host, e.Now().Sub(start).Round(time.Second))
+		}
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	e.Measure("back by itself", "%.1f s after it had switched, with 10 s to confirm", e.Now().Sub(start).Seconds())
+	return nil
 }
 
 // aborted kills the controller once the host has switched; another one ends the rollout.
