@@ -27,16 +27,22 @@ func Points(t testing.TB) iter.Seq[int] {
 	if os.Getenv(Whole) != "" {
 		return rising(func() int { return 1 })
 	}
-	seed := rand.Uint64()
+	random := rand.New(rand.NewPCG(Draw(t), 1))
+	return rising(func() int { return 1 + random.IntN(apart) })
+}
+
+// Draw is the seed of this run: the one that is given, or any. It is told.
+func Draw(t testing.TB) uint64 {
+	t.Helper()
+	seed := rand.Uint64N(1 << 48)
 	if given := os.Getenv(Seed); given != "" {
 		var err error
 		if seed, err = strconv.ParseUint(given, 10, 64); err != nil {
 			t.Fatalf("reading %s: %v", Seed, err)
 		}
 	}
-	t.Logf("some points are drawn: %s=%d draws them again, %s=1 takes all", Seed, seed, Whole)
-	random := rand.New(rand.NewPCG(seed, 1))
-	return rising(func() int { return 1 + random.IntN(apart) })
+	t.Logf("some are drawn: %s=%d draws them again, %s=1 takes all", Seed, seed, Whole)
+	return seed
 }
 
 // IsWhole says that the points are all there are.

@@ -42,6 +42,7 @@ type Disk struct {
 	names map[string]*ino // as they are now
 	kept  map[string]*ino // as a power cut leaves them for sure
 	late  []change        // of names, not durable yet, in their order
+	open  map[*file]bool
 }
 
 // ino is a file, a folder or a link, whatever it is called.
@@ -64,7 +65,7 @@ type change struct {
 // New puts a disk under a folder until the test ends. What is in the folder is on it.
 func New(t testing.TB, dir string) *Disk {
 	t.Helper()
-	d := &Disk{dir: filepath.Clean(dir), room: -1, names: map[string]*ino{}, kept: map[string]*ino{}}
+	d := &Disk{dir: filepath.Clean(dir), room: -1, names: map[string]*ino{}, kept: map[string]*ino{}, open: map[*file]bool{}}
 	t.Cleanup(durable.Mount(dir, d))
 	return d
 }
@@ -165,7 +166,32 @@ func (d *Disk) OpenFile(path string, flag int, mode fs.FileMode) (durable.File, 
 	if flag&os.O_TRUNC != 0 {
 		i.dirty = true
 	}
-	return &file{f, d, i, path}, nil
+	return d.opened(f, i, path), nil
+}
+
+// opened keeps in mind that a file is open.
+func (d *Disk) opened(f *os.File, i *ino, path string) *file {
+	made := &file{f, d, i, path}
+	d.open[made] = true
+	return made
+}
+
+func (f *file) Close() error {
+	f.disk.mu.Lock()
+	defer f.disk.mu.Unlock()
+	delete(f.disk.open, f)
+	return f.File.Close()
+}
+
+// EndProgram ends the program that has files open, as a kill does: they are closed, and what it
+// had locked is free. What it wrote is in the page cache.
+func (d *Disk) EndProgram() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for f := range d.open {
+		_ = f.File.Close()
+	}
+	clear(d.open)
 }
 
 // CreateTemp makes a file as os.CreateTemp does.
@@ -181,7 +207,7 @@ func (d *Disk) CreateTemp(dir, pattern string) (durable.File, error) {
 	}
 	i := &ino{mode: 0o600}
 	d.set(f.Name(), i)
-	return &file{f, d, i, f.Name()}, nil
+	return d.opened(f, i, f.Name()), nil
 }
 
 // take says how much of n bytes there is room for.
@@ -195,6 +221,13 @@ func (d *Disk) take(n int) (int, error) {
 		return int(fits), syscall.ENOSPC
 	}
 	return n, nil
+}
+
+// give gives back the room of a file that goes.
+func (d *Disk) give(path string) {
+	if info, err := os.Lstat(path); err == nil && d.room >= 0 && info.Mode().IsRegular() {
+		d.room += info.Size()
+	}
 }
 
 func (f *file) write(p []byte, how func([]byte) (int, error)) (int, error) {
@@ -321,6 +354,7 @@ func (d *Disk) Remove(path string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.known(path)
+	d.give(path)
 	if err := os.Remove(path); err != nil {
 		return err
 	}
@@ -390,6 +424,7 @@ func (c change) settle(kept map[string]*ino) {
 // and of the rest the seed draws what got to the disk in time. Files that no call of this disk
 // has touched stay.
 func (d *Disk) PowerCut(seed uint64) {
+	d.EndProgram()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	rng := rand.New(rand.NewPCG(seed, 0))
