@@ -65,11 +65,27 @@ func (e *engine) awaitConfirmation(ctx context.Context) error {
 	case said.Undo != "":
 		return e.turnBack(ctx, "", notConfirmed(errors.New(said.Undo)))
 	}
+	return e.confirm(ctx)
+}
+
+// confirm makes a switch that was answered final. Where that cannot be written down it is confirmed
+// all the same: the answer is on the disk, and this is tried again.
+func (e *engine) confirm(ctx context.Context) error {
 	if err := e.note(journal.Confirmed, "", nil); err != nil {
-		return err // it is confirmed all the same: the answer is on the disk, and this is tried again
+		return err
 	}
 	e.past.confirmed = true
 	return e.settle(ctx)
+}
+
+// isKept says whether a switch was answered that it is kept, by an answer that an execution before
+// this one did not come to write down. From then on nothing takes it back.
+func (e *engine) isKept() (bool, error) {
+	if !e.past.switched || e.past.undoing != nil {
+		return false, nil
+	}
+	said, err := e.store.readAnswer(e.id)
+	return said != nil && said.Undo == "", err
 }
 
 // calledOff ends a transaction that was told to go back before it has switched the host.

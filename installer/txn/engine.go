@@ -89,6 +89,12 @@ func (e *engine) run(ctx context.Context) error {
 	case e.past.confirmed:
 		return e.settle(ctx)
 	}
+	if kept, err := e.isKept(); kept || err != nil {
+		if err != nil {
+			return err
+		}
+		return e.confirm(ctx)
+	}
 	return e.forward(ctx)
 }
 
