@@ -53,6 +53,10 @@ func start(f durable.File, path string, now func() time.Time) (*Writer, read, er
 	if err != nil {
 		return nil, got, err
 	}
+	// What a program that was killed had written is in the page cache, and acted on from here on.
+	if err := f.Sync(); err != nil {
+		return nil, got, fmt.Errorf("syncing the journal %s: %w", path, err)
+	}
 	if got.torn != nil {
 		if err := errors.Join(f.Truncate(got.size), f.Sync()); err != nil {
 			return nil, got, fmt.Errorf("dropping the torn last line of %s: %w", path, err)

@@ -34,8 +34,8 @@ func KeepFile(h *Machine, path string) error {
 		return nil
 	}
 	name := filepath.Join(h.Keep, url.PathEscape(path))
-	if _, err := os.Lstat(name + keptEnd); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err // noted before: what is there now may be our own
+	if noted, err := durable.IsThere(name + keptEnd); noted || err != nil {
+		return err // before: what is there now may be our own
 	}
 	was, content, err := lookAtFile(h, path)
 	if err != nil {

@@ -136,7 +136,11 @@ type swap struct{ *set }
 func (s *swap) Apply(ctx context.Context, m *step.Machine) error {
 	if m.Keep != "" {
 		was := filepath.Join(m.Keep, "was")
-		if _, err := os.Stat(was); err != nil {
+		noted, err := durable.IsThere(was)
+		if err != nil {
+			return err
+		}
+		if !noted {
 			if err := errors.Join(durable.MkdirAll(m.Keep, 0o700), durable.WriteFile(was, []byte(s.h.state[s.Key]), 0o600)); err != nil {
 				return err
 			}

@@ -117,15 +117,31 @@ func Symlink(target, path string) error {
 	return SyncDir(filepath.Dir(path))
 }
 
-// MkdirAll makes a folder and those above it that are missing, for good.
+// IsThere says whether there is a file, a link or a folder of that name, for good: one that a
+// program had made which was killed before it could sync its name would be gone after a power cut.
+func IsThere(path string) (bool, error) {
+	_, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("looking for %s: %w", path, err)
+	}
+	return true, SyncDir(filepath.Dir(path))
+}
+
+// MkdirAll makes a folder and those above it that are missing, for good. One that is there is so
+// for good then, as with IsThere.
 func MkdirAll(path string, mode fs.FileMode) error {
 	disk := below(path)
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil
+		return SyncDir(filepath.Dir(path))
 	}
 	if parent := filepath.Dir(path); parent != path {
-		if err := MkdirAll(parent, mode); err != nil {
-			return err
+		if info, err := os.Stat(parent); err != nil || !info.IsDir() { // its own name is synced where it is made
+			if err := MkdirAll(parent, mode); err != nil {
+				return err
+			}
 		}
 	}
 	if err := disk.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {

@@ -253,8 +253,11 @@ const beforeFile = "before.json"
 // keepPrepared notes in the step's folder what its way back is.
 func (p *packages) keepPrepared(h *step.Machine, ready *prepared) error {
 	full := filepath.Join(h.Keep, beforeFile)
-	if _, err := os.Stat(full); h.Keep == "" || err == nil {
+	if h.Keep == "" {
 		return nil
+	}
+	if noted, err := durable.IsThere(full); noted || err != nil {
+		return err
 	}
 	text, err := json.Marshal(ready)
 	if err != nil {

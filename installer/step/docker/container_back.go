@@ -37,7 +37,7 @@ func (c *containerStep) keepFormer(h *step.Machine, s sight) error {
 	if h.Keep == "" {
 		return nil
 	}
-	if was, err := readFormer(h); was != nil || err != nil {
+	if noted, err := durable.IsThere(filepath.Join(h.Keep, formerFile)); noted || err != nil {
 		return err
 	}
 	var was former

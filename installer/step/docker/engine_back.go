@@ -52,8 +52,9 @@ func KeepingContainers(ctx context.Context, h *step.Machine, within time.Duratio
 func whatRan(ctx context.Context, h *step.Machine, engine *client.Client) ([]ran, error) {
 	note := filepath.Join(h.Keep, ranFile)
 	if h.Keep != "" {
-		text, err := step.ReadIfThere(note)
-		if err != nil {
+		_, err := durable.IsThere(note)
+		text, readErr := step.ReadIfThere(note)
+		if err := errors.Join(err, readErr); err != nil {
 			return nil, fmt.Errorf("reading which containers ran: %w", err)
 		}
 		var before []ran
