@@ -138,10 +138,8 @@ func MkdirAll(path string, mode fs.FileMode) error {
 		return SyncDir(filepath.Dir(path))
 	}
 	if parent := filepath.Dir(path); parent != path {
-		if info, err := os.Stat(parent); err != nil || !info.IsDir() { // its own name is synced where it is made
-			if err := MkdirAll(parent, mode); err != nil {
-				return err
-			}
+		if err := MkdirAll(parent, mode); err != nil {
+			return err
 		}
 	}
 	if err := disk.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {

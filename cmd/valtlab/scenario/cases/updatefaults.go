@@ -112,7 +112,7 @@ func stateLost(ctx context.Context, e *Env) error {
 	if err := own.awaitLease(ctx); err != nil {
 		return err
 	}
-	result, err := own.Expect(ctx, 0, "resume", "--yes", "--soak", e.soak())
+	result, err := own.Expect(ctx, 0, "resume", "--yes")
 	if err != nil {
 		return err
 	}
