@@ -263,6 +263,23 @@ func TestADamagedLeaseCanBeBroken(t *testing.T) {
 	}
 }
 
+// What cannot be read says nothing of who may change the host: nobody may.
+func TestAnUnreadableFenceLetsNobodyIn(t *testing.T) {
+	h := newHost(t)
+	if err := h.Admit(3); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(h.fenceFile(), []byte(`{"highest":`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.While(9, func() error { t.Error("it was admitted"); return nil }); err == nil {
+		t.Error("nobody was told")
+	}
+	if _, err := h.take("a", 0); err == nil {
+		t.Error("a lease was given out")
+	}
+}
+
 // A power cut anywhere leaves a fence that is no lower than what was admitted.
 func TestAPowerCutLowersNoFence(t *testing.T) {
 	for at := 1; ; at++ {

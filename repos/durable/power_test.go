@@ -73,7 +73,7 @@ func TestAPowerCutLeavesTheOldOrTheNew(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for at := 1; ; at++ {
 				over := false
-				for seed := range uint64(8) {
+				for seed := range uint64(20) {
 					dir := t.TempDir()
 					if err := os.Mkdir(filepath.Join(dir, "state"), 0o755); err != nil {
 						t.Fatal(err)

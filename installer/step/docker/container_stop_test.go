@@ -40,11 +40,12 @@ func database(t *testing.T, takes string, least time.Duration) (p ContainerParam
 func TestAContainerThatKeepsDataIsNotKilledByImpatience(t *testing.T) {
 	t.Parallel()
 	_, old, next := database(t, "2s", leastForData)
+	started := inspect(t, old).State.StartedAt
 	if err := next.Apply(t.Context(), backed(engineMachine(nil), t.TempDir())); err != nil {
 		t.Fatal(err)
 	}
-	if code := inspect(t, old).State.ExitCode; code != 0 {
-		t.Errorf("it ended with %d", code)
+	if was := inspect(t, old); was.State.ExitCode != 0 || was.State.StartedAt != started {
+		t.Errorf("it ended with %d, and was started at %s and %s", was.State.ExitCode, started, was.State.StartedAt)
 	}
 }
 
@@ -102,9 +103,10 @@ func shutGate(t *testing.T, h *step.Machine) {
 // before it came it has admitted nobody; else it may be recording.
 func TestAMuteEngineIsTakenBackWhereNobodyCouldReachIt(t *testing.T) {
 	t.Parallel()
-	for _, shut := range []bool{true, false} {
+	for _, c := range []struct{ before, since bool }{{true, true}, {true, false}, {false, false}} {
+		shut := c.before && c.since
 		h, engine, s, p, old := recording(t)
-		if shut {
+		if c.before {
 			root := h.Root
 			shutGate(t, h)
 			if err := os.MkdirAll(h.Path("/var/run"), 0o755); err != nil {
@@ -118,10 +120,15 @@ func TestAMuteEngineIsTakenBackWhereNobodyCouldReachIt(t *testing.T) {
 		if err := s.Apply(t.Context(), h); err != nil {
 			t.Fatal(err)
 		}
+		if c.before && !c.since {
+			if err := os.Remove(h.Path(facts.GateRules)); err != nil {
+				t.Fatal(err)
+			}
+		}
 		engine.Answer("<html>502 Bad Gateway")
 		err := s.(step.Undoer).Undo(t.Context(), h)
 		if back := inspect(t, p.Name).ID == old; back != shut || (err == nil) != shut {
-			t.Errorf("closed: %v; it is back: %v, %v", shut, back, err)
+			t.Errorf("closed before and since: %v; it is back: %v, %v", c, back, err)
 		}
 	}
 }
