@@ -35,7 +35,7 @@ demo: build
 	XDG_STATE_HOME=$(CURDIR)/.lab/state bin/valtctl install --site .lab/site.yaml --yes
 	$(LAB) visit
 
-## test: lint, unit tests, and samples of the core and of a third of the other scenarios
+## test: lint, unit tests, and samples of the core and of a quarter of the other scenarios
 test: build lint
 	$(LAB) prepare
 	$(MAKE) unit

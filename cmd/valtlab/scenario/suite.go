@@ -17,7 +17,7 @@ type Suite struct {
 	Leave func(context.Context, *Env) error
 }
 
-// Group is what a scenario is about. A run of the core has a third of every group, so that
+// Group is what a scenario is about. A run of the core has a quarter of every group, so that
 // each kind of thing is tried in each run and all of them take about as long.
 type Group string
 
@@ -40,7 +40,7 @@ func Find(all []Scenario, name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("there is no scenario %s; there are %s", name, strings.Join(names, ", "))
 }
 
-// DrawCore is the core and, of every other group, a third that the seed draws, all in their
+// DrawCore is the core and, of every other group, a quarter that the seed draws, all in their
 // order; and what it leaves out. Every scenario of a group is as likely as any other of it,
 // so that runs with seeds of their own come by all of them.
 func DrawCore(all []Scenario, seed uint64) (chosen, left []Scenario) {
@@ -62,7 +62,7 @@ func DrawCore(all []Scenario, seed uint64) (chosen, left []Scenario) {
 		case Elsewhere:
 		default:
 			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-			drawn = append(drawn, names[:max(1, (len(names)+1)/3)]...) // the nearest to a third
+			drawn = append(drawn, names[:max(1, (len(names)+2)/4)]...) // the nearest to a quarter
 		}
 	}
 	for _, s := range all {

@@ -6,7 +6,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
 )
 
-// Groups of cases, of each of which a run of the core draws a third.
+// Groups of cases, of each of which a run of the core draws a quarter.
 const (
 	aboutInstalls scenario.Group = "installs" // what becomes of bare hosts, and of an installation that is disturbed
 	aboutUpdates  scenario.Group = "updates"
