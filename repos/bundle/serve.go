@@ -72,7 +72,7 @@ func (s *Server) registry(w http.ResponseWriter, r *http.Request) {
 	if kind == "manifests" {
 		w.Header().Set("Content-Type", b.MediaType)
 	}
-	s.blob(w, r, digest)
+	s.blob(w, r, digest, time.Time{})
 }
 
 // file answers with a file of the bundle by its path.
@@ -83,17 +83,29 @@ func (s *Server) file(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", MediaFile)
-	s.blob(w, r, digest)
+	s.blob(w, r, digest, s.modified(r.URL.Path))
 }
 
-func (s *Server) blob(w http.ResponseWriter, r *http.Request, digest string) {
+// modified is the time that a file is said to be of. With a package's, apt goes on with the
+// part that it has (If-Range, RFC 9110 section 13.1.5); without one it begins again. Lists
+// have none: one of a bundle made earlier would be taken for unchanged (If-Modified-Since,
+// section 13.1.3).
+func (s *Server) modified(name string) time.Time {
+	if path.Ext(name) != ".deb" {
+		return time.Time{}
+	}
+	return s.Bundle.Contents.Made
+}
+
+// blob sends the bytes of a digest; modified is the zero time where none is told.
+func (s *Server) blob(w http.ResponseWriter, r *http.Request, digest string, modified time.Time) {
 	section, err := s.Bundle.Section(digest)
 	if err != nil {
 		http.Error(w, "it is not in this bundle: the hosts that it was made for have it", http.StatusNotFound)
 		return
 	}
 	counted := &counter{ResponseWriter: w}
-	http.ServeContent(counted, r, "", time.Time{}, section)
+	http.ServeContent(counted, r, "", modified, section)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.sent == nil {
