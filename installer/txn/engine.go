@@ -159,8 +159,8 @@ func (e *engine) half(ctx context.Context, half step.Half) error {
 		if e.stop.Err() != nil {
 			return e.interrupted(spec)
 		}
-		if ctx.Err() != nil { // the step before took no notice
-			return e.fail(ctx, spec, context.Cause(ctx))
+		if err := over(ctx); err != nil { // the step before took no notice
+			return e.fail(ctx, spec, err)
 		}
 		if err := e.step(ctx, spec); err != nil || e.result.Outcome != "" {
 			return err
