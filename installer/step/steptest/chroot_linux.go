@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,16 +22,19 @@ import (
 	"ipivs.com/valtctl/repos/testneeds"
 )
 
-// enterRoot is run as `sh -ec` in a mount namespace of its own: it puts the machine's /usr
-// below the root, all but /usr/local, and becomes the program.
-// Few open files are allowed because apt closes every number that is, one by one.
-const enterRoot = `
-ulimit -n 256
+// holdRoot is run as `sh -ec` in a mount namespace of its own: it puts the machine's /usr
+// below the root, all but /usr/local, says that it has, and stays in the root until nobody
+// holds its input any more.
+const holdRoot = `
 mount --bind "$0/usr/local" "$0/.local"
 mount --bind -o ro /usr "$0/usr"
 mount --bind "$0/.local" "$0/usr/local"
-exec chroot "$0" "$@"
+exec chroot "$0" sh -c 'echo; read -r end'
 `
+
+// enterRoot is run as `sh -ec` and becomes a program in the root that process $0 holds.
+// Few open files are allowed because apt closes every number that is, one by one.
+const enterRoot = `ulimit -n 256; exec nsenter --target "$0" --mount --root -- "$@"`
 
 // Chroot is a host with the machine's real programs in a folder.
 type Chroot struct {
@@ -43,6 +47,7 @@ type Chroot struct {
 	Told     []step.Progress        // what was reported
 	OnReport func(step.Progress)    // called for each, if set
 	running  int                    // the process that was started last
+	holder   string                 // the process that holds the root, by its number
 }
 
 // FakeProgram answers instead of a program that needs a whole system.
@@ -54,7 +59,7 @@ func NewChroot(t *testing.T) *Chroot {
 	if testing.Short() {
 		t.Skip("this is the time of apt and not ours; make unit runs this without the race detector")
 	}
-	testneeds.Of(t, testneeds.Root, testneeds.Program("apt-get", "apt"), testneeds.Program("dpkg-deb", "dpkg"), testneeds.Program("unshare", "util-linux"))
+	testneeds.Of(t, testneeds.Root, testneeds.Program("apt-get", "apt"), testneeds.Program("dpkg-deb", "dpkg"), testneeds.Program("nsenter", "util-linux"))
 	r := &Chroot{T: t, Fake: map[string]FakeProgram{}}
 	r.Machine = &step.Machine{Root: t.TempDir(), Run: r, Now: func() time.Time { return Noted }, Progress: r.report}
 	if err := os.Chmod(r.Root, 0o755); err != nil {
@@ -82,7 +87,35 @@ func NewChroot(t *testing.T) *Chroot {
 	Place(t, r.Machine, "/etc/group", "root:x:0:\nnogroup:x:65534:\n")
 	Place(t, r.Machine, "/var/lib/dpkg/status", "")
 	Place(t, r.Machine, "/etc/dpkg/dpkg.cfg", "force-unsafe-io\n") // a lost test root is no loss
+	r.hold()
 	return r
+}
+
+// hold mounts what the root needs, once for all programs that run in it. It ends with the
+// test, or with the process of the tests.
+func (r *Chroot) hold() {
+	r.T.Helper()
+	cmd := exec.CommandContext(r.T.Context(), "unshare", "-m", "sh", "-ec", holdRoot, r.Root)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		r.T.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		r.T.Fatal(err)
+	}
+	r.T.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait() // the test's context has ended it, or its input's end does
+	})
+	if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+		r.T.Fatal("mounting in the root: ", err)
+	}
+	r.holder = strconv.Itoa(cmd.Process.Pid)
 }
 
 func (r *Chroot) report(p step.Progress) {
@@ -130,7 +163,7 @@ func (r *Chroot) Run(ctx context.Context, c step.Command) (step.Output, error) {
 		out, err := fake(c.Argv)
 		return step.Output{Stdout: []byte(out)}, err
 	}
-	cmd := exec.CommandContext(ctx, "unshare", append([]string{"-m", "sh", "-ec", enterRoot, r.Root}, c.Argv...)...)
+	cmd := exec.CommandContext(ctx, "sh", append([]string{"-ec", enterRoot, r.holder}, c.Argv...)...)
 	cmd.Env = c.Env
 	if cmd.Env == nil {
 		cmd.Env = []string{"PATH=" + step.SearchPath}
