@@ -45,17 +45,44 @@ func TestTheRaceDetectorRunsWhereGoroutinesAreStarted(t *testing.T) {
 	}
 	maps.DeleteFunc(starting, func(dir string, _ bool) bool { return !tested[dir] })
 	want := slices.Sorted(maps.Keys(starting))
+	got := listed(t, "RACE")
+	if !slices.Equal(got, want) {
+		t.Errorf("the Makefile's RACE is\n%s\nand goroutines are started in\n%s", strings.Join(got, " "), strings.Join(want, " "))
+	}
+}
+
+// listed are the words of a list of the Makefile, sorted.
+func listed(t *testing.T, name string) []string {
+	t.Helper()
 	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
 		t.Fatal(err)
 	}
-	line := regexp.MustCompile(`(?m)^RACE := ((?:.*\\\n)*.*)$`).FindStringSubmatch(string(makefile))
+	line := regexp.MustCompile(`(?m)^` + name + ` := ((?:.*\\\n)*.*)$`).FindStringSubmatch(string(makefile))
 	if line == nil {
-		t.Fatal("the Makefile has no RACE")
+		t.Fatalf("the Makefile has no %s", name)
 	}
-	got := strings.Fields(strings.ReplaceAll(line[1], "\\\n", " "))
-	slices.Sort(got)
-	if !slices.Equal(got, want) {
-		t.Errorf("the Makefile's RACE is\n%s\nand goroutines are started in\n%s", strings.Join(got, " "), strings.Join(want, " "))
+	words := strings.Fields(strings.ReplaceAll(line[1], "\\\n", " "))
+	slices.Sort(words)
+	return words
+}
+
+// What make unit runs with the race detector alone, it runs with -short: a test that is
+// skipped then has to run in a package that is tested without the race detector too.
+func TestWhatIsSkippedWithTheRaceDetectorRunsWithoutIt(t *testing.T) {
+	raced, want := listed(t, "RACE"), map[string]bool{}
+	for _, f := range goFiles(t) {
+		if !f.test || !slices.Contains(raced, f.dir) {
+			continue
+		}
+		ast.Inspect(f.tree, func(n ast.Node) bool {
+			if called, ok := n.(*ast.SelectorExpr); ok && slices.Contains([]string{"Short", "NewChroot"}, called.Sel.Name) {
+				want[f.dir] = true
+			}
+			return true
+		})
+	}
+	if got := listed(t, "ALONE"); !slices.Equal(got, slices.Sorted(maps.Keys(want))) {
+		t.Errorf("the Makefile's ALONE is %s, and tests are skipped with -short in %s", got, slices.Sorted(maps.Keys(want)))
 	}
 }
