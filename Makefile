@@ -68,7 +68,7 @@ SCENARIOS ?= all
 campaign: build race
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
-	$(LAB) mutants
+	$(LAB) mutants --resume
 
 ## mutants: break each promise of testdata/mutants, and see whether a test notices
 mutants: build

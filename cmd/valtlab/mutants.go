@@ -15,6 +15,7 @@ import (
 func newMutants() *cobra.Command {
 	o := mutants.Options{Now: time.Now}
 	var only string
+	var resume bool
 	cmd := &cobra.Command{
 		Use:   "mutants",
 		Short: "Break the product's promises one at a time, and see which tests notice",
@@ -34,12 +35,20 @@ func newMutants() *cobra.Command {
 			o.Choose = func(m mutants.Mutant) bool {
 				return wanted.MatchString(m.Where + " " + m.Dir + " " + m.At + " " + m.Name)
 			}
+			if resume {
+				folder, err := cacheFolder()
+				if err != nil {
+					return err
+				}
+				o.Memory = filepath.Join(folder, "mutants.json")
+			}
 			return mutants.Run(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().StringVar(&o.Root, "module", ".", "root `folder` of the module")
 	cmd.Flags().StringVar(&only, "only", "", "`pattern` of the mutants to try: of table, package, function or name")
 	cmd.Flags().BoolVar(&o.Keep, "keep", false, "write what survives to the list of known survivors")
+	cmd.Flags().BoolVar(&resume, "resume", false, "go on where an earlier run with this flag stopped: what it found counts for the same mistake and tests")
 	cmd.Flags().IntVar(&o.Jobs, "jobs", runtime.NumCPU(), "mutants at a time")
 	return cmd
 }

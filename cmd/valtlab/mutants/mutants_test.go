@@ -244,6 +244,49 @@ func TestWhatARunFoundCanBeKept(t *testing.T) {
 	}
 }
 
+// A run that was stopped goes on: what is known counts until the code or its tests change.
+func TestARunGoesOnWhereOneStopped(t *testing.T) {
+	folder := module(t, start+unguarded, "nothing below zero is counted")
+	again := func(change, by string) string {
+		t.Helper()
+		if change != "" {
+			f, err := os.OpenFile(filepath.Join(folder, change), os.O_APPEND|os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := f.WriteString(by); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out bytes.Buffer
+		o := Options{Root: folder, Table: filepath.Join(folder, "table"), Memory: filepath.Join(folder, "cache", "mutants.json"), Jobs: 1, Now: time.Now, Out: &out}
+		if err := Run(t.Context(), o); err != nil {
+			t.Error(err)
+		}
+		if want := row("all", 1, 0, 1, 0); !strings.Contains(out.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, out.String())
+		}
+		return out.String()
+	}
+	const tried = "pass without a mistake"
+	for i, c := range []struct {
+		change, by string
+		tried      bool
+	}{
+		{"", "", true},
+		{"", "", false},
+		{"sum/sum.go", "// More.\n", true},
+		{"sum/sum_test.go", "// More.\n", true},
+	} {
+		if out := again(c.change, c.by); strings.Contains(out, tried) != c.tried {
+			t.Errorf("run %d, after a change of %q: tried is to be %t:\n%s", i, c.change, c.tried, out)
+		}
+	}
+}
+
 // module makes a module of one package, and a table.
 func module(t *testing.T, table, known string) string {
 	folder := t.TempDir()

@@ -36,8 +36,9 @@ type Options struct {
 	Root   string // of the module
 	Table  string // folder of the table
 	Choose func(Mutant) bool
-	Keep   bool // what survives becomes what is known to survive
-	Jobs   int  // mutants at a time
+	Keep   bool   // what survives becomes what is known to survive
+	Jobs   int    // mutants at a time
+	Memory string // file of what became of mutants before; empty: all are tried, and nothing is kept
 	Now    func() time.Time
 	Out    io.Writer
 
@@ -67,6 +68,7 @@ type run struct {
 	scratch  string
 	mu       sync.Mutex
 	baseline map[Tests]time.Duration
+	memory   *memory
 	done     int
 	total    int
 }
@@ -95,6 +97,9 @@ func Run(ctx context.Context, o Options) error {
 	}
 	defer os.RemoveAll(scratch)
 	r := &run{Options: o, scratch: scratch, baseline: map[Tests]time.Duration{}, total: len(all)}
+	if r.memory, err = remember(o.Memory); err != nil {
+		return err
+	}
 	outcomes, err := r.everything(ctx, all, known)
 	if err != nil {
 		return err
@@ -117,7 +122,10 @@ func (r *run) everything(ctx context.Context, all []Mutant, known []string) ([]o
 			outcomes[i].verdict, outcomes[i].said = Invalid, err.Error()
 		}
 	}
-	if err := r.prove(ctx, all); err != nil {
+	if err := r.recall(outcomes); err != nil {
+		return nil, err
+	}
+	if err := r.prove(ctx, wanted(outcomes)); err != nil {
 		return nil, err
 	}
 	var g errgroup.Group
@@ -131,23 +139,44 @@ func (r *run) everything(ctx context.Context, all []Mutant, known []string) ([]o
 					r.try(ctx, i, o) // once more, before a busy machine is taken for a better test
 				}
 			}
+			if err := ctx.Err(); err != nil { // its verdict is the interruption's
+				return err
+			}
 			r.tell(*o)
-			return ctx.Err()
+			return r.memory.keep(*o)
 		})
 	}
 	return outcomes, g.Wait()
 }
 
-// prove runs the tests without a mistake: a test that fails anyway notices nothing.
-func (r *run) prove(ctx context.Context, all []Mutant) error {
-	var wanted []Tests
-	for _, m := range all {
-		for _, t := range m.Tests {
-			if !slices.Contains(wanted, t) {
-				wanted = append(wanted, t)
+// recall gives mutants the verdicts of earlier runs that still count.
+func (r *run) recall(outcomes []outcome) error {
+	if err := r.memory.look(r.Root, wanted(outcomes)); err != nil {
+		return err
+	}
+	for i := range outcomes {
+		if o := &outcomes[i]; o.verdict == "" {
+			o.verdict = r.memory.before(*o)
+		}
+	}
+	return nil
+}
+
+// wanted are the tests of those mutants that have no verdict yet.
+func wanted(outcomes []outcome) []Tests {
+	var all []Tests
+	for _, o := range outcomes {
+		for _, t := range o.mutant.Tests {
+			if o.verdict == "" && !slices.Contains(all, t) {
+				all = append(all, t)
 			}
 		}
 	}
+	return all
+}
+
+// prove runs the tests without a mistake: a test that fails anyway notices nothing.
+func (r *run) prove(ctx context.Context, wanted []Tests) error {
 	for i, t := range wanted {
 		began := r.Now()
 		verdict, out := r.test(ctx, t, firstLimit, "")
