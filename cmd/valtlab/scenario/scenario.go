@@ -23,6 +23,8 @@ type Scenario struct {
 	Run      func(context.Context, *Env) error
 	Parallel Parallel
 	Group    Group
+	// Takes is how long a sample takes on two idle cores, about. Draws count with it.
+	Takes time.Duration
 }
 
 // Env is what a scenario works with.

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
 	"strings"
+	"time"
 )
 
 // Suite is all that there is to run.
@@ -17,9 +17,13 @@ type Suite struct {
 	Leave func(context.Context, *Env) error
 }
 
-// Group is what a scenario is about. A run of the core has a quarter of every group, so that
-// each kind of thing is tried in each run and all of them take about as long.
+// Group is what a scenario is about. A run of the core draws from the groups in turn, so that
+// most kinds of things are tried in each.
 type Group string
+
+// DrawnFor is how long what a run of the core draws may take in samples, one after the other
+// on two idle cores. It is what is left of ten minutes by the core and the unit tests.
+const DrawnFor = 4 * time.Minute
 
 // Groups of which a run of the core has all, or none.
 const (
@@ -40,39 +44,54 @@ func Find(all []Scenario, name string) (Scenario, error) {
 	return Scenario{}, fmt.Errorf("there is no scenario %s; there are %s", name, strings.Join(names, ", "))
 }
 
-// DrawCore is the core and, of every other group, a quarter that the seed draws, all in their
-// order; and what it leaves out. Every scenario of a group is as likely as any other of it,
-// so that runs with seeds of their own come by all of them.
+// DrawCore is the core and what the seed draws of the other groups, all in their order; and
+// what it leaves out. It draws from the groups in turn for as long as what is drawn takes no
+// longer than DrawnFor; runs with seeds of their own come by all scenarios.
 func DrawCore(all []Scenario, seed uint64) (chosen, left []Scenario) {
-	var order []Group
-	members := map[Group][]string{}
-	for _, s := range all {
-		if len(members[s.Group]) == 0 {
-			order = append(order, s.Group)
-		}
-		members[s.Group] = append(members[s.Group], s.Name)
-	}
 	random := rand.New(rand.NewPCG(seed, 0x636f7265))
-	var drawn []string
-	for _, g := range order {
-		names := members[g]
-		switch g {
-		case Core:
-			drawn = append(drawn, names...)
-		case Elsewhere:
-		default:
-			random.Shuffle(len(names), func(i, j int) { names[i], names[j] = names[j], names[i] })
-			drawn = append(drawn, names[:max(1, (len(names)+2)/4)]...) // the nearest to a quarter
+	drawn, still := map[string]bool{}, DrawnFor
+	for _, s := range inTurn(all, random) {
+		if s.Takes <= still {
+			drawn[s.Name], still = true, still-s.Takes
 		}
 	}
 	for _, s := range all {
-		if slices.Contains(drawn, s.Name) {
+		if s.Group == Core || drawn[s.Name] {
 			chosen = append(chosen, s)
 		} else {
 			left = append(left, s)
 		}
 	}
 	return chosen, left
+}
+
+// inTurn shuffles the scenarios that are drawn from: one of each group, and again.
+func inTurn(all []Scenario, random *rand.Rand) []Scenario {
+	var groups [][]Scenario
+	at := map[Group]int{}
+	for _, s := range all {
+		if s.Group == Core || s.Group == Elsewhere {
+			continue
+		}
+		if _, ok := at[s.Group]; !ok {
+			at[s.Group], groups = len(groups), append(groups, nil)
+		}
+		groups[at[s.Group]] = append(groups[at[s.Group]], s)
+	}
+	random.Shuffle(len(groups), func(i, j int) { groups[i], groups[j] = groups[j], groups[i] })
+	for _, g := range groups {
+		random.Shuffle(len(g), func(i, j int) { g[i], g[j] = g[j], g[i] })
+	}
+	var order []Scenario
+	for more := true; more; {
+		more = false
+		for i, g := range groups {
+			if len(g) > 0 {
+				order, groups[i], more = append(order, g[0]), g[1:], true
+			}
+		}
+	}
+	return order
 }
 
 // TellDraw prints what runs and what does not, so that a run says what it did not show.

@@ -6,55 +6,43 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
-// twelve are two of the core, one that runs elsewhere, and nine others.
+// twelve are two of the core, one that runs elsewhere, and nine others of three groups, of
+// which the last takes all the time that there is.
 func twelve() []Scenario {
-	all := []Scenario{{Name: "first", Group: Core}, {Name: "paper", Group: Elsewhere}}
+	all := []Scenario{{Name: "first", Group: Core, Takes: time.Hour}, {Name: "paper", Group: Elsewhere}}
 	for n := range 9 {
-		all = append(all, Scenario{Name: fmt.Sprintf("other-%d", n)})
+		all = append(all, Scenario{Name: fmt.Sprintf("other-%d", n), Group: Group(fmt.Sprint(n % 3)), Takes: DrawnFor / 4})
 	}
+	all[len(all)-1].Takes = DrawnFor
 	return append(all, Scenario{Name: "last", Group: Core})
 }
 
-func TestDrawHasTheCoreAndAQuarterOfTheOthers(t *testing.T) {
+func TestDrawHasTheCoreAndWhatFitsOfTheOthers(t *testing.T) {
 	seen := map[string]bool{}
-	for seed := range uint64(40) {
+	for seed := range uint64(80) {
 		chosen, left := DrawCore(twelve(), seed)
-		if len(chosen) != 4 || len(left) != 8 {
-			t.Fatalf("seed %d: %s of which not %s", seed, names(chosen), names(left))
+		others := chosen[1 : len(chosen)-1]
+		if chosen[0].Name != "first" || chosen[len(chosen)-1].Name != "last" || len(chosen)+len(left) != 12 ||
+			!slices.IsSortedFunc(others, func(a, b Scenario) int { return strings.Compare(a.Name, b.Name) }) {
+			t.Fatalf("seed %d: the core or the order is not kept: %s of which not %s", seed, names(chosen), names(left))
 		}
-		if chosen[0].Name != "first" || chosen[3].Name != "last" || !slices.IsSortedFunc(chosen[1:3], func(a, b Scenario) int { return strings.Compare(a.Name, b.Name) }) {
-			t.Fatalf("seed %d: the core or the order is not kept: %s", seed, names(chosen))
+		var takes time.Duration
+		groups := map[Group]bool{}
+		for _, s := range others {
+			takes, groups[s.Group], seen[s.Name] = takes+s.Takes, true, true
+		}
+		if takes != DrawnFor || len(others) == 4 && len(groups) < 2 {
+			t.Errorf("seed %d: %s take %s of %s, of %d groups", seed, names(others), takes, DrawnFor, len(groups))
 		}
 		if again, _ := DrawCore(twelve(), seed); names(again) != names(chosen) {
 			t.Fatalf("seed %d draws %s and %s", seed, names(chosen), names(again))
 		}
-		for _, s := range chosen {
-			seen[s.Name] = true
-		}
 	}
-	if len(seen) != 11 || seen["paper"] {
-		t.Errorf("forty seeds draw %v", seen)
-	}
-}
-
-func TestDrawHasSomethingOfEveryGroup(t *testing.T) {
-	var all []Scenario
-	for group, n := range map[Group]int{"one": 1, "seven": 7, "nine": 9} {
-		for i := range n {
-			all = append(all, Scenario{Name: fmt.Sprintf("%s-%d", group, i), Group: group})
-		}
-	}
-	for seed := range uint64(10) {
-		chosen, _ := DrawCore(all, seed)
-		has := map[Group]int{}
-		for _, s := range chosen {
-			has[s.Group]++
-		}
-		if has["one"] != 1 || has["seven"] != 2 || has["nine"] != 2 {
-			t.Errorf("seed %d draws %v", seed, has)
-		}
+	if len(seen) != 9 || seen["paper"] {
+		t.Errorf("eighty seeds draw %v", seen)
 	}
 }
 

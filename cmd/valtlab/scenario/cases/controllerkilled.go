@@ -36,8 +36,8 @@ func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 	}
 	m := e.pick(hosts, 0, leastSteps)
 	alone := e.Random.IntN(2) == 0 // whether the hosts are left to finish by themselves
-	// A short lease, so that the one of the killed controller is soon over.
-	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes", "--lease", "5s"}, on(hosts)...)...)
+	// A short lease, so that the one of the killed controller is soon over; a busy machine must still renew it.
+	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes", "--lease", "20s"}, on(hosts)...)...)
 	if err != nil {
 		return err
 	}
