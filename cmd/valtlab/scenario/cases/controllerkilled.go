@@ -29,6 +29,10 @@ func controllerKilled(ctx context.Context, e *Env) error {
 	return nil
 }
 
+// shortLease is of controllers that are killed, so that it is soon over. A busy machine must
+// be able to renew it.
+const shortLease = "20s"
+
 func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 	hosts, err := e.disturbed()
 	if err != nil {
@@ -36,8 +40,7 @@ func controllerKilledOnce(ctx context.Context, e *Env, n int) error {
 	}
 	m := e.pick(hosts, 0, leastSteps)
 	alone := e.Random.IntN(2) == 0 // whether the hosts are left to finish by themselves
-	// A short lease, so that the one of the killed controller is soon over; a busy machine must still renew it.
-	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes", "--lease", "20s"}, on(hosts)...)...)
+	u, m, err := e.strike(ctx, m, func() error { return e.Lab.Reset(ctx, hosts...) }, append([]string{"install", "--yes", "--lease", shortLease}, on(hosts)...)...)
 	if err != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func (r *race) command() ([]string, error) {
 	if err := os.WriteFile(r.env.Lab.Path("race.yaml"), append(text, more...), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the race's site file: %w", err)
 	}
-	args := []string{"--site", "race.yaml", "--yes", "--soak", "1s", "--lease", "10s"}
+	args := []string{"--site", "race.yaml", "--yes", "--soak", "1s", "--lease", shortLease}
 	switch r.how {
 	case "rollback":
 		args = append([]string{"rollback", "--to", releases.Stable}, args...)

@@ -68,7 +68,7 @@ func (e *Env) twoAtOnce(ctx context.Context, hosts []string) error {
 }
 
 // leaseSeconds is how long the paused run holds its lease.
-const leaseSeconds = 6
+const leaseSeconds = 15
 
 // pausedHolder stops a run in its middle until another one has taken over and finished.
 func (e *Env) pausedHolder(ctx context.Context, hosts []string) error {

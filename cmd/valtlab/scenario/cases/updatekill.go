@@ -87,7 +87,7 @@ func (e *Env) oneMedia() (string, error) {
 // strikeUpdate begins an update of a host and kills the controller when a step of the kind
 // begins, or once the host has switched.
 func (e *Env) strikeUpdate(ctx context.Context, host string, kind step.KindName, more []string) error {
-	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--soak", e.soak(), "--lease", "5s", "--host", host, "--events"}, more...)...)
+	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--soak", e.soak(), "--lease", shortLease, "--host", host, "--events"}, more...)...)
 	var said strings.Builder
 	command.Stderr = &said
 	out, err := command.StdoutPipe()
