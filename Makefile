@@ -8,6 +8,7 @@ STATICCHECK := $(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2
 DEADCODE    := $(GO) run golang.org/x/tools/cmd/deadcode@v0.51.0
 LAB         := bin/valtlab
 SEED        ?= $(shell date +%s)
+COUNTS      := $(CURDIR)/dist/counts
 
 # One set of flags for all, so that building, vetting, staticcheck and the tests share what
 # they compile. The race detector alone compiles everything once more.
@@ -25,7 +26,7 @@ RACE := cmd/valtctl cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images 
 # Which of these have tests that compute alone: with -short those are skipped.
 ALONE := cmd/valtctl cmd/valtlab/mutants repos/bundle
 
-.PHONY: all build demo test unit race scenarios campaign mutants bench lint fuzz down clean
+.PHONY: all build demo test unit race scenarios campaign mutants reliability bench lint fuzz down clean
 
 all: build
 
@@ -54,7 +55,9 @@ unit:
 ## race: everything with the race detector and at every point
 race: export VALTCTL_TEST_EVERYTHING := 1
 race: export VALTCTL_TEST_WHOLE := 1
+race: export VALTCTL_TEST_COUNTS := $(COUNTS)
 race: build
+	mkdir -p $(dir $(COUNTS)) && rm -f $(COUNTS)
 	$(LAB) prepare
 	$(RACE_TEST) -timeout 60m ./...
 
@@ -69,10 +72,15 @@ campaign: build race
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
 	$(LAB) mutants --resume
+	$(LAB) reliability --keep --counts $(COUNTS)
 
 ## mutants: break each promise of testdata/mutants, and see whether a test notices
 mutants: build
 	$(LAB) mutants
+
+## reliability: write docs/reliability.md anew
+reliability: build
+	$(LAB) reliability
 
 ## bench: valtctl beside the tool a user would otherwise take
 bench: build

@@ -71,7 +71,7 @@ func newRoot(std streams) *cobra.Command {
 	flags.StringVar(&g.mirror, "mirror", "", "Debian mirror `URL` to build from (default this machine's own)")
 	root.AddCommand(
 		newUp(g), newPrepare(g), newPublish(g), newDown(g), newStatus(g), newReset(g), newExec(g), newHost(g),
-		newFault(g), newRelay(g), newVisit(g), newScenario(g), newBench(g), newMutants(),
+		newFault(g), newRelay(g), newVisit(g), newScenario(g), newBench(g), newMutants(), newReliability(g),
 	)
 	return root
 }

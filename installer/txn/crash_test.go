@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/repos/testdraw"
 )
 
 // afterCrash is what happens to a host between being cut off and going on.
@@ -147,7 +148,7 @@ func checkNoSecretOnDisk(t *testing.T, h *fakeHost) {
 }
 
 func TestCutTwiceItComesToTheSameEnd(t *testing.T) {
-	moments := undisturbed(t)
+	moments, tried := undisturbed(t), 0
 	for first := 1; first <= moments; first += 3 {
 		for second := 1; second <= moments; second += 4 {
 			h := newHost(t)
@@ -162,6 +163,8 @@ func TestCutTwiceItComesToTheSameEnd(t *testing.T) {
 				t.Fatalf("cut at %d and then %d: %+v", first, second, result)
 			}
 			h.same(installed())
+			tried++
 		}
 	}
+	testdraw.Tried(t, tried, "pairs of kills")
 }

@@ -56,6 +56,7 @@ func TestAPowerCutAtAnyWriteLeavesAHostOldOrNew(t *testing.T) {
 			}
 		}
 		if !reached {
+			testdraw.Tried(t, at*powerSeeds, "power cuts")
 			return
 		}
 	}
@@ -150,13 +151,16 @@ func (h *fakeHost) afterPowerCut(where string, r Request, secrets map[string][]b
 
 // Whatever call fails once, the program goes on or ends, and the next execution finds its way.
 func TestACallThatFailsOnceLeavesAHostOldOrNew(t *testing.T) {
+	tried := 0
 	for _, why := range []error{syscall.ENOSPC, syscall.EIO} {
 		for at := range testdraw.Points(t) {
 			if !failOnce(t, at+1, why) {
 				break
 			}
+			tried++
 		}
 	}
+	testdraw.Tried(t, tried, "failing calls")
 }
 
 func failOnce(t *testing.T, at int, why error) (reached bool) {

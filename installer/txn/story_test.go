@@ -256,6 +256,7 @@ func TestStoriesOfUpdates(t *testing.T) {
 		runs = 10000
 	}
 	first := testdraw.Draw(t)
+	testdraw.Tried(t, int(runs), "stories")
 	for seed := first; seed < first+runs; seed++ {
 		s := drawStory(seed)
 		if wrong := live(t, s); len(wrong) > 0 {

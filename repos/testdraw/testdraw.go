@@ -4,9 +4,12 @@
 package testdraw
 
 import (
+	"encoding/json"
+	"errors"
 	"iter"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 )
@@ -15,6 +18,8 @@ import (
 const (
 	Seed  = "VALTCTL_TEST_SEED"  // the draw of an earlier run, a decimal number
 	Whole = "VALTCTL_TEST_WHOLE" // not empty: nothing is left out
+	// Counts names a file that whole runs add what they tried to.
+	Counts = "VALTCTL_TEST_COUNTS"
 )
 
 // apart is how far apart two points are at most; on average it is half of that.
@@ -53,4 +58,55 @@ func rising(step func() int) iter.Seq[int] {
 		for point := step() - 1; yield(point); point += step() {
 		}
 	}
+}
+
+// Count is how often a test has tried what it promises.
+type Count struct {
+	Dir   string `json:"dir"` // of the package, from the module's root
+	Test  string `json:"test"`
+	Times int    `json:"times"`
+	What  string `json:"what"`
+}
+
+// Tried adds a line with a Count to the file that the environment's Counts names, unless the
+// test fails; nothing where it names none, and nothing of a run that is not the whole.
+func Tried(t testing.TB, times int, what string) {
+	t.Helper()
+	file := os.Getenv(Counts)
+	if file == "" || !IsWhole() {
+		return
+	}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			if err := note(file, Count{Test: t.Name(), Times: times, What: what}); err != nil {
+				t.Error("counting: ", err)
+			}
+		}
+	})
+}
+
+func note(file string, c Count) error {
+	here, err := os.Getwd() // go test runs a package's tests in its folder
+	if err != nil {
+		return err
+	}
+	root := here
+	for ; root != filepath.Dir(root); root = filepath.Dir(root) {
+		if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
+			break
+		}
+	}
+	if c.Dir, err = filepath.Rel(root, here); err != nil {
+		return err
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(text, '\n'))
+	return errors.Join(err, f.Close())
 }

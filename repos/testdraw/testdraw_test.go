@@ -1,6 +1,8 @@
 package testdraw
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 )
@@ -56,5 +58,22 @@ func TestTheWholeIsEveryPoint(t *testing.T) {
 	t.Setenv(Whole, "1")
 	if got := first(t, 5); !IsWhole() || !slices.Equal(got, []int{0, 1, 2, 3, 4}) {
 		t.Error(got)
+	}
+}
+
+// TestOnlyAWholeRunThatPassedIsCounted: what is published must have been tried.
+func TestOnlyAWholeRunThatPassedIsCounted(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "counts")
+	t.Setenv(Counts, file)
+	t.Setenv(Whole, "")
+	t.Run("drawn", func(t *testing.T) { Tried(t, 5, "points") })
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a run that drew some is counted")
+	}
+	t.Setenv(Whole, "1")
+	t.Run("whole", func(t *testing.T) { Tried(t, 5, "points") })
+	text, err := os.ReadFile(file)
+	if want := `{"dir":"repos/testdraw","test":"TestOnlyAWholeRunThatPassedIsCounted/whole","times":5,"what":"points"}` + "\n"; err != nil || string(text) != want {
+		t.Errorf("counted %q, not %q: %v", text, want, err)
 	}
 }

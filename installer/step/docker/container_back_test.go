@@ -59,6 +59,7 @@ func TestReplacedContainerComesBackFromAnyPoint(t *testing.T) {
 			if point < 4 && testdraw.IsWhole() {
 				t.Errorf("only %d changes: the kills missed something", point)
 			}
+			testdraw.Tried(t, point, "kills")
 			return
 		}
 	}
@@ -88,6 +89,7 @@ func TestWayBackSurvivesAKillAtEveryPoint(t *testing.T) {
 		}
 		runsAlone(t, p, old, point)
 		if killed == nil {
+			testdraw.Tried(t, point, "kills")
 			return
 		}
 	}

@@ -160,6 +160,7 @@ func TestContainerReplacementSurvivesAKillAtEveryPoint(t *testing.T) {
 			if point < 6 && testdraw.IsWhole() {
 				t.Errorf("only %d changes: the kills missed something", point)
 			}
+			testdraw.Tried(t, point, "kills")
 			return
 		}
 	}
