@@ -59,12 +59,3 @@ func limited(ctx context.Context, within time.Duration, do func(context.Context)
 	}
 	return err
 }
-
-// over is why a context has ended; nil: it has not. On a busy machine a context hears of its
-// deadline some time after it has passed; that is waited for.
-func over(ctx context.Context) error {
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
-		<-ctx.Done()
-	}
-	return context.Cause(ctx)
-}
