@@ -25,13 +25,7 @@ func (p OwnProgram) Run(ctx context.Context, h *Machine) error {
 	if err := onlyRoots(h, p.Path); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, p.Within, fmt.Errorf("it was not over within %s, and was ended", p.Within))
-	defer cancel()
-	_, err := h.Run.Run(ctx, Command{Argv: append([]string{h.Path(p.Path)}, p.Args...)})
-	if err != nil && ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", p.Path, context.Cause(ctx))
-	}
-	if err != nil {
+	if _, err := h.Run.Run(ctx, Command{Argv: append([]string{h.Path(p.Path)}, p.Args...), Within: p.Within}); err != nil {
 		return fmt.Errorf("%s: %w", p.Path, err)
 	}
 	return nil

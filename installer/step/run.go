@@ -20,19 +20,21 @@ const (
 	maxStdout  = 16 << 20 // bytes kept; more is an error
 	maxStderr  = 64 << 10 // bytes kept, the last ones
 	errorLines = 5        // of standard error, in an error
+	// ordinarily is what a program may take, see Command.Within.
+	ordinarily = 10 * time.Minute
 	// afterEnd is how long a finished program's pipes are still read. A service
 	// that it started may hold them for good.
 	afterEnd = 3 * time.Second
 )
 
 // Exec runs programs for real: an environment with nothing of ours in it, standard
-// input empty unless given, the program in a process group of its own. When ctx ends,
-// the group gets SIGTERM and, afterEnd later, SIGKILL, unless it is uninterruptible.
+// input empty unless given, the program in a process group of its own. When ctx ends or its
+// time is over, the group gets SIGTERM and, afterEnd later, SIGKILL.
 type Exec struct{}
 
 // Run runs c. A program that cannot be found wraps fs.ErrNotExist; one that fails
 // wraps *exec.ExitError and says its exit status and its last lines of standard error.
-func (Exec) Run(ctx context.Context, c Command) (Output, error) {
+func (Exec) Run(asked context.Context, c Command) (Output, error) {
 	if len(c.Argv) == 0 {
 		return Output{}, errors.New("running a program: none is named")
 	}
@@ -40,12 +42,14 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	if err != nil {
 		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
 	}
-	if err := ctx.Err(); err != nil {
+	if err := asked.Err(); err != nil {
 		return Output{Code: -1}, fmt.Errorf("running %s: %w", c.Argv[0], err)
 	}
-	if c.Uninterruptible {
-		ctx = context.WithoutCancel(ctx)
+	if c.Within == 0 {
+		c.Within = ordinarily
 	}
+	ctx, cancel := context.WithTimeout(asked, c.Within)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, path, c.Argv[1:]...)
 	cmd.Env = c.Env
 	if cmd.Env == nil {
@@ -70,7 +74,10 @@ func (Exec) Run(ctx context.Context, c Command) (Output, error) {
 	}
 	stdout.lines.flush()
 	stderr.lines.flush()
-	return result(ctx, c, cmd, stdout, stderr, err)
+	if err != nil && asked.Err() == nil && ctx.Err() != nil {
+		err = fmt.Errorf("it was not over within %s, and was ended", c.Within)
+	}
+	return result(asked, c, cmd, stdout, stderr, err)
 }
 
 // OpenStatus gives cmd a descriptor 3 that is read line by line, where somebody listens.

@@ -152,21 +152,18 @@ func TestTheEndOfTheContextEndsTheWholeGroup(t *testing.T) {
 	}
 }
 
-func TestAnUninterruptibleProgramFinishes(t *testing.T) {
-	done := filepath.Join(t.TempDir(), "done")
-	_, err := stopAtFirstLine(t, Command{Argv: []string{script(t, "echo 1; sleep 0.2; : > "+done)}, Uninterruptible: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(done); err != nil {
-		t.Error("it was stopped in its middle:", err)
+// A program that hangs holds nobody for ever, and what ended it is said.
+func TestAProgramThatIsNotOverInTimeIsEnded(t *testing.T) {
+	_, err := Exec{}.Run(t.Context(), Command{Argv: []string{script(t, "exec sleep 20")}, Within: 50 * time.Millisecond})
+	if err == nil || !strings.Contains(err.Error(), "it was not over within 50ms, and was ended") || errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
 	}
 }
 
 func TestNothingIsStartedAfterTheEndOfTheContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := (Exec{}).Run(ctx, Command{Argv: []string{"true"}, Uninterruptible: true}); !errors.Is(err, context.Canceled) {
+	if _, err := (Exec{}).Run(ctx, Command{Argv: []string{"true"}}); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

@@ -179,9 +179,9 @@ type Command struct {
 	Line func(line string)
 	// Status, if set, gets each line that the program writes to file descriptor 3.
 	Status func(line string)
-	// Uninterruptible programs are let finish when ctx ends: a package manager
-	// that is killed in its middle leaves a host that needs repair.
-	Uninterruptible bool
+	// Within is how long the program may take; then it is ended, and the error says so. 0 is
+	// ten minutes: enough for whatever only answers, or has systemd do something.
+	Within time.Duration
 }
 
 // Output is what a finished program left. Err of Run is nil only for exit code 0;

@@ -58,21 +58,22 @@ func installOptions() []string {
 // changeLimit ends a package's script that never ends.
 const changeLimit = 2 * time.Hour
 
+// fetchLimit ends a download that never ends: a release over a slow line.
+const fetchLimit = 24 * time.Hour
+
 // run runs apt or dpkg when no lock is held, and again if a lock was taken just before.
 func (t *transaction) run(ctx context.Context, argv []string) (step.Output, error) {
-	return t.runUnder(ctx, ctx, argv)
+	return t.runUnder(ctx, ctx, fetchLimit, argv)
 }
 
 // runToEnd is run for what changes packages: once begun it is not interrupted by
 // who asked for it, since half an installation is worse than either whole.
 func (t *transaction) runToEnd(ctx context.Context, argv []string) (step.Output, error) {
-	whole, cancel := context.WithTimeout(context.WithoutCancel(ctx), changeLimit)
-	defer cancel()
-	return t.runUnder(ctx, whole, argv)
+	return t.runUnder(ctx, context.WithoutCancel(ctx), changeLimit, argv)
 }
 
 // runUnder waits for locks under one context and runs under another.
-func (t *transaction) runUnder(wait, run context.Context, argv []string) (step.Output, error) {
+func (t *transaction) runUnder(wait, run context.Context, within time.Duration, argv []string) (step.Output, error) {
 	for {
 		if err := t.awaitLocks(wait); err != nil {
 			return step.Output{}, err
@@ -80,7 +81,7 @@ func (t *transaction) runUnder(wait, run context.Context, argv []string) (step.O
 		if wait.Err() != nil {
 			return step.Output{}, fmt.Errorf("running %s: %w", argv[0], context.Cause(wait))
 		}
-		out, err := t.h.Run.Run(run, step.Command{Argv: t.with(argv), Env: Environment(), Status: t.line})
+		out, err := t.h.Run.Run(run, step.Command{Argv: t.with(argv), Env: Environment(), Status: t.line, Within: within})
 		if err == nil || !lockedMessage.Match(out.Stderr) {
 			return out, err
 		}
