@@ -39,7 +39,7 @@ demo: build
 	XDG_STATE_HOME=$(CURDIR)/.lab/state bin/valtctl install --site .lab/site.yaml --yes
 	$(LAB) visit
 
-## test: lint, unit tests, and samples of the core and of a quarter of the other scenarios
+## test: lint, unit tests, and samples of the core and of other scenarios that the seed draws
 test: build lint
 	$(LAB) prepare
 	$(MAKE) unit
@@ -61,7 +61,7 @@ race: build
 	$(LAB) prepare
 	$(RACE_TEST) -timeout 60m ./...
 
-## scenarios: SEED draws the third, and is printed with what runs and what does not
+## scenarios: SEED draws, and is printed with what runs and what does not
 scenarios:
 	$(LAB) up
 	$(LAB) scenario run core --sample --seed $(SEED)

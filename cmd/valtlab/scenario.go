@@ -50,8 +50,8 @@ func newScenarioRun(g *globals) *cobra.Command {
 		Use:   "run NAME...|all|core",
 		Short: "Run scenarios on the lab, which must be up",
 		Long: "Run scenarios on the lab, which must be up. Each prints what it measured and ends in PASS or FAIL; the exit\n" +
-			"code is 1 if any failed. Several share what an undisturbed installation looks like. core is a fixed core and a quarter\n" +
-			"of each group of the others, drawn by the seed, and prints which.",
+			"code is 1 if any failed. Several share what an undisturbed installation looks like. core is a fixed core and what\n" +
+			"the seed draws from the groups of the others in turn, as long as four minutes have room for it, and prints which.",
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			o.Now, o.Out, o.seedGiven = time.Now, cmd.OutOrStdout(), cmd.Flags().Changed("seed")

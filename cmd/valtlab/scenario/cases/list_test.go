@@ -37,3 +37,19 @@ func TestFleetSimulationNeedsNoLab(t *testing.T) {
 		t.Errorf("without a lab it said %s", out.String())
 	}
 }
+
+// What no seed draws, nobody would run on a change.
+func TestEveryScenarioIsDrawnBySomeSeed(t *testing.T) {
+	all, drawn := All().Scenarios, map[string]bool{}
+	for seed := range uint64(500) {
+		chosen, _ := scenario.DrawCore(all, seed)
+		for _, s := range chosen {
+			drawn[s.Name] = true
+		}
+	}
+	for _, s := range all {
+		if !drawn[s.Name] && s.Group != scenario.Elsewhere {
+			t.Errorf("no seed draws %s, whose sample takes %s", s.Name, s.Takes)
+		}
+	}
+}
