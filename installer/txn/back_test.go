@@ -18,7 +18,7 @@ import (
 )
 
 // update is a request with a way back, and the host that it is for.
-func update(t *testing.T) (*fakeHost, Request, map[string][]byte) {
+func update(t testing.TB) (*fakeHost, Request, map[string][]byte) {
 	t.Helper()
 	h := newHost(t)
 	maps.Copy(h.state, served())

@@ -39,7 +39,7 @@ func afterCrashes(secrets map[string][]byte) []afterCrash {
 }
 
 // tear leaves half a line at a journal's end.
-func tear(t *testing.T, path string) {
+func tear(t testing.TB, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {

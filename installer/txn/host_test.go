@@ -21,7 +21,7 @@ type crash struct{}
 // fakeHost is a host whose state survives crashes. Each look at the clock and each begin,
 // middle and end of a step is a moment at which it may be made to crash.
 type fakeHost struct {
-	t       *testing.T
+	t       testing.TB
 	root    string
 	state   map[string]string
 	applies map[string]int
@@ -38,7 +38,7 @@ type fakeHost struct {
 
 // memoryDir is a temporary folder in memory where there is one: thousands of records are
 // synced here, and it is not the disk that is tested.
-func memoryDir(t *testing.T) string {
+func memoryDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "valtctl-txn-*")
 	if err != nil {
@@ -48,7 +48,7 @@ func memoryDir(t *testing.T) string {
 	return dir
 }
 
-func newHost(t *testing.T) *fakeHost {
+func newHost(t testing.TB) *fakeHost {
 	return &fakeHost{
 		t: t, root: memoryDir(t), state: map[string]string{}, applies: map[string]int{}, boot: "boot-1",
 		broken: map[string]error{}, stuck: map[string]bool{}, during: map[string]func(){},
@@ -215,7 +215,7 @@ func (s *set) Apply(_ context.Context, m *step.Machine) error {
 	return nil
 }
 
-func spec(t *testing.T, half step.Half, p setParams, needs ...string) step.Spec {
+func spec(t testing.TB, half step.Half, p setParams, needs ...string) step.Spec {
 	t.Helper()
 	raw, err := json.Marshal(p)
 	if err != nil {
@@ -225,7 +225,7 @@ func spec(t *testing.T, half step.Half, p setParams, needs ...string) step.Spec 
 }
 
 // install is a request of two steps a half, one with a secret.
-func install(t *testing.T) (Request, map[string][]byte) {
+func install(t testing.TB) (Request, map[string][]byte) {
 	t.Helper()
 	return Request{
 		Schema: Schema, Site: "st-marys", Host: "app1", Roles: []string{"app"}, Release: "6.4.2",

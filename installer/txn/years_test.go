@@ -1,6 +1,7 @@
 package txn
 
 import (
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"testing"
@@ -8,34 +9,58 @@ import (
 	"ipivs.com/valtctl/installer/step"
 )
 
+// aged is a host that lives week by week.
+type aged struct {
+	*fakeHost
+	update  Request
+	secrets map[string][]byte
+	weeks   int
+	keep    int // transactions; 0: as many as a host does
+}
+
+func newAged(t testing.TB, keep int) *aged {
+	h, r, secrets := update(t)
+	return &aged{fakeHost: h, update: r, secrets: secrets, keep: keep}
+}
+
+// week is an update, fetched ahead of time.
+func (h *aged) week() {
+	h.t.Helper()
+	value := "even"
+	if h.weeks++; h.weeks%2 == 0 {
+		value = "odd"
+	}
+	stage := h.update
+	stage.Confirm, stage.Stage = "", true
+	stage.Steps = stage.Steps[:2]
+	for _, one := range []Request{stage, h.update} {
+		for i := range one.Steps {
+			if one.Steps[i].Half == step.Apply {
+				one.Steps[i].Params = spec(h.t, step.Apply, setParams{Key: one.Steps[i].ID, Value: value}).Params
+			}
+		}
+		s := h.store()
+		if h.keep > 0 {
+			s.keep = h.keep
+		}
+		id, err := s.Create(one, h.secrets, h.kinds())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		h.confirmWhenAsked(id)
+		if result, err := h.store().Execute(h.t.Context(), id, h.machine(), h.kinds()); err != nil || result.Outcome != Done {
+			h.t.Fatalf("week %d: %+v, %v", h.weeks, result, err)
+		}
+	}
+}
+
 // Five years of weekly updates, each fetched ahead of time: what a host keeps, and what it
 // reads before the next one, grows no more once it has reached what is kept.
 func TestFiveYearsOfUpdatesPileUpNothing(t *testing.T) {
-	h, r, secrets := update(t)
-	stage := r
-	stage.Confirm, stage.Stage = "", true
-	stage.Steps = stage.Steps[:2]
+	h := newAged(t, few)
 	var bytes, files []int64
-	for week := range 5 * 52 {
-		value := "even"
-		if week%2 == 1 {
-			value = "odd"
-		}
-		for _, one := range []Request{stage, r} {
-			for i := range one.Steps {
-				if one.Steps[i].Half == step.Apply {
-					one.Steps[i].Params = spec(t, step.Apply, setParams{Key: one.Steps[i].ID, Value: value}).Params
-				}
-			}
-			id, err := h.fewStore().Create(one, secrets, h.kinds())
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.confirmWhenAsked(id)
-			if result, err := h.store().Execute(t.Context(), id, h.machine(), h.kinds()); err != nil || result.Outcome != Done {
-				t.Fatalf("week %d: %+v, %v", week, result, err)
-			}
-		}
+	for range 5 * 52 {
+		h.week()
 		b, n := h.kept()
 		bytes, files = append(bytes, b), append(files, n)
 	}
@@ -61,10 +86,28 @@ func TestFiveYearsOfUpdatesPileUpNothing(t *testing.T) {
 // is the same with any number, and the time of a test is not.
 const few = 60
 
-func (h *fakeHost) fewStore() *Store {
-	s := h.store()
-	s.keep = few
-	return s
+// BenchmarkHostOfYears is how long a host takes to say what it is, and for its next update, by
+// how many years of weekly updates it has behind it: as many transactions as a host keeps are
+// there after four.
+func BenchmarkHostOfYears(b *testing.B) {
+	h := newAged(b, 0)
+	for _, years := range []int{1, 5, 10} {
+		for h.weeks < years*52 {
+			h.week()
+		}
+		b.Run(fmt.Sprintf("status/years=%d", years), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := h.store().Recent(10); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprintf("update/years=%d", years), func(b *testing.B) {
+			for b.Loop() {
+				h.week()
+			}
+		})
+	}
 }
 
 // kept is how much is on the host's disk.
