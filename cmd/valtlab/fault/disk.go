@@ -21,17 +21,21 @@ type FullDisk struct {
 // filler is the file that takes up the room, by which the fault is found again.
 const filler = ".valtlab-full"
 
-// fillScript is given the folder and the bytes left. A file system in memory counts in
-// pages, and is mounted over the folder only once it holds the copy.
-const fillScript = `set -eu
-path=$1 free=$2
+// mountScript is given the folder and the bytes that there shall be room for. A file system
+// in memory counts in pages, and is mounted over the folder only once it holds the copy.
+const mountScript = `set -eu
+path=$1 room=$2
 stage=/run/valtlab-full; mkdir -p "$stage" "$path"
 used=$(du -sk "$path" | cut -f1)
-mount -t tmpfs -o size=$((used * 2 + free / 1024 + 4096))k,mode=$(stat -c %a "$path") valtlab-full "$stage"
+mount -t tmpfs -o size=$((used * 2 + room / 1024 + 4096))k,mode=$(stat -c %a "$path") valtlab-full "$stage"
 cp -a "$path/." "$stage/"
-room=$(df -k --output=avail "$stage" | tail -n1)
-head -c $((room * 1024 - free)) /dev/zero > "$stage/` + filler + `"
 mount --move "$stage" "$path" 2>/dev/null || { mount --bind "$stage" "$path"; umount "$stage"; }
+`
+
+// fillScript is given the folder and the bytes left.
+const fillScript = `set -eu
+room=$(df -k --output=avail "$1" | tail -n1)
+head -c $((room * 1024 - $2)) /dev/zero > "$1/` + filler + `"
 `
 
 // emptyScript is given the folders. What was written meanwhile is kept.
@@ -47,13 +51,36 @@ for path in "$@"; do
 done
 `
 
-// Begin fills the disk.
-func (f FullDisk) Begin(ctx context.Context, l *lab.Lab) error {
+// preparedRoom is what a prepared disk has room for before it is filled, in bytes: an update.
+const preparedRoom = 256 << 20
+
+// Prepare puts the small file system in place and leaves room on it, so that what runs when it
+// is filled has its files there already: a file that is open stays where it was opened, and so
+// do its locks.
+func (f FullDisk) Prepare(ctx context.Context, l *lab.Lab) error { return f.mount(ctx, l, preparedRoom) }
+
+func (f FullDisk) mount(ctx context.Context, l *lab.Lab, room int64) error {
 	if !strings.HasPrefix(f.Path, "/") || f.Path == "/" {
 		return fmt.Errorf("filling the disk of %s: %q is not a folder below /", f.Host, f.Path)
 	}
-	_, err := l.Output(ctx, f.Host, "sh", "-c", fillScript, "fill", f.Path, fmt.Sprint(f.Free))
+	if _, err := l.Output(ctx, f.Host, "sh", "-c", mountScript, "mount", f.Path, fmt.Sprint(room)); err != nil {
+		return fmt.Errorf("mounting a disk of its own under %s of %s: %w", f.Path, f.Host, err)
+	}
+	return nil
+}
+
+// Begin fills the disk, after putting it in place unless it is prepared.
+func (f FullDisk) Begin(ctx context.Context, l *lab.Lab) error {
+	mounts, err := l.Output(ctx, f.Host, "cat", "/proc/self/mounts")
 	if err != nil {
+		return fmt.Errorf("finding full disks of %s: %w", f.Host, err)
+	}
+	if len(fullDisks(mounts, f.Path)) == 0 {
+		if err := f.mount(ctx, l, f.Free); err != nil {
+			return err
+		}
+	}
+	if _, err := l.Output(ctx, f.Host, "sh", "-c", fillScript, "fill", f.Path, fmt.Sprint(f.Free)); err != nil {
 		return fmt.Errorf("filling the disk under %s of %s: %w", f.Path, f.Host, err)
 	}
 	return nil

@@ -178,14 +178,17 @@ func diskFull(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
-		return err
-	}
 	full := fault.FullDisk{Host: host, Path: "/var/lib/valtctl"}
-	if err := full.Begin(ctx, e.Lab); err != nil {
+	if err := full.Prepare(ctx, e.Lab); err != nil {
 		return err
 	}
 	defer func() { _ = full.End(context.WithoutCancel(ctx), e.Lab) }() // End below says what went wrong
+	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
+		return err
+	}
+	if err := full.Begin(ctx, e.Lab); err != nil {
+		return err
+	}
 	if err := e.awaitBack(ctx, host); err != nil {
 		return err
 	}
