@@ -57,7 +57,9 @@ const preparedRoom = 256 << 20
 // Prepare puts the small file system in place and leaves room on it, so that what runs when it
 // is filled has its files there already: a file that is open stays where it was opened, and so
 // do its locks.
-func (f FullDisk) Prepare(ctx context.Context, l *lab.Lab) error { return f.mount(ctx, l, preparedRoom) }
+func (f FullDisk) Prepare(ctx context.Context, l *lab.Lab) error {
+	return f.mount(ctx, l, preparedRoom)
+}
 
 func (f FullDisk) mount(ctx context.Context, l *lab.Lab, room int64) error {
 	if !strings.HasPrefix(f.Path, "/") || f.Path == "/" {
