@@ -60,15 +60,15 @@ func rising(step func() int) iter.Seq[int] {
 	}
 }
 
-// Count is how often a test has tried what it promises.
-type Count struct {
+// count is how often a test has tried what it promises.
+type count struct {
 	Dir   string `json:"dir"` // of the package, from the module's root
 	Test  string `json:"test"`
 	Times int    `json:"times"`
 	What  string `json:"what"`
 }
 
-// Tried adds a line with a Count to the file that the environment's Counts names, unless the
+// Tried adds how often a test has tried what it promises to the file that the environment's Counts names, unless the
 // test fails; nothing where it names none, and nothing of a run that is not the whole.
 func Tried(t testing.TB, times int, what string) {
 	t.Helper()
@@ -78,14 +78,14 @@ func Tried(t testing.TB, times int, what string) {
 	}
 	t.Cleanup(func() {
 		if !t.Failed() {
-			if err := note(file, Count{Test: t.Name(), Times: times, What: what}); err != nil {
+			if err := note(file, count{Test: t.Name(), Times: times, What: what}); err != nil {
 				t.Error("counting: ", err)
 			}
 		}
 	})
 }
 
-func note(file string, c Count) error {
+func note(file string, c count) error {
 	here, err := os.Getwd() // go test runs a package's tests in its folder
 	if err != nil {
 		return err

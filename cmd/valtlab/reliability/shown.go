@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/repos/durable"
-	"ipivs.com/valtctl/repos/testdraw"
 )
 
 // Shown is what the last whole runs showed. It is kept in testdata/shown.json.
@@ -53,7 +52,7 @@ func (in Inputs) shown() (Shown, error) {
 }
 
 // Keep takes over what a campaign showed: its file of what passed, and the tests' file of what
-// they counted (testdraw.Counts). Either may not be there. A campaign of samples shows nothing.
+// they counted (VALTCTL_TEST_COUNTS). Either may not be there. A campaign of samples shows nothing.
 func (in Inputs) Keep(campaign, counts string, now time.Time) error {
 	s, err := in.shown()
 	if err != nil {
@@ -104,7 +103,10 @@ func (s Shown) takeTests(file, today string) error {
 	}
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for lines.Scan() {
-		var c testdraw.Count
+		var c struct { // as testdraw.Tried writes it
+			Dir, Test, What string
+			Times           int
+		}
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
 			return fmt.Errorf("reading what tests counted: %w", err)
 		}
