@@ -2,7 +2,6 @@ package reliability
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -33,19 +32,6 @@ func (in Inputs) Write() error {
 		return err
 	}
 	return durable.WriteFile(filepath.Join(in.Root, Document), []byte(text), 0o644)
-}
-
-// IsCurrent says whether the document is what it would be made anew.
-func (in Inputs) IsCurrent() (bool, error) {
-	want, err := in.Text()
-	if err != nil {
-		return false, err
-	}
-	got, err := os.ReadFile(filepath.Join(in.Root, Document))
-	if err != nil {
-		return false, fmt.Errorf("reading %s: %w", Document, err)
-	}
-	return string(got) == want, nil
 }
 
 // Text is the document. The error names a promise that nothing holds.
