@@ -198,6 +198,9 @@ func diskFull(ctx context.Context, e *Env) error {
 	if err := full.End(ctx, e.Lab); err != nil {
 		return err
 	}
+	if err := e.awaitOver(ctx, host); err != nil {
+		return err
+	}
 	if err := e.awaitLease(ctx); err != nil {
 		return err
 	}

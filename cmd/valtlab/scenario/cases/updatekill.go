@@ -140,10 +140,32 @@ func (e *Env) settled(ctx context.Context, host string) error {
 	if err := e.gateOpen(ctx, host); err != nil {
 		return err
 	}
-	if left, err := outputIfThere(ctx, e.Lab, host, "find", "/etc/systemd/system", "-name", "valtctl-resume.timer"); err != nil || left != "" {
-		return fmt.Errorf("%s still has %s (%w)", host, left, err)
+	if err := e.over(ctx, host); err != nil {
+		return err
 	}
 	return e.serves(ctx)
+}
+
+// over wants no transaction of a host to be unfinished: its timer goes with the last one.
+func (e *Env) over(ctx context.Context, host string) error {
+	left, err := outputIfThere(ctx, e.Lab, host, "find", "/etc/systemd/system", "-name", "valtctl-resume.timer")
+	if err == nil && left != "" {
+		err = fmt.Errorf("%s still has %s", host, left)
+	}
+	return err
+}
+
+// awaitOver waits until the host has ended its transaction by itself.
+func (e *Env) awaitOver(ctx context.Context, host string) error {
+	for start := e.Now(); ; {
+		err := e.over(ctx, host)
+		if err == nil || e.Now().Sub(start) > hostWithin {
+			return err
+		}
+		if err := sleep.For(ctx, 500*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // leftAlone kills the controller for good once the host has switched: within the deadline
