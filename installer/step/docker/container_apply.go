@@ -49,7 +49,7 @@ func (c *containerStep) Apply(ctx context.Context, h *step.Machine) error {
 			return err
 		}
 	}
-	started, err := c.start(ctx, engine)
+	started, err := c.start(ctx, h, engine)
 	if err != nil {
 		return err
 	}
@@ -182,8 +182,8 @@ func (c *containerStep) create(ctx context.Context, engine *client.Client, watch
 }
 
 // start joins the networks that are missing, sets the restart policy and starts. It says
-// whether there was anything to start.
-func (c *containerStep) start(ctx context.Context, engine *client.Client) (started bool, err error) {
+// whether it was started just now, by this or by an engine that started with the host.
+func (c *containerStep) start(ctx context.Context, h *step.Machine, engine *client.Client) (started bool, err error) {
 	current, err := engine.ContainerInspect(ctx, c.Name)
 	if err != nil {
 		return false, fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
@@ -199,7 +199,8 @@ func (c *containerStep) start(ctx context.Context, engine *client.Client) (start
 		}
 	}
 	if current.State.Running {
-		return false, nil
+		since, err := time.Parse(time.RFC3339Nano, current.State.StartedAt)
+		return err == nil && h.Now().Sub(since) < c.within, nil
 	}
 	if err := engine.ContainerStart(ctx, current.ID, container.StartOptions{}); err != nil {
 		return false, c.explain(ctx, engine, "starting container", err)

@@ -306,6 +306,20 @@ func TestTakenPortsAreReadFromWhatProgramsSay(t *testing.T) {
 	}
 }
 
+// A process is told by the group that it is in, however many of them are around that one.
+func TestAHolderIsToldByItsInnermostGroup(t *testing.T) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	for lines, want := range map[string]string{
+		"0::/system.slice/leftover.service\n":                                                    "leftover.service",
+		"4:memory:/\n3:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "/a/b.service\n": "b.service",
+		"0::/system.slice/docker-" + id + ".scope\n":                                             "docker-" + id + ".scope",
+	} {
+		if got := deepestGroup(lines); got != want {
+			t.Errorf("%q: %q, not %q", lines, got, want)
+		}
+	}
+}
+
 func TestContainerNameTakenByOthers(t *testing.T) {
 	p := containerFor(t, load(t, probeImage(t, "")))
 	engine := dockerOf(t, engineMachine(nil))

@@ -123,20 +123,33 @@ func holder(ctx context.Context, engine *client.Client, pid int) string {
 	}
 	text := fmt.Sprintf("%s, process %d", sockets.Program("", pid), pid)
 	groups, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid)) // gone: it is told without
-	if id := containerGroup.FindSubmatch(groups); id != nil {
-		if found, err := engine.ContainerInspect(ctx, string(id[1])); err == nil {
-			return text + " of container " + strings.TrimPrefix(found.Name, "/")
+	group := deepestGroup(string(groups))
+	if id := containerGroup.FindStringSubmatch(group); id != nil {
+		found, err := engine.ContainerInspect(ctx, id[1])
+		if err != nil {
+			return text + " of a container that the engine does not know"
 		}
-		return text + " of a container that the engine does not know any more"
+		return text + " of container " + strings.TrimPrefix(found.Name, "/")
 	}
-	if unit := serviceGroup.Find(groups); unit != nil {
-		text += " of " + path.Base(string(unit))
+	if path.Ext(group) == ".service" {
+		return text + " of " + group
 	}
 	return text
 }
 
-// What the lines of cgroups(7) say of a process that is a container's or a service's.
-var (
-	containerGroup = regexp.MustCompile(`docker[-/]([0-9a-f]{64})`)
-	serviceGroup   = regexp.MustCompile(`/[^/\n]+\.service`)
-)
+// containerGroup is what the engine calls the group of a container, by itself or by way of systemd.
+var containerGroup = regexp.MustCompile(`^(?:docker-)?([0-9a-f]{64})(?:\.scope)?$`)
+
+// deepestGroup is the name of the group that a process is in, from its lines of cgroups(7): with
+// several hierarchies, in the one that tells most.
+func deepestGroup(lines string) string {
+	var deepest string
+	for line := range strings.Lines(lines) {
+		_, at, _ := strings.Cut(line, ":") // a hierarchy's number, its controllers, the group
+		_, at, _ = strings.Cut(strings.TrimSpace(at), ":")
+		if strings.Count(at, "/") > strings.Count(deepest, "/") {
+			deepest = at
+		}
+	}
+	return path.Base(deepest)
+}
