@@ -273,7 +273,7 @@ func TestAbortTellsOfAHostThatWentBackByItself(t *testing.T) {
 	change := switching()
 	change.Confirm = "10s"
 	p.lost("media1", change, "waits to be confirmed", "media2")
-	p.uptime(200) // it began at 100
+	p.uptimeOf("media1", 200) // it began at 100
 	for deadline := time.Now().Add(time.Minute); p.now("media1").State != txn.StateRolledBack; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("it did not go back: %s", p.now("media1").Words())
