@@ -5,7 +5,9 @@ import (
 	"errors"
 	"maps"
 
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/journal"
+	"ipivs.com/valtctl/installer/status"
 )
 
 // recorded aborts with a record of it: in the journal of the rollout where this controller
@@ -63,10 +65,7 @@ func (a *abortRun) report() *Report {
 	for _, h := range a.found.Hosts {
 		of, known := done[h.Host]
 		if !known {
-			of = HostRecord{Host: h.Host, Outcome: NotStarted, Reason: a.why}
-		}
-		if h.Err != nil && !known {
-			of.Reason = "it was not reached; what was not confirmed there goes back by itself"
+			of = a.untold(intent, h)
 		}
 		if now := h.Current(); now != nil && r.To == "" && !now.State.Finished() {
 			r.To, r.PlanDigest = now.Release, now.PlanDigest
@@ -77,4 +76,24 @@ func (a *abortRun) report() *Report {
 		r.Hosts = append(r.Hosts, of)
 	}
 	return r
+}
+
+// untold is what became of a host that the rollout has told nobody of. Its turn may have ended by
+// itself, while nobody was there to see it.
+func (a *abortRun) untold(intent *Intent, h status.Host) HostRecord {
+	r := HostRecord{Host: h.Host, Outcome: NotStarted, Reason: a.why}
+	if h.Err != nil {
+		r.Reason = "it was not reached; what was not confirmed there goes back by itself"
+		return r
+	}
+	now, begun := h.Current(), intent.Before[h.Host]
+	if now == nil || now.Stage || now.Result == nil || now.RunID != begun.Run {
+		return r
+	}
+	ended := HostRecord{Host: h.Host, To: now.Release, Started: now.Started, Ended: now.Ended}
+	_ = (&driver{update: a.update}).conclude(fleet.End{ID: now.ID, Result: *now.Result}, &ended) // its reason is in it
+	if ended.Outcome == Failed {                                                                 // it changed nothing that serves
+		return r
+	}
+	return ended
 }

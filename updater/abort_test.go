@@ -150,7 +150,8 @@ func (p *practice) lost(host string, change installer.Change, until string, done
 	p.ahead.Add(10)
 	ctx, cancel := context.WithCancel(p.t.Context())
 	defer cancel()
-	intent := updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Done: map[string]updater.HostRecord{}}
+	intent := updater.Intent{Kind: updater.KindUpdate, From: "6.4.1", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Done: map[string]updater.HostRecord{},
+		Before: map[string]updater.Begun{host: {Run: "lost"}}}
 	for _, h := range done {
 		intent.Done[h] = updater.HostRecord{Host: h, Outcome: updater.Updated, From: "6.4.1", To: "6.4.2", Wave: 1}
 	}
@@ -262,6 +263,33 @@ func TestAbortTakesBackWhatWaits(t *testing.T) {
 	if again, err := updater.Abort(t.Context(), p.options("again"), nil); err != nil || !again.Preview.Nothing() || again.Report != nil {
 		t.Errorf("a second abort: %+v, %v", again, err)
 	}
+}
+
+// A host that nobody confirmed has gone back by the time that somebody comes: the report says that
+// it had its turn, and how that ended.
+func TestAbortTellsOfAHostThatWentBackByItself(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	change := switching()
+	change.Confirm = "10s"
+	p.lost("media1", change, "waits to be confirmed", "media2")
+	p.uptimeOf("media1", 200) // it began at 100
+	for deadline := time.Now().Add(time.Minute); p.now("media1").State != txn.StateRolledBack; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("it did not go back: %s", p.now("media1").Words())
+		}
+	}
+	result, err := updater.Abort(t.Context(), p.options("abort"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := outcomes(result.Report); got != "app1=not-started media1=rolled-back media2=updated" {
+		t.Error(got)
+	}
+	if r := result.Report.Hosts[1]; r.Transaction != p.now("media1").ID || r.To != "6.4.2" || !strings.Contains(r.Reason, "confirmed") {
+		t.Errorf("%+v", r)
+	}
+	p.nothingLeft()
 }
 
 func TestAbortFollowsARunningChangeToItsEndFirst(t *testing.T) {

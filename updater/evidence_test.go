@@ -18,6 +18,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
@@ -419,6 +420,29 @@ func TestAQuarantineIsNotForgotten(t *testing.T) {
 	_, err := updater.Update(t.Context(), p.rolling("u1"))
 	if problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), "quarantine") {
 		t.Error(err)
+	}
+}
+
+// A host in quarantine may have stopped half-way back, with packages that are newer than what it
+// is: whoever repairs it takes them back as well.
+func TestARepairTakesPackagesBack(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	if got := p.byHand("media1", txn.Request{Release: "6.4.2", Confirm: "1m"}, stuck{}).Outcome; got != txn.Quarantined {
+		t.Fatal(got)
+	}
+	var may atomic.Bool
+	p.hosts["media1"].Looks = map[step.KindName]func(string) string{apt.KindPackages: func(params string) string {
+		may.Store(may.Load() || strings.Contains(params, `"downgrade":true`))
+		return ""
+	}}
+	o := p.options("repair")
+	o.Hosts, o.DryRun = []string{"media1"}, true
+	if _, err := updater.Repair(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if !may.Load() {
+		t.Error("no step may take a package back")
 	}
 }
 

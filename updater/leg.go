@@ -19,7 +19,7 @@ import (
 
 // leg brings the hosts to one release; after it others may follow (via).
 func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResult, error) {
-	t, err := u.work.Plan(ctx, to, u.kind == KindRollback)
+	t, err := u.work.Plan(ctx, to, u.kind.goesBack())
 	if err != nil {
 		return nil, err
 	}

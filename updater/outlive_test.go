@@ -34,11 +34,13 @@ func (p *practice) leasedBy(run string, until time.Duration, intent updater.Inte
 }
 
 // uptime sets the boot clock of the application's host, atomically as the kernel does.
-func (p *practice) uptime(seconds int) {
+func (p *practice) uptime(seconds int) { p.uptimeOf("app1", seconds) }
+
+func (p *practice) uptimeOf(host string, seconds int) {
 	p.t.Helper()
-	app := p.hosts["app1"]
-	app.Write("/proc/uptime.next", fmt.Sprintf("%d.00 1.00\n", seconds))
-	if err := os.Rename(filepath.Join(app.Root, "/proc/uptime.next"), filepath.Join(app.Root, "/proc/uptime")); err != nil {
+	on := p.hosts[host]
+	on.Write("/proc/uptime.next", fmt.Sprintf("%d.00 1.00\n", seconds))
+	if err := os.Rename(filepath.Join(on.Root, "/proc/uptime.next"), filepath.Join(on.Root, "/proc/uptime")); err != nil {
 		p.t.Fatal(err)
 	}
 }

@@ -20,6 +20,10 @@ const (
 	KindRepair   Kind = "repair"   // of hosts in quarantine
 )
 
+// goesBack says whether a host may have packages that are newer than what it is brought to: one in
+// quarantine may have stopped half-way between two releases.
+func (k Kind) goesBack() bool { return k == KindRollback || k == KindRepair }
+
 // About is what a rollout is about. It holds no secrets.
 type About struct {
 	Run        string            `json:"run"` // also the name of its journal

@@ -50,7 +50,7 @@ func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) 
 	if _, err := u.work.Releases(ctx, true); err != nil {
 		return nil, err
 	}
-	t, err := u.work.Plan(ctx, was.To, was.Kind == KindRollback)
+	t, err := u.work.Plan(ctx, was.To, was.Kind.goesBack())
 	if err != nil {
 		return nil, err
 	}

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -103,10 +101,6 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 	s, err := wowza.Look(ctx, *d.Engine, h.Root)
 	return s.Busy(), err
 }
-
-// closedByUs is in the step's own folder when it was this transaction that closed the
-// gate: one that a person had closed before stays closed.
-const closedByUs = "closed"
 
 // Apply closes the gate and waits until nothing is recorded, here and, where this host drives
 // the recordings of others, there.
@@ -212,15 +206,7 @@ func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
 	if err != nil {
 		return err
 	}
-	if h.Keep != "" && len(left) == 0 {
-		if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
-			return fmt.Errorf("closing the gate: %w", err)
-		}
-		if err := durable.WriteFile(filepath.Join(h.Keep, closedByUs), nil, 0o600); err != nil {
-			return fmt.Errorf("closing the gate: %w", err)
-		}
-	}
-	return d.gate.close(ctx, h, rules)
+	return d.gate.close(ctx, h, rules, h.Keep != "" && len(left) == 0)
 }
 
 func names(busy []wowza.Recorder) string {
@@ -231,7 +217,7 @@ func names(busy []wowza.Recorder) string {
 	return strings.Join(all, ", ")
 }
 
-// Undo opens the gate again, if it was this transaction that closed it.
+// Undo opens the gate again, if it was a transaction that closed it.
 func (d *drain) Undo(ctx context.Context, h *step.Machine) error { return d.release(ctx, h) }
 
 // Admit does the same: sessions are welcome on what was confirmed.
@@ -244,12 +230,15 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 	return d.after(ctx, h)
 }
 
-// reopen opens the gate, if it was this transaction that closed it.
+// reopen opens the gate, if it was a transaction that closed it: this one, or one before it that
+// ended in quarantine and has left its gate to whoever repairs the host.
 func (d *drain) reopen(ctx context.Context, h *step.Machine) error {
-	if _, err := os.Stat(filepath.Join(h.Keep, closedByUs)); h.Keep == "" || errors.Is(err, os.ErrNotExist) {
+	if h.Keep == "" {
 		return nil
-	} else if err != nil {
-		return fmt.Errorf("opening the gate: %w", err)
+	}
+	ours, err := durable.IsThere(h.Path(transactionMark))
+	if err != nil || !ours {
+		return err
 	}
 	return d.gate.open(ctx, h)
 }

@@ -217,6 +217,25 @@ func TestAGateThatAPersonClosedStaysClosed(t *testing.T) {
 	}
 }
 
+// A transaction that ended in quarantine has left the gate closed and its own folder is gone. The
+// one that repairs the host opens it, and does not take it for a person's.
+func TestWhoRepairsAHostOpensTheGateThatAnotherTransactionClosed(t *testing.T) {
+	p := newPractice(t)
+	p.Keep = filepath.Join(t.TempDir(), "quarantined")
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.Keep = filepath.Join(t.TempDir(), "repair")
+	d := p.step(t)
+	if found, err := d.Inspect(t.Context(), p.Machine); err != nil || found.Change {
+		t.Fatalf("it is closed already: %+v, %v", found, err)
+	}
+	if err := d.Admit(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.isOpen(t)
+}
+
 func TestWhileItIsRecordedItsOwnerIsLetIn(t *testing.T) {
 	p := newPractice(t)
 	p.engine.Record("lobby", "Recording in Progress")

@@ -21,6 +21,9 @@ import (
 const (
 	rulesFile = facts.GateRules
 	unitName  = "valtctl-drain.service"
+	// transactionMark is there while the gate is closed by a transaction, which opens it at its
+	// end. A gate that a person has closed stays closed.
+	transactionMark = "/var/lib/valtctl/drain.transaction"
 )
 
 // unitText loads the gate early at boot, before Docker starts what it keeps sessions out
@@ -79,14 +82,20 @@ func (g *gate) closedDiff(ctx context.Context, h *step.Machine, rules string) (s
 }
 
 // close closes the gate, for the next boot as well. What a boot finds is written first: a
-// power cut in between leaves a gate that closes then, which its undoing opens.
-func (g *gate) close(ctx context.Context, h *step.Machine, rules string) error {
+// power cut in between leaves a gate that closes then, which its undoing opens. Before all of it is
+// noted where a transaction closes it.
+func (g *gate) close(ctx context.Context, h *step.Machine, rules string, transaction bool) error {
 	if _, err := os.Stat(h.Path(nft.Program)); err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "closing the gate for new sessions", Err: err,
 			Fix: "install nftables there: valtctl install"}
 	}
 	if err := durable.MkdirAll(filepath.Dir(h.Path(rulesFile)), 0o755); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
+	}
+	if transaction {
+		if err := durable.WriteFile(h.Path(transactionMark), nil, 0o600); err != nil {
+			return fmt.Errorf("closing the gate: %w", err)
+		}
 	}
 	if err := durable.WriteFile(h.Path(rulesFile), []byte(rules), 0o600); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
@@ -116,7 +125,7 @@ func (g *gate) left(h *step.Machine) ([]string, error) {
 
 // gateFiles are all files of a closed gate, in the order in which they are removed.
 func gateFiles() []string {
-	return []string{"/etc/systemd/system/sysinit.target.wants/" + unitName, "/etc/systemd/system/" + unitName, rulesFile}
+	return []string{"/etc/systemd/system/sysinit.target.wants/" + unitName, "/etc/systemd/system/" + unitName, rulesFile, transactionMark}
 }
 
 // open opens the gate, whatever is there of it. Its files go last, and only once the kernel

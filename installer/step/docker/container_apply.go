@@ -49,7 +49,7 @@ func (c *containerStep) Apply(ctx context.Context, h *step.Machine) error {
 			return err
 		}
 	}
-	started, err := c.start(ctx, engine)
+	started, err := c.start(ctx, h, engine)
 	if err != nil {
 		return err
 	}
@@ -176,14 +176,14 @@ func (c *containerStep) create(ctx context.Context, engine *client.Client, watch
 	// An engine that restarts also starts what was only created, if its policy says so.
 	host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
 	if _, err := engine.ContainerCreate(ctx, config, host, c.networking(), nil, c.nextName()); err != nil {
-		return c.explain("creating container", err)
+		return c.explain(ctx, engine, "creating container", err)
 	}
 	return nil
 }
 
 // start joins the networks that are missing, sets the restart policy and starts. It says
-// whether there was anything to start.
-func (c *containerStep) start(ctx context.Context, engine *client.Client) (started bool, err error) {
+// whether it was started just now, by this or by an engine that started with the host.
+func (c *containerStep) start(ctx context.Context, h *step.Machine, engine *client.Client) (started bool, err error) {
 	current, err := engine.ContainerInspect(ctx, c.Name)
 	if err != nil {
 		return false, fmt.Errorf("asking the engine for container %s: %w", c.Name, err)
@@ -199,10 +199,11 @@ func (c *containerStep) start(ctx context.Context, engine *client.Client) (start
 		}
 	}
 	if current.State.Running {
-		return false, nil
+		since, err := time.Parse(time.RFC3339Nano, current.State.StartedAt)
+		return err == nil && h.Now().Sub(since) < c.within, nil
 	}
 	if err := engine.ContainerStart(ctx, current.ID, container.StartOptions{}); err != nil {
-		return false, c.explain("starting container", err)
+		return false, c.explain(ctx, engine, "starting container", err)
 	}
 	return true, nil
 }
@@ -223,15 +224,11 @@ func (c *containerStep) settle(ctx context.Context, engine *client.Client, name 
 		if err != nil {
 			return fmt.Errorf("waiting for container %s: %w", name, err)
 		}
-		state := current.State
-		if state.Running && !state.Restarting && !unsettled(state) {
+		if state := current.State; state.Running && !state.Restarting && !unsettled(state) {
 			return nil
 		}
-		if !state.Running && !state.Restarting && state.Status != container.StateCreated {
-			return c.unhealthy(state, "it ended")
-		}
-		if started && state.Health != nil && state.Health.Status == container.Unhealthy {
-			return c.unhealthy(state, "its health check fails")
+		if why := gaveUp(&current, started); why != "" {
+			return c.unhealthy(ctx, engine, &current, why)
 		}
 		select {
 		case <-tick.C:
@@ -239,16 +236,33 @@ func (c *containerStep) settle(ctx context.Context, engine *client.Client, name 
 			if err := ctx.Err(); err != nil {
 				return fmt.Errorf("waiting for container %s: %w", c.Name, err)
 			}
-			return c.unhealthy(state, "not healthy within "+c.within.String())
+			return c.unhealthy(ctx, engine, &current, "not healthy within "+c.within.String())
 		}
 	}
+}
+
+// gaveUp says why it is of no use to wait for a container; empty: it may come up yet.
+func gaveUp(current *container.InspectResponse, started bool) string {
+	state := current.State
+	switch {
+	case !state.Running && !state.Restarting && state.Status != container.StateCreated:
+		return "it ended"
+	case started && state.Health != nil && state.Health.Status == container.Unhealthy:
+		return "its health check fails"
+	}
+	return ""
 }
 
 // lastAnswer caps what is quoted of a health check's output, in bytes.
 const lastAnswer = 200
 
-// unhealthy says how a container that did not come up was last seen.
-func (c *containerStep) unhealthy(state *container.State, why string) error {
+// unhealthy says how a container that did not come up was last seen, and who was in its way
+// where that can be told.
+func (c *containerStep) unhealthy(ctx context.Context, engine *client.Client, current *container.InspectResponse, why string) error {
+	state := current.State
+	if err := c.portTaken(ctx, engine, current); err != nil {
+		return err
+	}
 	seen := fmt.Sprintf("%s; state %s", why, state.Status)
 	if !state.Running {
 		seen += fmt.Sprintf(", exit code %d", state.ExitCode)
@@ -290,12 +304,15 @@ func (c *containerStep) remove(ctx context.Context, engine *client.Client, id st
 }
 
 // explain adds what to do to an engine's refusal.
-func (c *containerStep) explain(doing string, err error) error {
+func (c *containerStep) explain(ctx context.Context, engine *client.Client, doing string, err error) error {
 	made := &problem.Error{Kind: problem.Failed, Doing: doing, Object: c.Name, Err: err}
 	text := err.Error()
 	switch {
 	case strings.Contains(text, "port is already allocated"), strings.Contains(text, "address already in use"):
-		made.Fix = "something else on this host listens on that port; find it with `ss -lntup` and stop it, then run the command again"
+		made.Fix = portFix
+		if held := holders(ctx, engine, takenPorts(text)); len(held) > 0 {
+			made.Err = fmt.Errorf("%s: %w", strings.Join(held, ", "), err)
+		}
 	case strings.Contains(text, "bind source path does not exist"):
 		made.Fix = "that file or folder of the host is missing; a step before this one should have made it, so run the command again"
 	case strings.Contains(text, "no space left on device"):

@@ -129,7 +129,7 @@ func (c *containerStep) revive(ctx context.Context, engine *client.Client, was *
 	}
 	if !found.State.Running {
 		if err := engine.ContainerStart(ctx, was.ID, container.StartOptions{}); err != nil {
-			return c.explain("starting the former container", err)
+			return c.explain(ctx, engine, "starting the former container", err)
 		}
 	}
 	return c.settle(ctx, engine, c.Name, !found.State.Running)

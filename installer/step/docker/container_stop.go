@@ -101,7 +101,7 @@ func (c *containerStep) neverStops(which *container.InspectResponse, within time
 // startAgain starts a container that was stopped and waits until it serves.
 func (c *containerStep) startAgain(ctx context.Context, engine *client.Client, which *container.InspectResponse) error {
 	if err := engine.ContainerStart(ctx, which.ID, container.StartOptions{}); err != nil {
-		return c.explain("starting again", err)
+		return c.explain(ctx, engine, "starting again", err)
 	}
 	return c.settle(ctx, engine, which.ID, true)
 }

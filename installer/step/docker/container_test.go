@@ -7,11 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
 
+	"ipivs.com/valtctl/installer/sockets"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/steptest"
 	"ipivs.com/valtctl/repos/problem"
@@ -252,11 +254,71 @@ func TestContainerWhosePortIsTaken(t *testing.T) {
 	p.Spec.Ports = []ContainerPort{{HostIP: "127.0.0.1", Published: taken.Addr().(*net.TCPAddr).Port, Target: 80, Protocol: "tcp"}}
 	err = steptest.MakeStep(t, ContainerKind(), p).Apply(t.Context(), h)
 	var told *problem.Error
-	if !errors.As(err, &told) || !strings.Contains(told.Fix, "ss -lntup") {
+	if !errors.As(err, &told) || !strings.Contains(told.Fix, "another port") {
 		t.Fatalf("no way out is told: %v", err)
+	}
+	if !strings.Contains(err.Error(), heldByThisTest(taken)) {
+		t.Errorf("it does not say who holds the port: %v", err)
 	}
 	taken.Close()
 	steptest.Settles(t, steptest.MakeStep(t, ContainerKind(), p), h)
+}
+
+// heldByThisTest is how a listener of this process is told.
+func heldByThisTest(taken net.Listener) string {
+	return fmt.Sprintf("port %d is held by %s, process %d", taken.Addr().(*net.TCPAddr).Port, sockets.Program("", os.Getpid()), os.Getpid())
+}
+
+// A container that is in the host's network opens its ports itself, and the engine starts it again
+// and again. Who is in its way is told at once, and one that has gone by then is not.
+func TestAContainerInTheHostsNetworkTellsWhoHoldsItsPort(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	p := containerFor(t, load(t, probeImage(t, "")))
+	p.Spec.NetworkMode, p.Spec.Command = "host", []string{"listen", taken.Addr().String()}
+	p.Spec.Health = &ContainerHealth{Test: []string{"CMD", "/probe", "ok"}, Interval: "1s"}
+	err = steptest.MakeStep(t, ContainerKind(), p).Apply(t.Context(), engineMachine(nil))
+	if err == nil || !strings.Contains(err.Error(), heldByThisTest(taken)) {
+		t.Fatalf("it does not say who holds the port: %v", err)
+	}
+	taken.Close()
+	steptest.Settles(t, steptest.MakeStep(t, ContainerKind(), p), engineMachine(nil))
+}
+
+// Programs name the port that they did not get in their own words.
+func TestTakenPortsAreReadFromWhatProgramsSay(t *testing.T) {
+	for said, want := range map[string][]uint16{
+		"opening the version port: listen tcp :8086: bind: address already in use":                                {8086},
+		"bind() to 0.0.0.0:443 failed (98: Address already in use)":                                               {443},
+		"Error: listen EADDRINUSE: address already in use :::8080":                                                {8080},
+		"Can't start server: Bind on TCP/IP port: Address already in use; is another running on port: 3306 ?":     {3306},
+		"Bind for 0.0.0.0:80 failed: port is already allocated":                                                   {80},
+		"listen tcp [::]:1935: bind: address already in use\nlisten tcp [::]:444: bind: address already in use\n": {444, 1935},
+		"connect to 10.0.0.1:3306: connection refused":                                                            nil,
+		"address already in use: 99999999":                                                                        nil,
+	} {
+		if got := takenPorts(said); !slices.Equal(got, want) {
+			t.Errorf("%q: %v, not %v", said, got, want)
+		}
+	}
+}
+
+// A process is told by the group that it is in, however many of them are around that one.
+func TestAHolderIsToldByItsInnermostGroup(t *testing.T) {
+	id := strings.Repeat("0123456789abcdef", 4)
+	for lines, want := range map[string]string{
+		"0::/system.slice/leftover.service\n":                                                    "leftover.service",
+		"4:memory:/\n3:pids:/docker/" + id + "\n1:name=systemd:/docker/" + id + "/a/b.service\n": "b.service",
+		"0::/system.slice/docker-" + id + ".scope\n":                                             "docker-" + id + ".scope",
+	} {
+		if got := deepestGroup(lines); got != want {
+			t.Errorf("%q: %q, not %q", lines, got, want)
+		}
+	}
 }
 
 func TestContainerNameTakenByOthers(t *testing.T) {

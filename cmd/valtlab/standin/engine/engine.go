@@ -87,7 +87,10 @@ func (e *engine) serve(ctx context.Context) error {
 
 // server is what serves a port.
 func (e *engine) server(name string) func(net.Listener) error {
-	handlers := map[string]http.Handler{"web": e.webPage(), "version": versionPage(e.unwell), "rest": e.rest(), "manager": managerPage()}
+	handlers := map[string]http.Handler{"web": e.webPage(), "version": versionPage(), "rest": e.rest(), "manager": managerPage()}
+	for port, well := range handlers {
+		handlers[port] = e.ailing(port, well)
+	}
 	switch name {
 	case "stream":
 		return e.rtmp.serve

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 )
@@ -23,18 +22,8 @@ func page(text string) http.Handler {
 	})
 }
 
-// versionPage is port 8086's catch-all; it needs no login. While the file unwell is there
-// the engine is ill, which shows here; empty: it never is.
-func versionPage(unwell string) http.Handler {
-	well := page(versionText())
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := os.Stat(unwell); unwell != "" && err == nil {
-			http.Error(w, "the stand-in is unwell", http.StatusInternalServerError)
-			return
-		}
-		well.ServeHTTP(w, r)
-	})
-}
+// versionPage is port 8086's catch-all; it needs no login.
+func versionPage() http.Handler { return page(versionText()) }
 
 // managerPage is port 8088's.
 func managerPage() http.Handler {
