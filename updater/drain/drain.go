@@ -56,6 +56,8 @@ type drain struct {
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
+	// mine says that it was this step that closed the gate, in a transaction that keeps nothing.
+	mine bool
 }
 
 func newDrain(p Params) (*drain, error) {
@@ -109,11 +111,28 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 const closedByUs = "closed"
 
 // Apply closes the gate and waits until nothing is recorded, here and, where this host drives
-// the recordings of others, there.
+// the recordings of others, there. Where that fails and nothing takes it back, a gate that was
+// open is open again.
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 	if err := d.before(ctx, h); err != nil {
 		return err
 	}
+	err := d.untilQuiet(ctx, h)
+	if err == nil || !d.mine {
+		return err
+	}
+	opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), openWithin) // also where its time is over
+	defer cancel()
+	err = errors.Join(err, d.reopen(opening, h))
+	d.run(opening, h, d.afterAdmit)
+	return err
+}
+
+// openWithin is how long nft and systemd may take to open a gate in all.
+const openWithin = time.Minute
+
+// untilQuiet closes the gate and waits.
+func (d *drain) untilQuiet(ctx context.Context, h *step.Machine) error {
 	if d.Interrupt || d.Engine == nil && !d.AskElsewhere {
 		return d.shut(ctx, h, d.rules())
 	}
@@ -212,6 +231,7 @@ func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
 	if err != nil {
 		return err
 	}
+	d.mine = d.mine || h.Keep == "" && len(left) == 0
 	if h.Keep != "" && len(left) == 0 {
 		if err := durable.MkdirAll(h.Keep, 0o700); err != nil {
 			return fmt.Errorf("closing the gate: %w", err)
@@ -246,6 +266,10 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 
 // reopen opens the gate, if it was this transaction that closed it.
 func (d *drain) reopen(ctx context.Context, h *step.Machine) error {
+	if d.mine {
+		d.mine = false
+		return d.gate.open(ctx, h)
+	}
 	if _, err := os.Stat(filepath.Join(h.Keep, closedByUs)); h.Keep == "" || errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
