@@ -112,6 +112,30 @@ func TestARecordingThatBeginsBeforeTheApplicationsGateIsShutIsSeen(t *testing.T)
 	}
 }
 
+// Also hosts that the run is not about are asked whether the application serves.
+func TestTheApplicationAloneIsUpdatedAndAskedFromTheOthers(t *testing.T) {
+	t.Parallel()
+	for name, amiss := range map[string]string{"it serves them": "", "it does not": "the page does not come"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.hosts["media1"].Looks[docker.KindHealth] = func(params string) string {
+				if strings.Contains(params, `"at":"10.0.4.10"`) {
+					return amiss
+				}
+				return ""
+			}
+			o := p.rolling("u1")
+			o.Hosts = []string{"app1"}
+			result, err := updater.Update(t.Context(), o)
+			r := of(t, result, err, "app1")
+			if amiss == "" && (err != nil || r.Outcome != updater.Updated) || amiss != "" && (r.Outcome != updater.RolledBack || !strings.Contains(r.Reason, amiss)) {
+				t.Errorf("%v, %s: %s", err, r.Outcome, r.Reason)
+			}
+		})
+	}
+}
+
 // A link that is lost is dialled again by whoever needs it. It says nothing about any host.
 func TestALostLinkIsNobodysFault(t *testing.T) {
 	t.Parallel()
