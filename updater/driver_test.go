@@ -385,6 +385,30 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 	}
 }
 
+// An application that is drained by hand asks what is recorded elsewhere, as in an update.
+func TestTheApplicationIsDrainedByHandOnceNothingIsRecorded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		engine func() (wowza.State, error)
+		why    string
+	}{
+		"nothing is":      {func() (wowza.State, error) { return wowza.State{Running: true}, nil }, ""},
+		"something is":    {record, "media1 interview-2"},
+		"it is not known": {func() (wowza.State, error) { return wowza.State{}, errors.New("mute") }, "media1, of which it is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.hosts["app1"].Asks = map[step.KindName]step.Question{"drain": step.Quiet}
+			p.hosts["media1"].Engine = c.engine
+			err := updater.Drain(t.Context(), p.rolling("d1"), "app1")
+			if c.why == "" && err != nil || c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 func TestADrainThatFailsSaysWhy(t *testing.T) {
 	t.Parallel()
 	p, _ := rollingPractice(t)
