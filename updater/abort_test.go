@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,7 +66,7 @@ hosts:
 
 func newPractice(t *testing.T) *practice {
 	t.Helper()
-	p := &practice{t: t, repo: publishedPractice(t), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
+	p := &practice{t: t, repo: publishedPractice(t, 30), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
 	p.site = siteIn(t, t.TempDir(), strings.ReplaceAll(practiceSite, "URL", p.repo.URL), p.repo.Root, certificateOf(t, p.repo.URL))
 	for _, h := range p.site.Hosts {
 		p.hosts[h.Name] = hosttest.New(t, p.hostClock)
@@ -76,8 +77,9 @@ func newPractice(t *testing.T) *practice {
 	return p
 }
 
-// publishedPractice is a repository with 6.4.1 and 6.4.2 as the practice site has them.
-func publishedPractice(t *testing.T) *publishtest.Repository {
+// publishedPractice is a repository with 6.4.1 and 6.4.2 as the practice site has them; quiet seconds
+// lie between two looks at the recorders.
+func publishedPractice(t *testing.T, quiet int) *publishtest.Repository {
 	t.Helper()
 	repo := publishtest.New(t)
 	repo.Change(t, func(r *publish.Repository) error {
@@ -89,6 +91,7 @@ func publishedPractice(t *testing.T) *publishtest.Repository {
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"method": "wowza"`), []byte(`"method": "wowza-rest"`))
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"health": [{"name": "engine"`),
 				[]byte(`"passwords": [{"name": "engine", "path": "/etc/valt/secrets/engine"}], "health": [{"name": "engine"`))
+			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"quiet_seconds": 30`), fmt.Appendf(nil, `"quiet_seconds": %d`, quiet))
 			if _, err := r.AddRelease(rel); err != nil {
 				return err
 			}

@@ -44,7 +44,7 @@ func (w *world) judgeHost(command, before, to string, r updater.HostRecord) {
 	if r.Outcome == "" || !good && r.Reason == "" {
 		w.fail("%s: %s is %q without a reason", command, r.Host, r.Outcome)
 	}
-	if s.hurt || w.crowded() {
+	if s.hurt || w.happens(another) {
 		return // it was changed by others meanwhile
 	}
 	switch r.Outcome {
@@ -57,18 +57,6 @@ func (w *world) judgeHost(command, before, to string, r updater.HostRecord) {
 			w.fail("%s: %s is told as %s, and has %s instead of %s", command, r.Host, r.Outcome, now, before)
 		}
 	}
-}
-
-// crowded says that several controllers were at work at once.
-func (w *world) crowded() bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for at, i := range w.story.incidents {
-		if w.happened[at] && i.What == another {
-			return true
-		}
-	}
-	return false
 }
 
 // judge wants the site to be as it was promised, once all trouble is over.

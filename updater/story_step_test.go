@@ -128,6 +128,9 @@ func (t *thing) Apply(ctx context.Context, m *step.Machine) error {
 
 // put brings the thing to a value by way of neither the one nor the other.
 func (t *thing) put(ctx context.Context, m *step.Machine, value string, there bool, why string) error {
+	if t.kind == docker.KindContainer && value == newRelease {
+		t.follows()
+	}
 	if was, is := t.get(); t.kind == docker.KindContainer && is {
 		if was == oldRelease || was == newRelease {
 			t.stops(why)

@@ -57,7 +57,7 @@ type vendor struct {
 // the clock of a story.
 func newVendor(t *testing.T) *vendor {
 	t.Helper()
-	v := &vendor{repo: publishedPractice(t), has: map[string]map[string]string{}, files: memoryDir(t)}
+	v := &vendor{repo: publishedPractice(t, 4), has: map[string]map[string]string{}, files: memoryDir(t)}
 	web := httptest.NewUnstartedServer(http.StripPrefix("/valt/", http.FileServer(http.Dir(v.repo.Dir))))
 	web.Config.SetKeepAlivesEnabled(false)
 	web.Start()
@@ -105,6 +105,8 @@ type world struct {
 	drained  map[string]gateWord // what a person last had done with a host's gate
 	happened map[int]bool        // which of the story's events
 	calm     bool                // nothing happens any more
+	named    bool                // people have named hosts, of which the canary is none
+	moments  map[string]int      // of each host, until the first command had ended
 	at       *controller         // whose command is under way
 	beside   sync.WaitGroup      // other controllers at work
 }
@@ -114,7 +116,7 @@ func newWorld(t testing.TB, v *vendor, s *story) *world {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &lifetime{TB: t, ctx: ctx, cancel: cancel}
 	w := &world{lifetime: l, vendor: v, story: s, dir: memoryDir(l), began: time.Now(), hosts: map[string]*server{},
-		drained: map[string]gateWord{}, happened: map[int]bool{}}
+		drained: map[string]gateWord{}, happened: map[int]bool{}, moments: map[string]int{}}
 	if len(v.has) > 0 {
 		w.must(os.CopyFS(w.dir, os.DirFS(v.files)))
 	}
@@ -200,7 +202,10 @@ func (w *world) by(who string) (*controller, context.Context) {
 func (c *controller) options() updater.Options {
 	c.world.mu.Lock()
 	c.runs++
-	run := fmt.Sprintf("%s-%02d", c.story.title, c.runs)
+	run := fmt.Sprintf("run-%02d", c.runs)
+	if len(c.has) == 0 {
+		run = "installing"
+	}
 	c.world.mu.Unlock()
 	return updater.Options{Options: fleet.Options{Site: c.site, Dial: c.dial, StateDir: c.stateDir(), Run: run, Who: c.who, Now: c.now, Observer: c},
 		To: newRelease, Soak: storySoak, DrainWithin: storyDrain}
@@ -399,9 +404,32 @@ func (s *server) stops(why string) {
 			s.fail("%s was stopped (%s) while %s recorded", s.name, why, other.name)
 		}
 	}
-	if !s.gateClosed() && s.serving() {
+	if !s.gateClosed() && s.serving() && !s.hurt {
 		s.fail("%s was stopped (%s) with its gate open", s.name, why)
 	}
+}
+
+// follows is asked when a host gets the new release: the canary must have served with it for as
+// long as it is to be watched.
+func (s *server) follows() {
+	first := s.hosts[canary]
+	first.mu.Lock()
+	admitted, hurt := first.admitted, first.hurt
+	first.mu.Unlock()
+	if s == first || s.named || hurt || s.bare() || s.happens(jumps) {
+		return
+	}
+	if first.release() != newRelease || time.Since(admitted) < storySoak {
+		s.fail("%s is changed, and the canary has served with %q since %s", s.name, first.release(), time.Since(admitted))
+	}
+}
+
+// bare says that nothing was installed when the story began.
+func (w *world) bare() bool { return len(w.has) == 0 || w.story.bare }
+
+// happens says whether such a trouble is in the story.
+func (w *world) happens(what trouble) bool {
+	return slices.ContainsFunc(w.story.incidents, func(i incident) bool { return i.What == what })
 }
 
 // highest is the highest token that the host has on its disk.
