@@ -95,6 +95,7 @@ type world struct {
 	story *story
 	dir   string
 	began time.Time
+	epoch time.Time // what every clock showed then
 	hosts map[string]*server
 	runs  int
 
@@ -117,7 +118,8 @@ func newWorld(t testing.TB, v *vendor, s *story) *world {
 	l := &lifetime{TB: t, ctx: ctx, cancel: cancel}
 	w := &world{lifetime: l, vendor: v, story: s, dir: memoryDir(l), began: time.Now(), hosts: map[string]*server{},
 		drained: map[string]gateWord{}, happened: map[int]bool{}, moments: map[string]int{}}
-	if len(v.has) > 0 {
+	if w.epoch = v.repo.Now(); len(v.has) > 0 {
+		w.epoch = w.epoch.Add(time.Hour) // after it was installed
 		w.must(os.CopyFS(w.dir, os.DirFS(v.files)))
 	}
 	for _, h := range v.site.Hosts {
@@ -178,7 +180,7 @@ func (w *world) tellLocked(format string, args ...any) {
 func (w *world) now() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.repo.Now().Add(time.Since(w.began) + w.skew)
+	return w.epoch.Add(time.Since(w.began) + w.skew)
 }
 
 // controller is one run of the program on somebody's machine.
@@ -328,7 +330,7 @@ func (s *server) uptime() (time.Duration, error) {
 func (s *server) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.repo.Now().Add(time.Since(s.began) + s.skew)
+	return s.epoch.Add(time.Since(s.began) + s.skew)
 }
 
 func (s *server) isAway() bool {
