@@ -114,6 +114,20 @@ func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
 	}
 }
 
+// What did not serve before its update takes no session before it is confirmed: it may have to go back.
+func TestAHostThatDoesNotServeYetIsDrainedAsWell(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	p.hosts["app1"].Admits = map[step.KindName]bool{docker.KindContainer: true}
+	if _, err := updater.Update(t.Context(), p.rolling("u1")); err != nil {
+		t.Fatal(err)
+	}
+	applied := p.hosts["app1"].Applied()
+	if drain, container := slices.Index(applied, "drain"), slices.Index(applied, "container"); drain < 0 || container < drain {
+		t.Errorf("%v", applied)
+	}
+}
+
 // A host that fails is taken back by itself, and no other is begun.
 func TestAFailingHostHaltsTheRollout(t *testing.T) {
 	t.Parallel()

@@ -34,6 +34,7 @@ const (
 	reboots      trouble = "it reboots"
 	mute         trouble = "its engine is mute"
 	records      trouble = "a recording begins"
+	ill          trouble = "the new release does not serve there"
 	forgets      trouble = "its engine forgets the container"
 	clockJumps   trouble = "its clock jumps"
 )
@@ -50,7 +51,7 @@ const (
 func linkTroubles() []trouble { return []trouble{requestLost, answerLost, away, slow} }
 
 func troubles() []trouble {
-	return append(linkTroubles(), fails, hangs, programFails, noWayBack, unitKilled, reboots, mute, records, records, records, forgets, clockJumps,
+	return append(linkTroubles(), fails, hangs, programFails, noWayBack, unitKilled, reboots, mute, records, records, records, ill, forgets, clockJumps,
 		killedController, killedController, stopped, stateLost, jumps, another)
 }
 
@@ -111,6 +112,9 @@ func (s *server) link(call string, answered bool) error {
 		s.fenced()
 	}
 	if call == "start" && !answered {
+		s.mu.Lock()
+		s.begun = time.Now()
+		s.mu.Unlock()
 		_ = sleep.For(s.power, 1100*time.Millisecond) // transactions are told apart by the second
 	}
 	return s.happen(m, call)
@@ -215,6 +219,8 @@ func (s *server) suffer(i incident) {
 		s.noProgram = true
 	case noWayBack:
 		s.stuck = true
+	case ill:
+		s.ill = s.has[s.container()] != newRelease
 	case unitKilled:
 		s.dying = s.running > 0
 	case clockJumps:
@@ -241,7 +247,7 @@ func (w *world) inCharge() *controller {
 func (s *server) forget() {
 	s.mu.Lock()
 	delete(s.has, s.container())
-	s.hurt = true
+	s.hurt, s.hurtAt = true, time.Now()
 	s.records = time.Time{}
 	s.mu.Unlock()
 	s.showEngine()

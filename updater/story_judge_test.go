@@ -31,6 +31,9 @@ func (w *world) judgeReport(command string, o updater.Options, before map[string
 		}
 		w.judgeHost(command, before[h.Name], r.To, r.Hosts[i])
 	}
+	if all := r.Count(updater.Updated) + r.Count(updater.Unchanged); command == "update" && w.onlyLinks() && all < len(r.Hosts) {
+		w.fail("%s: a link was lost, and %d of %d hosts are not as they should be: %v", command, len(r.Hosts)-all, len(r.Hosts), err)
+	}
 	if all := r.Count(updater.Updated) + r.Count(updater.Unchanged); err == nil && all < len(r.Hosts) && command != "abort" {
 		w.fail("%s: it went well, and only %d of %d hosts are as they should be", command, all, len(r.Hosts))
 	}
@@ -47,8 +50,14 @@ func (w *world) judgeHost(command, before, to string, r updater.HostRecord) {
 	if s.hurt || w.happens(another) {
 		return // it was changed by others meanwhile
 	}
+	if r.Outcome != updater.Running && r.Transaction != "" && s.unfinished() {
+		w.fail("%s: %s is told as %s (%s), and is at work", command, r.Host, r.Outcome, r.Reason)
+	}
 	switch r.Outcome {
 	case updater.Updated, updater.Unchanged:
+		if s.isIll() {
+			w.fail("%s: %s is told as %s, and does not serve", command, r.Host, r.Outcome)
+		}
 		if now != to {
 			w.fail("%s: %s is told as %s to %s, and has %s", command, r.Host, r.Outcome, to, now)
 		}
@@ -57,6 +66,11 @@ func (w *world) judgeHost(command, before, to string, r updater.HostRecord) {
 			w.fail("%s: %s is told as %s, and has %s instead of %s", command, r.Host, r.Outcome, now, before)
 		}
 	}
+}
+
+// onlyLinks says that nothing but a single loss on the way befalls the site, which is nobody's fault.
+func (w *world) onlyLinks() bool {
+	return len(w.story.incidents) == 1 && !slices.ContainsFunc(w.story.incidents, func(i incident) bool { return i.What != requestLost && i.What != answerLost })
 }
 
 // judge wants the site to be as it was promised, once all trouble is over.

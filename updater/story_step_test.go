@@ -112,6 +112,7 @@ func (t *thing) Inspect(_ context.Context, m *step.Machine) (step.Finding, error
 	if t.kind == docker.KindContainer && there {
 		f.Disrupts = step.Container
 	}
+	f.Admits = t.kind == docker.KindContainer && !there
 	return f, nil
 }
 
@@ -130,6 +131,7 @@ func (t *thing) Apply(ctx context.Context, m *step.Machine) error {
 func (t *thing) put(ctx context.Context, m *step.Machine, value string, there bool, why string) error {
 	if t.kind == docker.KindContainer && value == newRelease {
 		t.follows()
+		t.spares()
 	}
 	if was, is := t.get(); t.kind == docker.KindContainer && is {
 		if was == oldRelease || was == newRelease {
@@ -251,7 +253,7 @@ func (s *server) healthOf(raw json.RawMessage) (step.Step, error) {
 
 func (h *health) Inspect(_ context.Context, m *step.Machine) (step.Finding, error) {
 	h.moment(m, "looks whether "+h.of.name+" serves")
-	if h.of.serving() && (h.of == h.server || !h.of.isAway()) {
+	if h.of.serving() && !h.of.isIll() && (h.of == h.server || !h.of.isAway()) {
 		return step.Finding{}, nil
 	}
 	return step.Finding{Change: true, Diff: "- it does not serve\n", Disrupts: step.Nothing}, nil
@@ -259,7 +261,7 @@ func (h *health) Inspect(_ context.Context, m *step.Machine) (step.Finding, erro
 
 func (h *health) Apply(ctx context.Context, m *step.Machine) error {
 	for range 30 {
-		if h.of.serving() {
+		if h.of.serving() { // what is ill shows only later
 			return nil
 		}
 		if err := sleep.For(ctx, 3*time.Second); err != nil {

@@ -276,6 +276,9 @@ type server struct {
 	noProgram           bool      // the next program
 	stuck               bool      // no step can be taken back
 	hurt                bool      // a container was lost by none of our doing
+	hurtAt              time.Time
+	begun               time.Time // when it was last told to begin something
+	ill                 bool      // the new release does not serve there
 	fence               int64     // the highest that it has known
 	changing            int       // steps that change it right now
 	running             int       // programs that go on with transactions
@@ -406,8 +409,27 @@ func (s *server) stops(why string) {
 			s.fail("%s was stopped (%s) while %s recorded", s.name, why, other.name)
 		}
 	}
-	if !s.gateClosed() && s.serving() && !s.hurt {
+	if !s.gateClosed() && s.serving() {
 		s.fail("%s was stopped (%s) with its gate open", s.name, why)
+	}
+}
+
+// isIll says that the host has the new release, and that it does not serve there.
+func (s *server) isIll() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ill && s.has[s.container()] == newRelease
+}
+
+// spares sees to it that one media server serves while another is changed.
+func (s *server) spares() {
+	for _, other := range s.hosts {
+		other.mu.Lock()
+		dead := other.media && other.hurt && other.has[other.container()] == "" && other.hurtAt.Before(s.begun.Add(-5*time.Second))
+		other.mu.Unlock()
+		if s.media && other != s && dead && s.serving() {
+			s.fail("%s was stopped, and %s had not served since before", s.name, other.name)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Host struct {
 	Broken   map[step.KindName]error           // by kind: what Inspect of its steps fails with
 	Fails    map[step.KindName]error           // by kind: what Apply of its steps fails with
 	Disrupts map[step.KindName]step.Disruption // by kind
+	Admits   map[step.KindName]bool            // by kind: sessions can begin once its steps are applied
 	Hold     chan struct{}                     // if set, Apply waits until it is closed
 	Crash    bool                              // systemd says that it runs transactions, and does not
 	// Looks are kinds that only look, such as health: what is amiss, given a step's parameters.
@@ -423,7 +424,7 @@ func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) 
 	if disrupts == "" {
 		disrupts = step.Nothing
 	}
-	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
+	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts, Admits: s.h.Admits[s.kind]}, nil
 }
 
 func (s imitated) Apply(ctx context.Context, m *step.Machine) error {
