@@ -189,8 +189,15 @@ func (s *server) befall(i incident) error {
 	default:
 		s.suffer(i)
 	}
-	if i.What == away {
+	switch {
+	case i.What == away:
 		s.Cut()
+	case i.What == mute && s.rest != nil:
+		s.rest.Answer("<html>")
+		s.beside.Go(func() {
+			_ = sleep.For(s.Context(), i.For)
+			s.rest.Answer("")
+		})
 	}
 	return nil
 }
@@ -250,7 +257,15 @@ func (s *server) forget() {
 	s.hurt, s.hurtAt = true, time.Now()
 	s.records = time.Time{}
 	s.mu.Unlock()
+	s.rests()
 	s.showEngine()
+}
+
+// rests is the engine of a host that was cut off by none of our doing.
+func (s *server) rests() {
+	if s.rest != nil {
+		s.rest.Record(interview, "")
+	}
 }
 
 // anotherOne begins an update beside the command that is under way.
@@ -277,6 +292,7 @@ func (s *server) reboot() {
 		return
 	}
 	s.Cut()
+	s.rests()
 	s.beside.Go(func() {
 		s.units.Wait()
 		_ = sleep.For(s.Context(), 20*time.Second)

@@ -273,27 +273,28 @@ func (h *health) Apply(ctx context.Context, m *step.Machine) error {
 
 func (h *health) Undo(context.Context, *step.Machine) error { return nil }
 
-// gateStep is the real step of the gate, but for the engine's own REST interface.
+// gateStep is the real step of the gate, which asks this host's engine.
 type gateStep struct {
 	*server
-	inner  step.Step
-	params drain.Params
+	inner step.Step
 }
 
 // drainStep is one that can be taken back and admits.
 type drainStep struct{ *gateStep }
 
 func (s *server) gateStep(made func(json.RawMessage) (step.Step, error), raw json.RawMessage) (step.Step, error) {
-	g := &gateStep{server: s}
-	if err := json.Unmarshal(raw, &g.params); err != nil {
+	var p drain.Params
+	if err := json.Unmarshal(raw, &p); err != nil {
 		return nil, err
 	}
-	bare := g.params
-	bare.Engine, bare.Quiet = nil, ""
-	raw, err := json.Marshal(bare)
+	if p.Engine != nil {
+		p.Engine.URL = s.rest.Access.URL
+	}
+	raw, err := json.Marshal(p)
 	if err != nil {
 		return nil, err
 	}
+	g := &gateStep{server: s}
 	if g.inner, err = made(raw); err != nil {
 		return nil, err
 	}
@@ -308,38 +309,12 @@ func (g *gateStep) Inspect(ctx context.Context, m *step.Machine) (step.Finding, 
 	return g.inner.Inspect(ctx, m)
 }
 
-// Apply is the real one's, and on a media server the wait for what is recorded there.
 func (g *gateStep) Apply(ctx context.Context, m *step.Machine) error {
 	g.moment(m, "is at the gate")
 	if err := g.spoiled(ctx); err != nil {
 		return err
 	}
-	if err := g.inner.Apply(ctx, m); err != nil || g.params.Engine == nil || g.params.Interrupt {
-		return err
-	}
-	within, err := time.ParseDuration(g.params.Within)
-	if err != nil {
-		return err
-	}
-	began := m.Now()
-	for quiet := 0; quiet < 2; {
-		g.moment(m, "looks for recordings")
-		now, err := g.engine()
-		switch {
-		case err != nil:
-			return err
-		case len(now.Busy()) == 0:
-			quiet++
-		case m.Now().Sub(began) >= within:
-			return fmt.Errorf("%w: interview-2", step.ErrNotDrained)
-		default:
-			quiet = 0
-		}
-		if err := sleep.For(ctx, 2*time.Second); err != nil {
-			return err
-		}
-	}
-	return nil
+	return g.inner.Apply(ctx, m)
 }
 
 func (d *drainStep) Undo(ctx context.Context, m *step.Machine) error {

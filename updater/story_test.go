@@ -236,7 +236,7 @@ func TestStoriesOfASite(t *testing.T) {
 	forgetTimers()
 	v := newVendor(t)
 	v.install(t)
-	runs := uint64(60)
+	runs := uint64(30)
 	if testdraw.IsWhole() {
 		runs = 10000
 	}

@@ -24,6 +24,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/installer/wowza/wowzatest"
 	"ipivs.com/valtctl/repos/publish/publishtest"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater"
@@ -51,13 +52,19 @@ type vendor struct {
 	// and the controller's folder. Empty until installed once.
 	files string
 	has   map[string]map[string]string
+	// engines are what the media servers' own programs ask. They answer over the network, whose
+	// goroutines must not be a story's: its clock stood still.
+	engines map[string]*wowzatest.Engine
 }
 
 // newVendor publishes. Its server closes every connection, since one that is kept open holds up
 // the clock of a story.
 func newVendor(t *testing.T) *vendor {
 	t.Helper()
-	v := &vendor{repo: publishedPractice(t, 4), has: map[string]map[string]string{}, files: memoryDir(t)}
+	v := &vendor{repo: publishedPractice(t, 4), has: map[string]map[string]string{}, engines: map[string]*wowzatest.Engine{}, files: memoryDir(t)}
+	for _, name := range storyHosts()[1:] {
+		v.engines[name] = wowzatest.New(t, t.TempDir())
+	}
 	web := httptest.NewUnstartedServer(http.StripPrefix("/valt/", http.FileServer(http.Dir(v.repo.Dir))))
 	web.Config.SetKeepAlivesEnabled(false)
 	web.Start()
@@ -258,6 +265,7 @@ type server struct {
 	*world
 	name  string
 	media bool
+	rest  *wowzatest.Engine // of a media server
 
 	units  sync.WaitGroup // transactions that run
 	mu     sync.Mutex
@@ -294,6 +302,11 @@ func newServer(w *world, h site.Host, has map[string]string) *server {
 	w.must(os.MkdirAll(root, 0o755))
 	s.Host = hosttest.NewIn(w, root, s.now, txn.NewStoreBy(root, txn.Clock{Now: s.now, Uptime: s.uptime, Pause: pause}))
 	s.Write("/usr/sbin/nft", "")
+	if s.rest = w.engines[h.Name]; s.rest != nil {
+		s.Write(s.rest.Access.PasswordFile, wowzatest.Password)
+		s.rest.Record(interview, "")
+		s.rest.Answer("")
+	}
 	s.boot()
 	s.Programs, s.Link, s.Engine, s.Reaches = programs{s}, s.link, s.engine, s.reaches
 	s.imitate()
@@ -396,9 +409,19 @@ func (s *server) record(d time.Duration) {
 	}
 	s.tell("%s records for %s", s.name, d)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.records = time.Now().Add(d)
+	s.mu.Unlock()
+	s.rest.Record(interview, "Recording in Progress")
+	s.beside.Go(func() {
+		_ = sleep.For(s.Context(), d)
+		if !s.recording() {
+			s.rest.Record(interview, "")
+		}
+	})
 }
+
+// interview is what a media server records.
+const interview = "interview-2"
 
 // stops is asked right before what serves on the host is stopped: nothing may be recorded on it,
 // nor on any media server where it is the application's.
