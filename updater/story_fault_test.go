@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"ipivs.com/valtctl/installer/step"
@@ -55,23 +56,28 @@ func troubles() []trouble {
 		killedController, killedController, stopped, stateLost, jumps, another)
 }
 
-// incident is one trouble: at which moment of which host it begins, and whom it befalls.
+// incident is one trouble: at which moment of which host it begins, and whom it befalls. With Call
+// it begins at the first such moment from At on.
 type incident struct {
 	Host string
 	At   int
+	Call string
 	What trouble
 	On   string
 	For  time.Duration
 }
 
 func (i incident) String() string {
-	return fmt.Sprintf("at moment %d of %s: %s: %s (%s)", i.At, i.Host, i.On, i.What, i.For)
+	return fmt.Sprintf("at moment %d %s of %s: %s: %s (%s)", i.At, i.Call, i.Host, i.On, i.What, i.For)
 }
 
 func drawIncident(rng *rand.Rand, hosts []string) incident {
 	all := troubles()
 	i := incident{Host: hosts[rng.IntN(len(hosts))], At: 1 + rng.IntN(150), What: all[rng.IntN(len(all))], For: time.Duration(3+rng.IntN(60)) * time.Second}
 	i.On = i.Host
+	if calls := turningPoints(); rng.IntN(2) == 0 {
+		i.At, i.Call = 1+rng.IntN(60), calls[rng.IntN(len(calls))]
+	}
 	switch i.What {
 	case records:
 		i.On = hosts[1+rng.IntN(len(hosts)-1)]
@@ -79,6 +85,11 @@ func drawIncident(rng *rand.Rand, hosts []string) incident {
 		i.On = hosts[rng.IntN(len(hosts))]
 	}
 	return i
+}
+
+// turningPoints are the moments that most depends on.
+func turningPoints() []string {
+	return []string{"start", "keep", "lease", "follow", "is at the gate", "opens the gate", "changes container", "is in the middle of container"}
 }
 
 // A moment is one at which something may happen to a host.
@@ -137,7 +148,7 @@ func (s *server) happen(m moment, what string) error {
 	n := s.count
 	s.mu.Unlock()
 	var lost error
-	for _, i := range s.due(s.name, n, m) {
+	for _, i := range s.due(s.name, n, m, what) {
 		s.tell("%s, %s: %s: %s", s.name, what, i.On, i.What)
 		lost = errors.Join(lost, s.hosts[i.On].befall(i))
 	}
@@ -148,7 +159,7 @@ func (s *server) happen(m moment, what string) error {
 }
 
 // due are the incidents that happen now.
-func (w *world) due(host string, n int, m moment) []incident {
+func (w *world) due(host string, n int, m moment, what string) []incident {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.calm {
@@ -156,7 +167,7 @@ func (w *world) due(host string, n int, m moment) []incident {
 	}
 	var now []incident
 	for at, i := range w.story.incidents {
-		if !w.happened[at] && i.Host == host && n >= i.At && i.What.suits(m) {
+		if !w.happened[at] && i.Host == host && n >= i.At && i.What.suits(m) && strings.HasPrefix(what, i.Call) {
 			w.happened[at] = true
 			now = append(now, i)
 		}

@@ -1,7 +1,6 @@
 package updater_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,18 +67,23 @@ func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error
 		Name, Path, Repository, Release, Site string
 		Packages                              []struct{ Name, Version string }
 	}
-	var params bytes.Buffer
-	if err := errors.Join(json.Unmarshal(raw, &p), json.Compact(&params, raw)); err != nil {
+	var all map[string]any
+	if err := errors.Join(json.Unmarshal(raw, &p), json.Unmarshal(raw, &all)); err != nil {
 		return nil, err
 	}
-	t := &thing{server: s, kind: kind, title: fmt.Sprintf("%s %s%s", kind, p.Name, p.Path), value: params.String()}
+	delete(all, "last_look") // how it is changed is nothing that it is
+	params, err := json.Marshal(all)
+	if err != nil {
+		return nil, err
+	}
+	t := &thing{server: s, kind: kind, title: fmt.Sprintf("%s %s%s", kind, p.Name, p.Path), value: string(params)}
 	switch {
 	case kind == docker.KindContainer:
 		t.value = p.Release
 	case len(p.Packages) > 0:
 		t.title, t.value = fmt.Sprintf("%s %s", kind, p.Packages[0].Name), p.Packages[0].Version
 	case kind == docker.KindImage:
-		t.title, t.value = t.title+p.Repository+params.String(), "there" // there may be several
+		t.title, t.value = t.title+p.Repository+string(params), "there" // there may be several
 	}
 	return t, nil
 }

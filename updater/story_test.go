@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/repos/testdraw"
 	"ipivs.com/valtctl/updater"
+	"ipivs.com/valtctl/updater/schedule"
 )
 
 // A story is a site with bad days: what people have it do, and what goes wrong when. It is drawn
@@ -43,8 +45,8 @@ func (s *story) String() string {
 func drawStory(seed uint64) *story {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := &story{title: fmt.Sprintf("seed %d", seed), bare: rng.IntN(10) == 0}
-	firsts := []string{"update", "update", "update", "stage", "update app1", "update media2", "drain media1", "drain app1"}
-	nexts := []string{"resume", "resume", "resume", "update", "rollback", "abort", "undrain media1", "drain media2", "repair"}
+	firsts := []string{"update", "update", "update", "stage", "update app1", "update media2", "drain media1", "drain app1", "schedule", "schedule"}
+	nexts := []string{"resume", "resume", "resume", "update", "schedule", "rollback", "abort", "undrain media1", "drain media2", "repair"}
 	s.commands = append(s.commands, firsts[rng.IntN(len(firsts))])
 	if s.bare {
 		s.commands[0] = "install"
@@ -144,6 +146,8 @@ func (c *controller) run(ctx context.Context, o *updater.Options, words []string
 			return aborted.Report, err
 		}
 		return nil, err
+	case "schedule":
+		return c.byClock(ctx, *o)
 	case "install":
 		_, err = installer.Install(ctx, installer.Options{Options: o.Options, SkipChecks: true})
 	default:
@@ -151,6 +155,24 @@ func (c *controller) run(ctx context.Context, o *updater.Options, words []string
 	}
 	if result == nil {
 		return nil, err
+	}
+	return result.Report, err
+}
+
+// byClock is the unattended run, of a site that follows the vendor's channel.
+func (c *controller) byClock(ctx context.Context, o updater.Options) (*updater.Report, error) {
+	s := *o.Site
+	s.Release.Version, s.Release.Channel = "", "stable"
+	o.Site = &s
+	in := func(name string) string { return filepath.Join(c.dir, "schedule", name) }
+	c.must(os.MkdirAll(in(""), 0o755))
+	result, err := schedule.Run(ctx, schedule.Options{Options: o.Options, Soak: storySoak, Drain: storyDrain,
+		Files: schedule.Files{State: in("state"), Notices: in("notices"), Pause: in("pause"), Enabled: in("enabled")}})
+	if result == nil {
+		return nil, err
+	}
+	for _, d := range result.Decisions {
+		c.tell("the schedule: %s, %s", d.Do, d.Why)
 	}
 	return result.Report, err
 }
@@ -290,7 +312,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 	v.install(t)
 	moments := map[string]int{}
 	synctest.Test(t, func(t *testing.T) {
-		for _, command := range []string{"update", "update app1", "update media2", "stage", "drain media1", "drain app1", "rollback"} {
+		for _, command := range []string{"update", "update app1", "update media2", "stage", "drain media1", "drain app1", "schedule", "rollback"} {
 			w := live(t, v, &story{title: command, commands: []string{command}})
 			if command == "rollback" {
 				w = live(t, v, &story{title: command, commands: []string{"update", command}})
@@ -300,6 +322,9 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 			}
 			if command == "update" {
 				moments = w.moments
+			}
+			if news := w.hosts["app1"].release() == newRelease; news != slices.Contains([]string{"update", "update app1", "schedule"}, command) {
+				t.Fatalf("undisturbed, %s leaves %s\n%s", command, w.hosts["app1"].release(), strings.Join(w.trace, "\n"))
 			}
 		}
 	})
@@ -312,7 +337,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 					if !testdraw.IsWhole() && rng.IntN(150) > 0 {
 						continue
 					}
-					i := incident{host, at + 1, what, host, 20 * time.Second}
+					i := incident{Host: host, At: at + 1, What: what, On: host, For: 20 * time.Second}
 					if !yield(&story{title: i.String(), commands: []string{"update"}, incidents: []incident{i}}) {
 						return
 					}
