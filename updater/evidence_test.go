@@ -308,6 +308,33 @@ func TestAResumedRolloutWatchesWhatNobodyWatched(t *testing.T) {
 	}
 }
 
+// A rollout that was cut off when nothing was left to do is closed by whoever goes on with it.
+func TestARolloutWithNothingLeftToDoIsClosed(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	if _, err := updater.Update(t.Context(), p.rolling("u1")); err != nil {
+		t.Fatal(err)
+	}
+	note, err := json.Marshal(updater.Intent{Kind: updater.KindSettings, From: "6.4.2", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Soak: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := installer.Begin(t.Context(), p.options("lost").Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer work.Close()
+	held, _, err := work.Hold(t.Context(), note)
+	if err := errors.Join(err, held.Release(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	result, err := updater.Resume(t.Context(), p.rolling("r1"))
+	if err != nil || result.Report == nil || outcomes(result.Report) != "app1=unchanged media1=unchanged media2=unchanged" {
+		t.Errorf("%+v, %v", result, err)
+	}
+	p.nothingLeft()
+}
+
 // Every host of the site learns who may change it, not only those of the run.
 func TestEveryHostIsToldWhoMayChangeTheSite(t *testing.T) {
 	t.Parallel()
