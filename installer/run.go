@@ -138,10 +138,11 @@ func (r *Run) target(ctx context.Context, rel *inputs.Release, in plan.Input) (*
 // Ubuntu that it is not for, with containers that are not ours, with something unfinished.
 func (r *Run) Precheck(t *Target) error { return r.preflight(t.release, refuseBare) }
 
-// Inspect has a host compare itself with steps of a target. What steps could not look at is
-// in the error, and so is what a bundle lacks for them.
+// Inspect has a host compare itself with steps of a target, also one that the run is not about:
+// it may be asked what it sees of another. What steps could not look at is in the error, and so is
+// what a bundle lacks for them.
 func (r *Run) Inspect(ctx context.Context, host string, t *Target, steps []step.Spec) ([]agent.StepFinding, error) {
-	h, err := r.Host(host)
+	h, err := r.Anywhere(host)
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -65,8 +66,23 @@ hosts:
 
 func newPractice(t *testing.T) *practice {
 	t.Helper()
-	p := &practice{t: t, repo: publishtest.New(t), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
-	p.repo.Change(t, func(r *publish.Repository) error {
+	p := &practice{t: t, repo: publishedPractice(t, 30), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
+	p.site = siteIn(t, t.TempDir(), strings.ReplaceAll(practiceSite, "URL", p.repo.URL), p.repo.Root, certificateOf(t, p.repo.URL))
+	for _, h := range p.site.Hosts {
+		p.hosts[h.Name] = hosttest.New(t, p.hostClock)
+	}
+	if _, err := installer.Install(t.Context(), installer.Options{Options: p.options("install").Options, SkipChecks: true}); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// publishedPractice is a repository with 6.4.1 and 6.4.2 as the practice site has them; quiet seconds
+// lie between two looks at the recorders.
+func publishedPractice(t *testing.T, quiet int) *publishtest.Repository {
+	t.Helper()
+	repo := publishtest.New(t)
+	repo.Change(t, func(r *publish.Repository) error {
 		for _, v := range []string{"6.4.1", "6.4.2"} {
 			rel := publishtest.Release(v)
 			for name, text := range rel.Files {
@@ -75,30 +91,29 @@ func newPractice(t *testing.T) *practice {
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"method": "wowza"`), []byte(`"method": "wowza-rest"`))
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"health": [{"name": "engine"`),
 				[]byte(`"passwords": [{"name": "engine", "path": "/etc/valt/secrets/engine"}], "health": [{"name": "engine"`))
+			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"quiet_seconds": 30`), fmt.Appendf(nil, `"quiet_seconds": %d`, quiet))
 			if _, err := r.AddRelease(rel); err != nil {
 				return err
 			}
 		}
 		return r.SetChannel("stable", "6.4.2")
 	})
-	dir := t.TempDir()
-	for name, content := range map[string][]byte{"site.yaml": []byte(strings.ReplaceAll(practiceSite, "URL", p.repo.URL)),
-		"root.json": p.repo.Root, "registry": []byte("registry-secret\n"), "server.pem": certificateOf(t, p.repo.URL)} {
+	return repo
+}
+
+// siteIn writes a site file and what it names into a folder, and reads it.
+func siteIn(t *testing.T, dir, text string, root, certificate []byte) *site.Site {
+	t.Helper()
+	for name, content := range map[string][]byte{"site.yaml": []byte(text), "root.json": root, "registry": []byte("registry-secret\n"), "server.pem": certificate} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var err error
-	if p.site, err = site.Load(filepath.Join(dir, "site.yaml"), ""); err != nil {
+	s, err := site.Load(filepath.Join(dir, "site.yaml"), "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range p.site.Hosts {
-		p.hosts[h.Name] = hosttest.New(t, p.hostClock)
-	}
-	if _, err := installer.Install(t.Context(), installer.Options{Options: p.options("install").Options, SkipChecks: true}); err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return s
 }
 
 // certificateOf is what a server shows, for the site to trust.

@@ -68,7 +68,8 @@ func (u *update) single(ctx context.Context, t *installer.Target, host string, s
 	if err != nil {
 		return err
 	}
-	done, err := u.work.Do(holding, host, t, installer.Change{Steps: specs, Policy: txn.Allow, Partial: true})
+	d := &driver{update: u, target: t}
+	done, err := u.work.Do(holding, host, t, installer.Change{Steps: specs, Policy: txn.Allow, Partial: true, Quiet: d.nothingElsewhere(host)})
 	if err == nil && done.Result.Err() != nil {
 		err = fmt.Errorf("host %s: %w", host, done.Result.Err())
 	}

@@ -114,6 +114,20 @@ func TestAnUpdateTakesEveryHostInItsTurn(t *testing.T) {
 	}
 }
 
+// What did not serve before its update takes no session before it is confirmed: it may have to go back.
+func TestAHostThatDoesNotServeYetIsDrainedAsWell(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	p.hosts["app1"].Admits = map[step.KindName]bool{docker.KindContainer: true}
+	if _, err := updater.Update(t.Context(), p.rolling("u1")); err != nil {
+		t.Fatal(err)
+	}
+	applied := p.hosts["app1"].Applied()
+	if drain, container := slices.Index(applied, "drain"), slices.Index(applied, "container"); drain < 0 || container < drain {
+		t.Errorf("%v", applied)
+	}
+}
+
 // A host that fails is taken back by itself, and no other is begun.
 func TestAFailingHostHaltsTheRollout(t *testing.T) {
 	t.Parallel()
@@ -382,6 +396,30 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 	}
 	if st := p.status(); st.Lease.Run != "" || st.Intent != nil {
 		t.Errorf("%+v is left", st.Lease)
+	}
+}
+
+// An application that is drained by hand asks what is recorded elsewhere, as in an update.
+func TestTheApplicationIsDrainedByHandOnceNothingIsRecorded(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		engine func() (wowza.State, error)
+		why    string
+	}{
+		"nothing is":      {func() (wowza.State, error) { return wowza.State{Running: true}, nil }, ""},
+		"something is":    {record, "media1 interview-2"},
+		"it is not known": {func() (wowza.State, error) { return wowza.State{}, errors.New("mute") }, "media1, of which it is not known"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.hosts["app1"].Asks = map[step.KindName]step.Question{"drain": step.Quiet}
+			p.hosts["media1"].Engine = c.engine
+			err := updater.Drain(t.Context(), p.rolling("d1"), "app1")
+			if c.why == "" && err != nil || c.why != "" && (err == nil || !strings.Contains(err.Error(), c.why)) {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -113,6 +113,30 @@ func TestARecordingThatBeginsBeforeTheApplicationsGateIsShutIsSeen(t *testing.T)
 	}
 }
 
+// Also hosts that the run is not about are asked whether the application serves.
+func TestTheApplicationAloneIsUpdatedAndAskedFromTheOthers(t *testing.T) {
+	t.Parallel()
+	for name, amiss := range map[string]string{"it serves them": "", "it does not": "the page does not come"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.hosts["media1"].Looks[docker.KindHealth] = func(params string) string {
+				if strings.Contains(params, `"at":"10.0.4.10"`) {
+					return amiss
+				}
+				return ""
+			}
+			o := p.rolling("u1")
+			o.Hosts = []string{"app1"}
+			result, err := updater.Update(t.Context(), o)
+			r := of(t, result, err, "app1")
+			if amiss == "" && (err != nil || r.Outcome != updater.Updated) || amiss != "" && (r.Outcome != updater.RolledBack || !strings.Contains(r.Reason, amiss)) {
+				t.Errorf("%v, %s: %s", err, r.Outcome, r.Reason)
+			}
+		})
+	}
+}
+
 // A link that is lost is dialled again by whoever needs it. It says nothing about any host.
 func TestALostLinkIsNobodysFault(t *testing.T) {
 	t.Parallel()
@@ -283,6 +307,33 @@ func TestAResumedRolloutWatchesWhatNobodyWatched(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A rollout that was cut off when nothing was left to do is closed by whoever goes on with it.
+func TestARolloutWithNothingLeftToDoIsClosed(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	if _, err := updater.Update(t.Context(), p.rolling("u1")); err != nil {
+		t.Fatal(err)
+	}
+	note, err := json.Marshal(updater.Intent{Kind: updater.KindSettings, From: "6.4.2", To: "6.4.2", Final: "6.4.2", Run: "lost", Who: "kim@desk", Soak: time.Nanosecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	work, err := installer.Begin(t.Context(), p.options("lost").Options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer work.Close()
+	held, _, err := work.Hold(t.Context(), note)
+	if err := errors.Join(err, held.Release(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	result, err := updater.Resume(t.Context(), p.rolling("r1"))
+	if err != nil || result.Report == nil || outcomes(result.Report) != "app1=unchanged media1=unchanged media2=unchanged" {
+		t.Errorf("%+v, %v", result, err)
+	}
+	p.nothingLeft()
 }
 
 // Every host of the site learns who may change it, not only those of the run.

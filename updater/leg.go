@@ -48,7 +48,7 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 	}
 	p.time(u.Now(), windows)
 	result := &UpdateResult{Preview: p}
-	if u.DryRun || !p.Differs() && len(u.done) == 0 {
+	if u.DryRun || !p.Differs() && !u.resumed {
 		return result, nil
 	}
 	if u.Agree != nil {

@@ -132,7 +132,7 @@ func (u *update) hostPreview(host string, steps []step.Spec, findings []agent.St
 		}
 		spec := steps[i]
 		p.Fetch += f.Finding.Fetch
-		p.Drained = p.Drained || disrupts(spec, f.Finding)
+		p.Drained = p.Drained || disrupts(spec, f.Finding) || f.Finding.Admits // nobody is let in before it is confirmed
 		p.Steps = append(p.Steps, StepPreview{ID: spec.ID, Kind: spec.Kind, Title: spec.Title, Half: spec.Half, Diff: f.Finding.Diff,
 			Disrupts: f.Finding.Disrupts, Way: u.wayOf(spec, f.Finding)})
 	}

@@ -44,7 +44,7 @@ func Resume(ctx context.Context, o Options) (*UpdateResult, error) {
 func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) {
 	u.kind, u.from, u.final, u.To = was.Kind, was.From, was.Final, was.Final
 	u.Interrupt, u.Soak, u.DrainWithin, u.Until, u.done = was.Interrupt, was.Soak, was.Drain, was.Until, was.Done
-	u.before = was.Before
+	u.before, u.resumed = was.Before, true
 	u.Observer.Observe(event.Event{Kind: event.Note,
 		Text: fmt.Sprintf("going on with the %s to %s that %s began with run %s", was.Kind, was.To, was.Who, was.Run)})
 	if _, err := u.work.Releases(ctx, true); err != nil {
@@ -61,7 +61,7 @@ func (u *update) resume(ctx context.Context, was Intent) (*UpdateResult, error) 
 	if err != nil || was.To == was.Final || was.Final == "" {
 		return result, err
 	}
-	u.done, u.before = nil, nil
+	u.done, u.before, u.resumed = nil, nil, false
 	if err := u.work.Refresh(ctx); err != nil {
 		return result, err
 	}

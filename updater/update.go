@@ -55,9 +55,12 @@ type update struct {
 	Options
 	work  *installer.Run
 	kind  Kind
-	from  string                // the oldest release that a host has
-	final string                // the release that all legs lead to
-	done  map[string]HostRecord // by an earlier controller, for a rollout that is resumed
+	from  string // the oldest release that a host has
+	final string // the release that all legs lead to
+	// resumed says that an earlier controller began this leg: what stands beside the lease is to be
+	// closed, also where nothing is left to do.
+	resumed bool
+	done    map[string]HostRecord // by that controller
 	// before is what hosts served that an earlier controller began to change, and has not seen
 	// to their end.
 	before map[string]Begun

@@ -123,6 +123,7 @@ type Finding struct {
 	Change   bool       `json:"change"`
 	Diff     string     `json:"diff,omitempty"`     // lines with + and -, no secrets
 	Disrupts Disruption `json:"disrupts,omitempty"` // what Apply would interrupt now
+	Admits   bool       `json:"admits,omitempty"`   // after Apply sessions can begin that could not before
 	Way      Way        `json:"way,omitempty"`      // back; empty: its Kind says it
 	Fetch    int64      `json:"fetch,omitempty"`    // bytes that Apply would fetch, where known
 	Notes    []string   `json:"notes,omitempty"`    // what a person should know

@@ -54,6 +54,8 @@ type drain struct {
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
+	// mine says that it was this step that closed the gate, in a transaction that keeps nothing.
+	mine bool
 }
 
 func newDrain(p Params) (*drain, error) {
@@ -103,11 +105,28 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 }
 
 // Apply closes the gate and waits until nothing is recorded, here and, where this host drives
-// the recordings of others, there.
+// the recordings of others, there. Where that fails and nothing takes it back, a gate that was
+// open is open again.
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 	if err := d.before(ctx, h); err != nil {
 		return err
 	}
+	err := d.untilQuiet(ctx, h)
+	if err == nil || !d.mine {
+		return err
+	}
+	opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), openWithin) // also where its time is over
+	defer cancel()
+	err = errors.Join(err, d.reopen(opening, h))
+	d.run(opening, h, d.afterAdmit)
+	return err
+}
+
+// openWithin is how long nft and systemd may take to open a gate in all.
+const openWithin = time.Minute
+
+// untilQuiet closes the gate and waits.
+func (d *drain) untilQuiet(ctx context.Context, h *step.Machine) error {
 	if d.Interrupt || d.Engine == nil && !d.AskElsewhere {
 		return d.shut(ctx, h, d.rules())
 	}
@@ -206,6 +225,7 @@ func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
 	if err != nil {
 		return err
 	}
+	d.mine = d.mine || h.Keep == "" && len(left) == 0
 	return d.gate.close(ctx, h, rules, h.Keep != "" && len(left) == 0)
 }
 
@@ -233,6 +253,10 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 // reopen opens the gate, if it was a transaction that closed it: this one, or one before it that
 // ended in quarantine and has left its gate to whoever repairs the host.
 func (d *drain) reopen(ctx context.Context, h *step.Machine) error {
+	if d.mine {
+		d.mine = false
+		return d.gate.open(ctx, h)
+	}
 	if h.Keep == "" {
 		return nil
 	}

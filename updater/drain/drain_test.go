@@ -294,6 +294,29 @@ func TestAtTheDeadlineTheHostIsLeftAlone(t *testing.T) {
 	p.isOpen(t)
 }
 
+// A person's own drain has no way back: where recordings go on for too long, the server takes
+// sessions again all the same.
+func TestADrainByHandThatFailsOpensTheGateAgain(t *testing.T) {
+	p := newPractice(t)
+	p.Keep, p.params.Within = "", "3s"
+	p.engine.Record("lobby", "Recording in Progress")
+	if err := p.step(t).Apply(t.Context(), p.Machine); !errors.Is(err, step.ErrNotDrained) {
+		t.Fatalf("%v", err)
+	}
+	p.isOpen(t)
+	p.engine.Record("lobby", "")
+	if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+		t.Fatal(err)
+	}
+	p.engine.Answer("<html>")
+	if err := p.step(t).Apply(t.Context(), p.Machine); err == nil {
+		t.Fatal("it is drained by an engine that says nothing")
+	}
+	if p.net.table() == "" {
+		t.Error("a gate that was closed before is open")
+	}
+}
+
 func TestWhatIsRecordedMustBeKnown(t *testing.T) {
 	p := newPractice(t)
 	p.engine.Answer("<html>")
@@ -580,7 +603,16 @@ func TestAPowerCutWhileAGateOpens(t *testing.T) {
 // The host that drives the recordings of others asks about them once its own gate is closed,
 // and opens it again where something is recorded.
 func TestWhatIsRecordedElsewhereKeepsTheGateOpen(t *testing.T) {
+	for name, byHand := range map[string]bool{"in an update": false, "by hand": true} {
+		t.Run(name, func(t *testing.T) { recordedElsewhere(t, byHand) })
+	}
+}
+
+func recordedElsewhere(t *testing.T, byHand bool) {
 	p := newPractice(t)
+	if byHand {
+		p.Keep = ""
+	}
 	p.params.Engine, p.params.AskElsewhere, p.params.Within = nil, true, "10m"
 	d := p.step(t)
 	asked := 0

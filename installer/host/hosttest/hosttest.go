@@ -39,6 +39,7 @@ type Host struct {
 	Broken   map[step.KindName]error           // by kind: what Inspect of its steps fails with
 	Fails    map[step.KindName]error           // by kind: what Apply of its steps fails with
 	Disrupts map[step.KindName]step.Disruption // by kind
+	Admits   map[step.KindName]bool            // by kind: sessions can begin once its steps are applied
 	Hold     chan struct{}                     // if set, Apply waits until it is closed
 	Crash    bool                              // systemd says that it runs transactions, and does not
 	// Looks are kinds that only look, such as health: what is amiss, given a step's parameters.
@@ -55,6 +56,11 @@ type Host struct {
 	Fetches map[step.KindName]int64
 	// Reaches answers what the host asks the network; nil: it cannot ask.
 	Reaches func(probe.Spec) probe.Verdict
+	// Link is told of a call that has come in, and again before it is answered. An error is that
+	// the call, or its answer, is lost: whoever returns one cuts the link (Cut).
+	Link func(call string, answered bool) error
+	// Programs runs a program in place of the imitated systemd and nft; nil: they are imitated.
+	Programs step.Runner
 
 	t    testing.TB
 	now  func() time.Time
@@ -73,13 +79,21 @@ type Host struct {
 // New makes a bare host of Ubuntu 24.04.
 func New(t testing.TB, now func() time.Time) *Host {
 	t.Helper()
+	root := t.TempDir()
+	return NewIn(t, root, now, txn.NewStore(root, now))
+}
+
+// NewIn is New in a folder, which may be that of a host before, with a store of transactions below
+// it that has a clock of its own.
+func NewIn(t testing.TB, root string, now func() time.Time, store *txn.Store) *Host {
+	t.Helper()
 	h := &Host{
-		Root: t.TempDir(), t: t, now: now, Broken: map[step.KindName]error{}, Fails: map[step.KindName]error{},
+		Root: root, t: t, now: now, Broken: map[step.KindName]error{}, Fails: map[step.KindName]error{},
 		Disrupts: map[step.KindName]step.Disruption{}, applied: map[string]bool{}, given: map[string][]byte{},
 		Facts: facts.Facts{OS: facts.OS{ID: "ubuntu", VersionID: "24.04", Codename: "noble", Pretty: "Ubuntu 24.04"}, Arch: "amd64"},
 	}
 	h.side = host.Side{Kinds: h.kinds(), Now: now, Launcher: txn.Launcher{
-		Store: txn.NewStore(h.Root, now), Agent: "/valtctl", Root: h.Root, Run: systemd{h}}}
+		Store: store, Agent: "/valtctl", Root: h.Root, Run: systemd{h}}}
 	for path, content := range bare() {
 		h.Write(path, content)
 	}
@@ -133,6 +147,9 @@ func (h *Host) Cut() {
 	}
 	h.links = nil
 }
+
+// Side is the host as its agent works on it.
+func (h *Host) Side() *host.Side { return &h.side }
 
 // Calls lists the calls since the last time it was asked, in order.
 func (h *Host) Calls() []string {
@@ -221,49 +238,38 @@ func (h *Host) handlers() agent.Handlers {
 	}
 	return agent.Handlers{
 		Probe: h.probe(),
-		Facts: func(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
-			h.called("facts")
+		Facts: counted(h, "facts", func(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
 			return h.facts(ctx, r, real)
-		},
-		Inspect: func(ctx context.Context, r agent.InspectRequest) (agent.InspectReply, error) {
-			h.called("inspect")
-			return real.Inspect(ctx, r)
-		},
-		TxnStart: func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-			h.called("start")
+		}),
+		Inspect: counted(h, "inspect", real.Inspect),
+		TxnStart: counted(h, "start", func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
 			h.remember(r.Secrets)
 			reply, err := real.TxnStart(ctx, r)
 			if err == nil && h.Started != nil {
 				err = h.Started(r.Request)
 			}
 			return reply, err
-		},
-		TxnRestart: func(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
-			h.called("restart")
+		}),
+		TxnRestart: counted(h, "restart", func(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
 			h.remember(r.Secrets)
 			return real.TxnRestart(ctx, r)
-		},
-		Lease:      real.Lease,
+		}),
+		Lease:      linked(h, "lease", real.Lease),
 		Solve:      real.Solve,
-		Prove:      h.prove,
-		TxnConfirm: real.TxnConfirm,
-		Engine:     real.Engine,
+		Prove:      counted(h, "prove", h.prove),
+		TxnConfirm: linked(h, "keep", real.TxnConfirm),
+		Engine:     linked(h, "engine", real.Engine),
 		Support:    real.Support,
-		TxnList: func(ctx context.Context, r agent.TxnListRequest) (agent.TxnListReply, error) {
-			h.called("list")
-			return real.TxnList(ctx, r)
-		},
+		TxnList:    counted(h, "list", real.TxnList),
 		TxnFollow: func(ctx context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
-			h.called("follow")
 			h.mu.Lock()
 			h.froms = append(h.froms, r.From)
 			h.mu.Unlock()
-			return real.TxnFollow(ctx, r, event)
+			return counted(h, "follow", func(ctx context.Context, r agent.TxnFollowRequest) (agent.TxnFollowReply, error) {
+				return real.TxnFollow(ctx, r, event)
+			})(ctx, r)
 		},
-		Answer: func(ctx context.Context, a step.Answer) (struct{}, error) {
-			h.called("confirm")
-			return real.Answer(ctx, a)
-		},
+		Answer: counted(h, "confirm", real.Answer),
 		Logs: func(_ context.Context, r agent.LogsRequest, out io.Writer) error {
 			h.called("logs")
 			_, err := io.WriteString(out, "log of "+r.Name+"\n")
@@ -272,8 +278,33 @@ func (h *Host) handlers() agent.Handlers {
 	}
 }
 
+// counted is a call that Calls lists.
+func counted[Req, Reply any](h *Host, name string, do func(context.Context, Req) (Reply, error)) func(context.Context, Req) (Reply, error) {
+	over := linked(h, name, do)
+	return func(ctx context.Context, r Req) (Reply, error) {
+		h.called(name)
+		return over(ctx, r)
+	}
+}
+
+// linked is a call as it comes over the link, which may lose it or its answer.
+func linked[Req, Reply any](h *Host, name string, do func(context.Context, Req) (Reply, error)) func(context.Context, Req) (Reply, error) {
+	return func(ctx context.Context, r Req) (reply Reply, err error) {
+		if h.Link == nil {
+			return do(ctx, r)
+		}
+		if err := h.Link(name, false); err != nil {
+			return reply, err
+		}
+		reply, err = do(ctx, r)
+		if lost := h.Link(name, true); lost != nil {
+			return reply, lost
+		}
+		return reply, err
+	}
+}
+
 func (h *Host) prove(_ context.Context, r agent.ProveRequest) (agent.ProveReply, error) {
-	h.called("prove")
 	if h.Takes == nil {
 		return agent.ProveReply{}, nil
 	}
@@ -307,13 +338,14 @@ func (h *Host) facts(ctx context.Context, r agent.FactsRequest, real agent.Handl
 	if err != nil {
 		return reply, err
 	}
-	installed := reply.Facts.Installed
+	installed, closed := reply.Facts.Installed, reply.Facts.GateClosed
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	reply.Facts = h.Facts
 	if reply.Facts.Installed == nil {
 		reply.Facts.Installed = installed
 	}
+	reply.Facts.GateClosed = reply.Facts.GateClosed || closed
 	return reply, nil
 }
 
@@ -322,6 +354,9 @@ type systemd struct{ h *Host }
 
 func (s systemd) Run(ctx context.Context, c step.Command) (step.Output, error) {
 	h := s.h
+	if h.Programs != nil {
+		return h.Programs.Run(ctx, c)
+	}
 	if c.Argv[0] == nft.Program { // whatever was loaded is in force
 		if slices.Contains(c.Argv, "tables") {
 			return step.Output{Stdout: []byte("table inet valtctl\n")}, nil
@@ -389,7 +424,7 @@ func (s imitated) Inspect(context.Context, *step.Machine) (step.Finding, error) 
 	if disrupts == "" {
 		disrupts = step.Nothing
 	}
-	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts}, nil
+	return step.Finding{Change: true, Diff: "+ " + string(s.kind) + "\n", Fetch: s.h.Fetches[s.kind], Disrupts: disrupts, Admits: s.h.Admits[s.kind]}, nil
 }
 
 func (s imitated) Apply(ctx context.Context, m *step.Machine) error {

@@ -150,13 +150,14 @@ func (c *containerStep) Inspect(ctx context.Context, h *step.Machine) (step.Find
 	if replaced != "" && s.current.State.Running {
 		finding.Disrupts = c.Disrupts
 	}
+	finding.Admits = text != "" && !s.current.State.Running
 	return finding, nil
 }
 
 // findingNew is for a container that is to be made. One that was set aside by an earlier,
 // interrupted run does not serve any more unless somebody started it.
 func (c *containerStep) findingNew(s sight) step.Finding {
-	f := step.Finding{Change: true, Disrupts: step.Nothing, Diff: step.TextDiff("container "+c.Name, nil, c.describe(c.Spec, c.Image.Config))}
+	f := step.Finding{Change: true, Admits: true, Disrupts: step.Nothing, Diff: step.TextDiff("container "+c.Name, nil, c.describe(c.Spec, c.Image.Config))}
 	if s.old != nil && s.old.State.Running {
 		f.Disrupts = c.Disrupts
 	}

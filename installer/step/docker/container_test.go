@@ -42,6 +42,9 @@ func TestContainerIsMadeAsWanted(t *testing.T) {
 	if first.Disrupts != step.Nothing {
 		t.Errorf("making the first container disrupts %s", first.Disrupts)
 	}
+	if !first.Admits {
+		t.Error("nobody is told that it serves from then on")
+	}
 	if !strings.Contains(first.Diff, `+    "A": "1"`) {
 		t.Errorf("the diff does not show what is made:\n%s", first.Diff)
 	}
@@ -86,7 +89,7 @@ func TestContainerIsReplacedWhenItsSpecChanges(t *testing.T) {
 	}
 	p.Spec.Env = map[string]string{"MODE": "new"}
 	found := steptest.Settles(t, steptest.MakeStep(t, ContainerKind(), p), h)
-	if found.Disrupts != step.Container || !strings.Contains(found.Diff, `+    "MODE": "new"`) {
+	if found.Disrupts != step.Container || found.Admits || !strings.Contains(found.Diff, `+    "MODE": "new"`) {
 		t.Errorf("disrupts %s:\n%s", found.Disrupts, found.Diff)
 	}
 	if after := inspect(t, p.Name); after.ID == before {

@@ -63,8 +63,12 @@ func (e *Engine) Record(name, state string) {
 // OnLook is called with the number of each reading of the recorders, before it is answered.
 func (e *Engine) OnLook(do func(n int)) { e.onLook = do }
 
-// Answer makes every question be answered by this text.
-func (e *Engine) Answer(text string) { e.answer = text }
+// Answer makes every question be answered by this text; empty: as before.
+func (e *Engine) Answer(text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.answer = text
+}
 
 // Stop ends the engine.
 func (e *Engine) Stop() { e.server.Close() }
@@ -76,8 +80,11 @@ func (e *Engine) serve(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	if e.answer != "" {
-		_, _ = w.Write([]byte(e.answer))
+	e.mu.Lock()
+	instead := e.answer
+	e.mu.Unlock()
+	if instead != "" {
+		_, _ = w.Write([]byte(instead))
 		return
 	}
 	answers := map[string]func() any{
