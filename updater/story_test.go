@@ -258,7 +258,7 @@ func TestStoriesOfASite(t *testing.T) {
 	forgetTimers()
 	v := newVendor(t)
 	v.install(t)
-	runs := uint64(30)
+	runs := uint64(15)
 	if testdraw.IsWhole() {
 		runs = 10000
 	}
@@ -334,7 +334,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 		for _, host := range storyHosts() {
 			for at := range moments[host] {
 				for _, what := range append(linkTroubles(), killedController, unitKilled, reboots) {
-					if !testdraw.IsWhole() && rng.IntN(150) > 0 {
+					if !testdraw.IsWhole() && rng.IntN(300) > 0 {
 						continue
 					}
 					i := incident{Host: host, At: at + 1, What: what, On: host, For: 20 * time.Second}

@@ -227,6 +227,11 @@ func (c *containerStep) settle(ctx context.Context, engine *client.Client, name 
 		if state := current.State; state.Running && !state.Restarting && !unsettled(state) {
 			return nil
 		}
+		if started && current.State.Restarting { // it need not be waited for where somebody is in its way
+			if err := c.portTaken(ctx, engine, &current); err != nil {
+				return err
+			}
+		}
 		if why := gaveUp(&current, started); why != "" {
 			return c.unhealthy(ctx, engine, &current, why)
 		}
@@ -247,7 +252,7 @@ func gaveUp(current *container.InspectResponse, started bool) string {
 	switch {
 	case !state.Running && !state.Restarting && state.Status != container.StateCreated:
 		return "it ended"
-	case started && state.Health != nil && state.Health.Status == container.Unhealthy:
+	case started && !state.Restarting && state.Health != nil && state.Health.Status == container.Unhealthy: // in this life
 		return "its health check fails"
 	}
 	return ""

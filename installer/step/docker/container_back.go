@@ -132,7 +132,7 @@ func (c *containerStep) revive(ctx context.Context, engine *client.Client, was *
 			return c.explain(ctx, engine, "starting the former container", err)
 		}
 	}
-	return c.settle(ctx, engine, c.Name, !found.State.Running)
+	return c.settle(ctx, engine, c.Name, !found.State.Running || found.State.Restarting)
 }
 
 // Settle removes the container that was set aside: its successor is confirmed.
