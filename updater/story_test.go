@@ -32,7 +32,7 @@ type story struct {
 }
 
 func (s *story) String() string {
-	text := fmt.Sprintf("%s", strings.Join(s.commands, ", then "))
+	text := strings.Join(s.commands, ", then ")
 	if s.bare {
 		text = "on bare hosts: " + text
 	}
