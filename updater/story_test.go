@@ -262,6 +262,7 @@ func TestStoriesOfASite(t *testing.T) {
 	if testdraw.IsWhole() {
 		runs = 10000
 	}
+	testdraw.Tried(t, int(runs), "stories")
 	first := testdraw.Draw(t)
 	tellAll(t, v, func(yield func(*story) bool) {
 		for seed := first; seed < first+runs && yield(drawStory(seed)); seed++ {
@@ -329,7 +330,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 		}
 	})
 	forgetTimers()
-	rng := rand.New(rand.NewPCG(testdraw.Draw(t), 2))
+	rng, tried := rand.New(rand.NewPCG(testdraw.Draw(t), 2)), 0
 	tellAll(t, v, func(yield func(*story) bool) {
 		for _, host := range storyHosts() {
 			for at := range moments[host] {
@@ -337,6 +338,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 					if !testdraw.IsWhole() && rng.IntN(300) > 0 {
 						continue
 					}
+					tried++
 					i := incident{Host: host, At: at + 1, What: what, On: host, For: 20 * time.Second}
 					if !yield(&story{title: i.String(), commands: []string{"update"}, incidents: []incident{i}}) {
 						return
@@ -345,4 +347,5 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 			}
 		}
 	})
+	testdraw.Tried(t, tried, "moments and faults")
 }
