@@ -258,7 +258,7 @@ func TestStoriesOfASite(t *testing.T) {
 	forgetTimers()
 	v := newVendor(t)
 	v.install(t)
-	runs := uint64(15)
+	runs := uint64(8)
 	if testdraw.IsWhole() {
 		runs = 10000
 	}
@@ -335,7 +335,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 		for _, host := range storyHosts() {
 			for at := range moments[host] {
 				for _, what := range append(linkTroubles(), killedController, unitKilled, reboots) {
-					if !testdraw.IsWhole() && rng.IntN(300) > 0 {
+					if !testdraw.IsWhole() && rng.IntN(600) > 0 {
 						continue
 					}
 					tried++
