@@ -72,7 +72,7 @@ campaign: build race
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
 	$(LAB) mutants --resume
-	$(LAB) reliability --keep --counts $(COUNTS)
+	$(LAB) reliability --keep --mistakes --counts $(COUNTS)
 
 ## mutants: break each promise of testdata/mutants, and see whether a test notices
 mutants: build

@@ -13,7 +13,7 @@ import (
 
 func newReliability(g *globals) *cobra.Command {
 	var root, counts string
-	var keep bool
+	var keep, mistakes bool
 	cmd := &cobra.Command{
 		Use:   "reliability",
 		Short: "Write docs/reliability.md: what is promised, where it is tried, and what that showed",
@@ -30,7 +30,7 @@ func newReliability(g *globals) *cobra.Command {
 				in.Scenarios = append(in.Scenarios, s.Name)
 			}
 			if keep {
-				if err := in.Keep(filepath.Join(g.dir, "campaign.json"), counts, time.Now()); err != nil {
+				if err := in.Keep(filepath.Join(g.dir, "campaign.json"), counts, mistakes, time.Now()); err != nil {
 					return err
 				}
 			}
@@ -39,6 +39,7 @@ func newReliability(g *globals) *cobra.Command {
 	}
 	cmd.Flags().StringVar(&root, "module", ".", "root `folder` of the module")
 	cmd.Flags().BoolVar(&keep, "keep", false, "take over what a campaign showed")
+	cmd.Flags().BoolVar(&mistakes, "mistakes", false, "with --keep: the whole table of mistakes was run, and is as survivors.txt says")
 	cmd.Flags().StringVar(&counts, "counts", "", "`file` of what the tests of a whole run counted (VALTCTL_TEST_COUNTS)")
 	return cmd
 }

@@ -44,34 +44,33 @@ func (in Inputs) Text() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	count, err := in.mistakes()
-	if err != nil {
-		return "", err
-	}
 	var out strings.Builder
 	out.WriteString(head)
-	overview(&out, all, count, shown)
+	overview(&out, all, shown)
 	for _, p := range all {
-		chapter(&out, p, count, shown)
+		chapter(&out, p, shown)
 	}
 	return out.String(), nil
 }
 
 // overview is a line for each promise.
-func overview(out *strings.Builder, all []Promise, count map[string]noticed, shown Shown) {
-	fmt.Fprintf(out, "Of all mistakes in the table, tests notice %s.\n\n| promise | tests | scenarios passed whole | mistakes noticed |\n|---|---:|---:|---:|\n", count[""])
+func overview(out *strings.Builder, all []Promise, shown Shown) {
+	if n := shown.Mistakes[""]; n.Of > 0 {
+		fmt.Fprintf(out, "Of %d mistakes tests noticed %d (%s).\n\n", n.Of, n.Noticed, n.On)
+	}
+	fmt.Fprintf(out, "| promise | tests | scenarios passed whole | mistakes noticed |\n|---|---:|---:|---:|\n")
 	for _, p := range all {
-		passed, sum := 0, noticed{}
+		passed, sum := 0, Noticed{}
 		for _, s := range p.Scenarios {
 			if shown.Scenarios[s].On != "" {
 				passed++
 			}
 		}
 		for _, m := range p.Mistakes {
-			sum.killed, sum.all = sum.killed+count[m].killed, sum.all+count[m].all
+			sum.Noticed, sum.Of = sum.Noticed+shown.Mistakes[m].Noticed, sum.Of+shown.Mistakes[m].Of
 		}
 		fmt.Fprintf(out, "| [%s](#%s) | %d | %s | %s |\n", p.Promise, anchor(p.Promise), len(p.Tests),
-			orNone(len(p.Scenarios), fmt.Sprintf("%d of %d", passed, len(p.Scenarios))), orNone(sum.all, sum.String()))
+			orNone(len(p.Scenarios), fmt.Sprintf("%d of %d", passed, len(p.Scenarios))), orNone(sum.Of, fmt.Sprintf("%d of %d", sum.Noticed, sum.Of)))
 	}
 }
 
@@ -94,7 +93,7 @@ func anchor(heading string) string {
 }
 
 // chapter is one promise: what it means, where it is tried and what is not covered.
-func chapter(out *strings.Builder, p Promise, count map[string]noticed, shown Shown) {
+func chapter(out *strings.Builder, p Promise, shown Shown) {
 	fmt.Fprintf(out, "\n## %s\n\n%s\n\n| tried by | shown | again with |\n|---|---|---|\n", p.Promise, p.Means)
 	for _, t := range p.Tests {
 		dir, name, _ := strings.Cut(t, " ")
@@ -112,7 +111,11 @@ func chapter(out *strings.Builder, p Promise, count map[string]noticed, shown Sh
 		fmt.Fprintf(out, "| scenario `%s` | %s | `bin/valtlab scenario run %s` |\n", s, tried, s)
 	}
 	for _, m := range p.Mistakes {
-		fmt.Fprintf(out, "| mistakes `%s` | %s noticed | `bin/valtlab mutants --only '^%s\\.'` |\n", m, count[m], m)
+		noticed := "not run whole yet"
+		if n, ok := shown.Mistakes[m]; ok {
+			noticed = fmt.Sprintf("%d of %d noticed, %s", n.Noticed, n.Of, n.On)
+		}
+		fmt.Fprintf(out, "| mistakes `%s` | %s | `bin/valtlab mutants --only '^%s\\.'` |\n", m, noticed, m)
 	}
 	if len(p.Not) > 0 {
 		out.WriteString("\nNot covered:\n\n")

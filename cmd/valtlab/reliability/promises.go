@@ -99,13 +99,8 @@ func (in Inputs) hasTest(named string) (bool, error) {
 	return false, nil
 }
 
-// noticed is how many mistakes a table has, and how many of them tests notice.
-type noticed struct{ killed, all int }
-
-func (n noticed) String() string { return fmt.Sprintf("%d of %d", n.killed, n.all) }
-
-// mistakes counts by table; "" is all of them.
-func (in Inputs) mistakes() (map[string]noticed, error) {
+// mistakes counts by table what is not known to survive; "" is all of them.
+func (in Inputs) mistakes(today string) (map[string]Noticed, error) {
 	all, err := mutants.Read(in.table())
 	if err != nil {
 		return nil, err
@@ -114,14 +109,14 @@ func (in Inputs) mistakes() (map[string]noticed, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := map[string]noticed{}
+	count := map[string]Noticed{}
 	for _, m := range all {
 		table, _, _ := strings.Cut(m.Where, ".mutants:")
 		for _, name := range []string{table, ""} {
 			n := count[name]
-			n.all++
+			n.On, n.Of = today, n.Of+1
 			if !slices.Contains(known, m.Name) {
-				n.killed++
+				n.Noticed++
 			}
 			count[name] = n
 		}

@@ -18,6 +18,15 @@ import (
 type Shown struct {
 	Scenarios map[string]Passed `json:"scenarios"`
 	Tests     map[string]Tried  `json:"tests"` // by "package Name"
+	// Mistakes are of the last whole run of the table, by table; "" is all of them.
+	Mistakes map[string]Noticed `json:"mistakes,omitempty"`
+}
+
+// Noticed is how many mistakes a table had, and how many of them tests noticed.
+type Noticed struct {
+	Noticed int    `json:"noticed"`
+	Of      int    `json:"of"`
+	On      string `json:"on"`
 }
 
 // Passed is a scenario that passed whole.
@@ -53,7 +62,8 @@ func (in Inputs) shown() (Shown, error) {
 
 // Keep takes over what a campaign showed: its file of what passed, and the tests' file of what
 // they counted (VALTCTL_TEST_COUNTS). Either may not be there. A campaign of samples shows nothing.
-func (in Inputs) Keep(campaign, counts string, now time.Time) error {
+// With mistakes the whole table has just been run, and what survives is what is known to.
+func (in Inputs) Keep(campaign, counts string, mistakes bool, now time.Time) error {
 	s, err := in.shown()
 	if err != nil {
 		return err
@@ -61,6 +71,11 @@ func (in Inputs) Keep(campaign, counts string, now time.Time) error {
 	today := now.UTC().Format(time.DateOnly)
 	if err := errors.Join(s.takeScenarios(campaign, today), s.takeTests(counts, today)); err != nil {
 		return err
+	}
+	if mistakes {
+		if s.Mistakes, err = in.mistakes(today); err != nil {
+			return err
+		}
 	}
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
