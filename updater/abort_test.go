@@ -66,7 +66,7 @@ hosts:
 
 func newPractice(t *testing.T) *practice {
 	t.Helper()
-	p := &practice{t: t, repo: publishedPractice(t, 30), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
+	p := &practice{t: t, repo: publishedPractice(t, 2), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
 	p.site = siteIn(t, t.TempDir(), strings.ReplaceAll(practiceSite, "URL", p.repo.URL), p.repo.Root, certificateOf(t, p.repo.URL))
 	for _, h := range p.site.Hosts {
 		p.hosts[h.Name] = hosttest.New(t, p.hostClock)

@@ -140,6 +140,20 @@ func (s *server) moment(m *step.Machine, what string) {
 	s.dies()
 }
 
+// counted is how many moments there were so far.
+func (s *server) counted() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+// isHurt says that the host lost its container by none of our doing.
+func (s *server) isHurt() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hurt
+}
+
 // happen counts a moment, and lets happen what is due. The error is that a call, or its answer, is
 // lost.
 func (s *server) happen(m moment, what string) error {

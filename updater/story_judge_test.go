@@ -47,7 +47,7 @@ func (w *world) judgeHost(command, before, to string, r updater.HostRecord) {
 	if r.Outcome == "" || !good && r.Reason == "" {
 		w.fail("%s: %s is %q without a reason", command, r.Host, r.Outcome)
 	}
-	if s.hurt || w.happens(another) {
+	if s.isHurt() || w.happens(another) {
 		return // it was changed by others meanwhile
 	}
 	if r.Outcome != updater.Running && r.Transaction != "" && s.unfinished() {
@@ -115,16 +115,16 @@ func (w *world) judgeServer(s *server, told func(host, what string) bool) (bad b
 	if quarantined && !told(s.name, "quarantined") {
 		w.fail("%s is in quarantine, and nobody is told", s.name)
 	}
-	if s.hurt && s.release() == "" && !told(s.name, "") {
+	if s.isHurt() && s.release() == "" && !told(s.name, "") {
 		// an engine that has nothing tells nothing of it
 		bad = true
 	}
-	if !quarantined && !s.hurt {
+	if !quarantined && !s.isHurt() {
 		w.judgeWhole(s)
 	}
 	w.judgeGate(s, quarantined, told)
 	w.judgeLeft(s, all, quarantined)
-	return bad || quarantined || s.hurt
+	return bad || quarantined || s.isHurt()
 }
 
 // judgeWhole wants all that a host has to be of one release, and the host to say which.

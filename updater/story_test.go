@@ -99,14 +99,13 @@ const (
 func (w *world) do(command string) {
 	c, ctx := w.by("pat@laptop")
 	defer c.kill()
+	words := strings.Fields(command)
 	w.mu.Lock()
-	w.at = c
+	w.at, w.named = c, w.named || len(words) > 1
 	w.mu.Unlock()
 	before := map[string]string{}
 	w.each(func(s *server) { before[s.name] = s.release() })
 	o := c.options()
-	words := strings.Fields(command)
-	w.named = w.named || len(words) > 1
 	w.tell("pat: %s (%s)", command, o.Run)
 	report, err := c.run(ctx, &o, words)
 	w.tell("pat: %s came to: %v", command, err)
@@ -114,7 +113,7 @@ func (w *world) do(command string) {
 		w.fail("nothing went wrong, and %s came to: %v", command, err)
 	}
 	if len(w.moments) == 0 {
-		w.each(func(s *server) { w.moments[s.name] = s.count })
+		w.each(func(s *server) { w.moments[s.name] = s.counted() })
 	}
 	w.judgeReport(command, o, before, report, err)
 }
@@ -258,14 +257,11 @@ func TestStoriesOfASite(t *testing.T) {
 	forgetTimers()
 	v := newVendor(t)
 	v.install(t)
-	runs := uint64(8)
-	if testdraw.IsWhole() {
-		runs = 10000
-	}
-	testdraw.Tried(t, int(runs), "stories")
+	runs := testdraw.Times(t, 8, 10000)
+	testdraw.Tried(t, runs, "stories")
 	first := testdraw.Draw(t)
 	tellAll(t, v, func(yield func(*story) bool) {
-		for seed := first; seed < first+runs && yield(drawStory(seed)); seed++ {
+		for seed := first; seed < first+uint64(runs) && yield(drawStory(seed)); seed++ {
 		}
 	})
 }

@@ -446,9 +446,12 @@ func (s *server) isIll() bool {
 
 // spares sees to it that one media server serves while another is changed.
 func (s *server) spares() {
+	s.mu.Lock()
+	before := s.begun.Add(-5 * time.Second)
+	s.mu.Unlock()
 	for _, other := range s.hosts {
 		other.mu.Lock()
-		dead := other.media && other.hurt && other.has[other.container()] == "" && other.hurtAt.Before(s.begun.Add(-5*time.Second))
+		dead := other.media && other.hurt && other.has[other.container()] == "" && other.hurtAt.Before(before)
 		other.mu.Unlock()
 		if s.media && other != s && dead && s.serving() {
 			s.fail("%s was stopped, and %s had not served since before", s.name, other.name)
@@ -463,7 +466,10 @@ func (s *server) follows() {
 	first.mu.Lock()
 	admitted, hurt := first.admitted, first.hurt
 	first.mu.Unlock()
-	if s == first || s.named || hurt || s.bare() || s.happens(jumps) {
+	s.world.mu.Lock()
+	named := s.named
+	s.world.mu.Unlock()
+	if s == first || named || hurt || s.bare() || s.happens(jumps) {
 		return
 	}
 	if first.release() != newRelease || time.Since(admitted) < storySoak {

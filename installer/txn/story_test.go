@@ -251,13 +251,10 @@ func shrink(t *testing.T, s story) story {
 // However an update is cut off, stopped, starved of room or misread by its disk, however often: the
 // host ends old or new, as it was told, and says so itself.
 func TestStoriesOfUpdates(t *testing.T) {
-	runs := uint64(200)
-	if testdraw.IsWhole() {
-		runs = 10000
-	}
+	runs := testdraw.Times(t, 200, 10000)
 	first := testdraw.Draw(t)
-	testdraw.Tried(t, int(runs), "stories")
-	for seed := first; seed < first+runs; seed++ {
+	testdraw.Tried(t, runs, "stories")
+	for seed := first; seed < first+uint64(runs); seed++ {
 		s := drawStory(seed)
 		if wrong := live(t, s); len(wrong) > 0 {
 			short := shrink(t, s)

@@ -18,6 +18,9 @@ import (
 const (
 	Seed  = "VALTCTL_TEST_SEED"  // the draw of an earlier run, a decimal number
 	Whole = "VALTCTL_TEST_WHOLE" // not empty: nothing is left out
+	// Runs is how many of a test's random runs are tried, where neither the few of each time nor
+	// the whole is wanted, a decimal number.
+	Runs = "VALTCTL_TEST_RUNS"
 	// Counts names a file that whole runs add what they tried to.
 	Counts = "VALTCTL_TEST_COUNTS"
 )
@@ -48,6 +51,23 @@ func Draw(t testing.TB) uint64 {
 	}
 	t.Logf("some are drawn: %s=%d draws them again, %s=1 takes all", Seed, seed, Whole)
 	return seed
+}
+
+// Times is how many random runs a test tries: few each time, all where the whole is asked for, or as
+// many as are asked for.
+func Times(t testing.TB, few, all int) int {
+	t.Helper()
+	if given := os.Getenv(Runs); given != "" {
+		n, err := strconv.Atoi(given)
+		if err != nil || n < 1 {
+			t.Fatalf("reading %s: %q is no number of runs", Runs, given)
+		}
+		return n
+	}
+	if IsWhole() {
+		return all
+	}
+	return few
 }
 
 // IsWhole says that the points are all there are.

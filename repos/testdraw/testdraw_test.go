@@ -61,6 +61,19 @@ func TestTheWholeIsEveryPoint(t *testing.T) {
 	}
 }
 
+func TestAsManyRunsAreTriedAsAreAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		whole, runs string
+		want        int
+	}{{"", "", 8}, {"1", "", 10000}, {"", "1000", 1000}, {"1", "300", 300}} {
+		t.Setenv(Whole, c.whole)
+		t.Setenv(Runs, c.runs)
+		if got := Times(t, 8, 10000); got != c.want {
+			t.Errorf("with %q and %q %d are tried, not %d", c.whole, c.runs, got, c.want)
+		}
+	}
+}
+
 // TestOnlyAWholeRunThatPassedIsCounted: what is published must have been tried.
 func TestOnlyAWholeRunThatPassedIsCounted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "counts")

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -27,7 +28,8 @@ const (
 )
 
 // recordingRace begins recordings at random moments around drains, and wants none to be
-// cut: around updates, rollbacks, changed settings, and switches that nobody confirms.
+// cut: around updates, rollbacks, changed settings, switches that nobody confirms and links that
+// are lost; and around changes of the application alone, without which nobody could end one.
 func recordingRace(ctx context.Context, e *Env) error {
 	if err := e.at(ctx, releases.Stable); err != nil {
 		return err
@@ -42,7 +44,10 @@ func recordingRace(ctx context.Context, e *Env) error {
 	} else if e.Sample {
 		want, media = raceSample, media[:1]
 	}
-	r := &race{env: e, media: media, poll: 5}
+	r := &race{env: e, media: media, poll: 5, rounds: map[string]int{}}
+	if e.Sample {
+		r.turn = e.Random.IntN(len(raceKinds))
+	}
 	for round := 1; r.attempts < want; round++ {
 		if err := r.round(ctx); err != nil {
 			return fmt.Errorf("round %d (%s), after %d attempts: %w", round, r.how, r.attempts, err)
@@ -84,7 +89,7 @@ type race struct {
 
 func (r *race) kinds() string {
 	var all []string
-	for _, how := range []string{"settings", "update", "rollback", "expiry"} {
+	for _, how := range append(raceKinds, "rollback") {
 		if r.rounds[how] > 0 {
 			all = append(all, fmt.Sprintf("%d × %s", r.rounds[how], how))
 		}
@@ -92,25 +97,31 @@ func (r *race) kinds() string {
 	return strings.Join(all, ", ")
 }
 
-// round changes all media hosts once and begins a recording on each in the middle of it.
+// raceKinds are the kinds of rounds, in turn; a rollback follows each that leaves the newer release.
+var raceKinds = []string{"expiry", "settings", "application", "lost link", "update"}
+
+// round changes all media hosts once, or the application there and back, and begins recordings in
+// the middle of it.
 func (r *race) round(ctx context.Context) error {
 	if r.how = "rollback"; !r.newer {
-		r.how = []string{"expiry", "settings", "update"}[r.turn%3]
+		r.how = raceKinds[r.turn%len(raceKinds)]
 		r.turn++
 	}
-	if r.rounds == nil {
-		r.rounds = map[string]int{}
-	}
 	r.rounds[r.how]++
-	args, err := r.command()
-	if err != nil {
+	commands := [][]string{r.rollout()}
+	if r.how == "application" {
+		commands = [][]string{{"update", "--to", releases.Canary, "--host", "app1"}, {"rollback", "--to", releases.Stable, "--host", "app1"}}
+	}
+	if err := r.siteFile(); err != nil {
 		return err
 	}
-	if err := r.run(ctx, args); err != nil {
-		return err
+	for _, args := range commands {
+		if err := r.run(ctx, append(args, "--site", "race.yaml", "--yes", "--soak", "1s", "--lease", shortLease)); err != nil {
+			return err
+		}
 	}
 	switch r.how {
-	case "update":
+	case "update", "lost link":
 		r.newer = true
 	case "rollback":
 		r.newer = false
@@ -118,11 +129,11 @@ func (r *race) round(ctx context.Context) error {
 	return r.env.noneLost(ctx, r.media)
 }
 
-// command is the product's command of this round, with a site file of the race's own.
-func (r *race) command() ([]string, error) {
+// siteFile writes the race's own.
+func (r *race) siteFile() error {
 	text, err := os.ReadFile(r.env.Lab.Path("site.yaml"))
 	if err != nil {
-		return nil, fmt.Errorf("reading the site file: %w", err)
+		return fmt.Errorf("reading the site file: %w", err)
 	}
 	if r.how == "settings" {
 		r.poll = 11 - r.poll // 5 and 6
@@ -133,22 +144,25 @@ func (r *race) command() ([]string, error) {
 	}
 	more = fmt.Sprintf("settings: { camera_poll: %ds }\nupdates: { wave: 100%%, min_media_serving: 0%s }\n", poll, more)
 	if err := os.WriteFile(r.env.Lab.Path("race.yaml"), append(text, more...), 0o600); err != nil {
-		return nil, fmt.Errorf("writing the race's site file: %w", err)
+		return fmt.Errorf("writing the race's site file: %w", err)
 	}
-	args := []string{"--site", "race.yaml", "--yes", "--soak", "1s", "--lease", shortLease}
-	switch r.how {
-	case "rollback":
-		args = append([]string{"rollback", "--to", releases.Stable}, args...)
-	case "update":
-		args = append([]string{"update", "--to", releases.Canary}, args...)
-	default:
-		args = append([]string{"update"}, args...)
-	}
+	return nil
+}
+
+// rollout is the command that changes the media hosts in this round.
+func (r *race) rollout() []string {
 	var names []string
 	for _, h := range r.media {
 		names = append(names, h.Name)
 	}
-	return append(args, on(names)...), nil
+	command := []string{"update"}
+	switch r.how {
+	case "rollback":
+		command = []string{"rollback", "--to", releases.Stable}
+	case "update", "lost link":
+		command = []string{"update", "--to", releases.Canary}
+	}
+	return append(command, on(names)...)
 }
 
 // run runs the command and lets every drain that it tells of meet a recording.
@@ -165,37 +179,20 @@ func (r *race) run(ctx context.Context, args []string) error {
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("starting the product: %w", err)
 	}
-	var tries sync.WaitGroup
-	var errs []error
+	m := &meeting{race: r, seen: map[string]bool{}}
 	killed := false
-	seen := map[string]bool{}
 	err = eachEvent(out, func(e saidEvent) {
-		h, host, text := r.host(e.Host), e.Host, e.Text
-		if h == nil {
-			return
+		if strings.HasSuffix(e.Text, " begins") {
+			m.begins(ctx, e.Host)
 		}
-		if strings.HasSuffix(text, " begins") && !seen[host] {
-			seen[host] = true
-			moments := make([]tryAt, raceTries)
-			for i := range moments {
-				moments[i] = tryAt{r.moment(), time.Duration(r.env.Random.Int64N(int64(raceRecords)))}
-			}
-			tries.Go(func() {
-				if err := r.tries(ctx, *h, moments); err != nil {
-					r.mu.Lock()
-					errs = append(errs, err)
-					r.mu.Unlock()
-				}
-			})
-		}
-		if r.how == "expiry" && !killed && strings.Contains(text, "switched") {
+		if r.how == "expiry" && !killed && r.host(e.Host) != nil && strings.Contains(e.Text, "switched") {
 			killed = true
 			_ = command.Process.Kill() // the laptop is closed: nobody confirms
 		}
 	})
 	ended := command.Wait()
-	tries.Wait()
-	if err = errors.Join(append(errs, err)...); err != nil {
+	m.beside.Wait()
+	if err = errors.Join(append(m.errs, err)...); err != nil {
 		return err
 	}
 	if killed {
@@ -205,6 +202,55 @@ func (r *race) run(ctx context.Context, args []string) error {
 		return fmt.Errorf("valtctl %v: %w: %s", args, ended, said.String())
 	}
 	return nil
+}
+
+// meeting is what meets the hosts of one command in their turns.
+type meeting struct {
+	*race
+	seen   map[string]bool // hosts whose turn has begun
+	beside sync.WaitGroup
+	errs   []error
+}
+
+// begins has what meets a host begin with its turn.
+func (m *meeting) begins(ctx context.Context, host string) {
+	if m.seen[host] {
+		return
+	}
+	m.seen[host] = true
+	if h := m.host(host); h != nil {
+		m.meet(func(moments []tryAt) error { return m.tries(ctx, *h, moments) })
+	}
+	if host == "app1" && m.how == "application" {
+		for _, h := range m.media {
+			m.meet(func(moments []tryAt) error { return m.tries(ctx, h, moments) })
+		}
+	}
+	if m.how == "lost link" {
+		hosts := append([]string{"app1"}, host) // the application keeps the lease
+		lost, after := hosts[m.env.Random.IntN(len(hosts))], m.moment()
+		m.meet(func([]tryAt) error {
+			if err := sleep.For(ctx, after); err != nil {
+				return err
+			}
+			return m.env.loseLink(ctx, lost)
+		})
+	}
+}
+
+// meet draws moments, and does something at them beside the command.
+func (m *meeting) meet(do func([]tryAt) error) {
+	moments := make([]tryAt, raceTries)
+	for i := range moments {
+		moments[i] = tryAt{m.moment(), time.Duration(m.env.Random.Int64N(int64(raceRecords)))}
+	}
+	m.beside.Go(func() {
+		if err := do(moments); err != nil {
+			m.mu.Lock()
+			m.errs = append(m.errs, err)
+			m.mu.Unlock()
+		}
+	})
 }
 
 // moment is when a recording begins, after a host's turn has. The gate closes after one to
@@ -253,7 +299,10 @@ func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt)
 	if err := sleep.For(ctx, at.after); err != nil {
 		return err
 	}
-	err := desk.record(ctx, stream)
+	app, err := r.askApplication(ctx)
+	if err == nil {
+		err = desk.record(ctx, stream)
+	}
 	r.mu.Lock()
 	r.attempts++
 	if err != nil {
@@ -268,7 +317,37 @@ func (r *race) attempt(ctx context.Context, desk *desk, stream string, at tryAt)
 	if err := sleep.For(ctx, at.lasts); err != nil {
 		return err
 	}
+	if now, err := r.application(ctx); err != nil || now != app {
+		return fmt.Errorf("the application was changed from %q to %q while %s recorded: %w", app, now, desk.host, err)
+	}
 	return r.stopAtLast(ctx, desk, stream)
+}
+
+// askApplication is a person who asks the application for a recording: it must serve, and let
+// people in. It says which container did.
+func (r *race) askApplication(ctx context.Context) (string, error) {
+	if r.how != "application" {
+		return "", nil // it is not changed, and the desk speaks for it
+	}
+	id, err := r.application(ctx)
+	if err != nil {
+		return "", err
+	}
+	person := poller(func(ctx context.Context, address string) (net.Conn, error) {
+		return r.env.Lab.Dial(ctx, "client", address)
+	}, nil)
+	if !getsAnswer(ctx, person, "https://"+r.env.Lab.App().String()+"/") {
+		return "", errors.New("the application lets nobody in")
+	}
+	return id, nil
+}
+
+// application is the container that is the application now.
+func (r *race) application(ctx context.Context) (string, error) {
+	if r.how != "application" {
+		return "", nil
+	}
+	return r.env.Lab.Output(ctx, "app1", "docker", "inspect", "--format", "{{.Id}}", "valt-web")
 }
 
 // stopAtLast ends a recording. While the host takes two readings it lets nobody in, and

@@ -189,14 +189,14 @@ func (e *Env) watchSite(ctx context.Context, media []lab.Host) (*watching, error
 	ctx, w.stop = context.WithCancel(ctx)
 	w.fewest.Store(int64(len(media)))
 	w.hosts = append(w.hosts, &watched{host: "app1", role: "app", url: "https://" + e.Lab.App().String() + "/",
-		neighbour: poller(from[media[0].Name], nil)})
+		neighbour: poller(from[media[0].Name].Dial, nil)})
 	for _, h := range media {
 		w.hosts = append(w.hosts, &watched{host: h.Name, role: "media", url: "http://" + h.Address.String() + ":8000/",
-			neighbour: poller(from["app1"], nil)})
+			neighbour: poller(from["app1"].Dial, nil)})
 	}
 	for _, h := range w.hosts {
 		h.serves, h.since = true, e.Now()
-		h.client = poller(from["client"], h.admits.Store)
+		h.client = poller(from["client"].Dial, h.admits.Store)
 		h.admits.Store(true)
 		w.done.Go(func() { h.poll(ctx, e.Now) })
 		w.done.Go(func() { h.visit(ctx) })
@@ -205,15 +205,15 @@ func (e *Env) watchSite(ctx context.Context, media []lab.Host) (*watching, error
 	return w, nil
 }
 
-// poller asks from a container's address. Every question is a new session, as a new
+// poller asks over connections of dial's. Every question is a new session, as a new
 // visitor's is. The certificate has the site's name and is checked by valtlab visit; here
 // only whether something answers is asked. connected, unless it is nil, is told whether each
 // connection was taken.
-func poller(from *lab.Inside, connected func(bool)) *http.Client {
+func poller(dial func(ctx context.Context, address string) (net.Conn, error), connected func(bool)) *http.Client {
 	return &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
-			conn, err := from.Dial(ctx, address)
+			conn, err := dial(ctx, address)
 			if connected != nil {
 				connected(err == nil)
 			}

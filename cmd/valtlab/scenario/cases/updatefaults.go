@@ -15,10 +15,10 @@ import (
 	"ipivs.com/valtctl/repos/sleep"
 )
 
-// updating runs an update of one media host to its end, and does something, once, when the
+// updating runs an update of one media host to a release to its end, and does something, once, when the
 // product tells of something about a host. It returns the exit code and all that was said.
-func (e *Env) updating(ctx context.Context, host string, when func(saidEvent) bool, do func() error, more ...string) (code int, said string, err error) {
-	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--host", host, "--events"}, more...)...)
+func (e *Env) updating(ctx context.Context, host, release string, when func(saidEvent) bool, do func() error, more ...string) (code int, said string, err error) {
+	command := e.Command(ctx, append([]string{"update", "--to", release, "--yes", "--host", host, "--events"}, more...)...)
 	var stderr, text strings.Builder
 	command.Stderr = &stderr
 	out, err := command.StdoutPipe()
@@ -44,6 +44,11 @@ func (e *Env) updating(ctx context.Context, host string, when func(saidEvent) bo
 	return command.ProcessState.ExitCode(), text.String() + stderr.String(), errors.Join(err, <-did)
 }
 
+// inSoak is when the product tells that it watches the host, which is done.
+func inSoak(host string) func(saidEvent) bool {
+	return func(one saidEvent) bool { return one.Host == host && strings.Contains(one.Text, "watched for another") }
+}
+
 // linksLost loses links during a healthy soak: to the host that is watched, to the one that keeps
 // the lease and bears witness, and to all. Nobody is taken back for it, and the rollout goes on.
 func linksLost(ctx context.Context, e *Env) error {
@@ -63,19 +68,15 @@ func (e *Env) linkLost(ctx context.Context, hosts []string) error {
 	if len(hosts) == 0 {
 		hosts = []string{host}
 	}
-	// What comes from this machine alone, which has the network's first address: the site's own
-	// hosts reach each other.
-	from := netip.PrefixFrom(e.Lab.World().Prev(), 32)
 	lose := func() error {
 		for _, h := range hosts {
-			if err := fault.Hold(ctx, e.Lab, fault.Packets{Host: h, Verdict: fault.Reject, From: from}, 4*time.Second); err != nil {
+			if err := e.loseLink(ctx, h); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	watched := func(one saidEvent) bool { return one.Host == host && strings.Contains(one.Text, "watched for another") }
-	code, said, err := e.updating(ctx, host, watched, lose, "--soak", "12s")
+	code, said, err := e.updating(ctx, host, releases.Canary, inSoak(host), lose, "--soak", "12s")
 	if err != nil {
 		return err
 	}
@@ -86,6 +87,13 @@ func (e *Env) linkLost(ctx context.Context, hosts []string) error {
 		return err
 	}
 	return e.settled(ctx, host)
+}
+
+// loseLink loses a host's link to the controller for a while: what comes from this machine alone,
+// which has the network's first address. The site's own hosts reach each other.
+func (e *Env) loseLink(ctx context.Context, host string) error {
+	from := netip.PrefixFrom(e.Lab.World().Prev(), 32)
+	return fault.Hold(ctx, e.Lab, fault.Packets{Host: host, Verdict: fault.Reject, From: from}, 4*time.Second)
 }
 
 // stateLost kills the controller in the middle of a host's change and takes its folder away: the
@@ -102,7 +110,7 @@ func stateLost(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
-	if err := own.strikeUpdate(ctx, host, switched, nil); err != nil {
+	if err := own.strikeUpdate(ctx, host, releases.Canary, switched, nil); err != nil {
 		return err
 	}
 	if err := errors.Join(os.RemoveAll(own.State), os.MkdirAll(own.State, 0o700)); err != nil {
@@ -151,7 +159,7 @@ func (e *Env) engineHung(ctx context.Context, kind string) error {
 		return errors.Join(sleep.For(ctx, 15*time.Second), signal("CONT"))
 	}
 	defer func() { _ = signal("CONT") }() // also where the update failed
-	code, said, err := e.updating(ctx, host, func(one saidEvent) bool { return one.Host == host && string(one.StepKind) == kind }, hang, "--soak", e.soak())
+	code, said, err := e.updating(ctx, host, releases.Canary, func(one saidEvent) bool { return one.Host == host && string(one.StepKind) == kind }, hang, "--soak", e.soak())
 	if err != nil {
 		return err
 	}
@@ -183,7 +191,7 @@ func diskFull(ctx context.Context, e *Env) error {
 		return err
 	}
 	defer func() { _ = full.End(context.WithoutCancel(ctx), e.Lab) }() // End below says what went wrong
-	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
+	if err := e.strikeUpdate(ctx, host, releases.Canary, switched, []string{"--site", site}); err != nil {
 		return err
 	}
 	if err := full.Begin(ctx, e.Lab); err != nil {

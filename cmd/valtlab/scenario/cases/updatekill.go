@@ -32,8 +32,12 @@ func updateKillAnywhere(ctx context.Context, e *Env) error {
 	}
 	for i, kind := range kinds {
 		reboot := i%2 == e.Random.IntN(2)
-		if err := e.Timed(fmt.Sprintf("struck at %s (reboot: %t)", kind, reboot), func() error { return e.updateStruck(ctx, kind, reboot) }); err != nil {
-			return fmt.Errorf("struck at %s (reboot: %t): %w", kind, reboot, err)
+		then := func(context.Context, string) error { return nil }
+		if reboot {
+			then = e.Reboot
+		}
+		if err := e.Timed(fmt.Sprintf("struck at %s (reboot: %t)", kind, reboot), func() error { return e.updateStruck(ctx, kind, then) }); err != nil {
+			return err
 		}
 	}
 	return e.parts(ctx,
@@ -42,8 +46,9 @@ func updateKillAnywhere(ctx context.Context, e *Env) error {
 		show{"the engine restarted in the soak", e.engineRestarts})
 }
 
-// updateStruck disturbs one update, and has another controller finish it.
-func (e *Env) updateStruck(ctx context.Context, kind step.KindName, reboot bool) error {
+// updateStruck disturbs one update of a host further than by killing its controller, and has
+// another one finish it.
+func (e *Env) updateStruck(ctx context.Context, kind step.KindName, further func(ctx context.Context, host string) error) error {
 	if err := e.at(ctx, releases.Stable); err != nil {
 		return err
 	}
@@ -51,13 +56,15 @@ func (e *Env) updateStruck(ctx context.Context, kind step.KindName, reboot bool)
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, kind, nil); err != nil {
+	return e.updateStruckOn(ctx, host, kind, further)
+}
+
+func (e *Env) updateStruckOn(ctx context.Context, host string, kind step.KindName, further func(ctx context.Context, host string) error) error {
+	if err := e.strikeUpdate(ctx, host, releases.Canary, kind, nil); err != nil {
 		return err
 	}
-	if reboot {
-		if err := e.Reboot(ctx, host); err != nil {
-			return err
-		}
+	if err := further(ctx, host); err != nil {
+		return err
 	}
 	other, err := e.elsewhere()
 	if err != nil {
@@ -84,10 +91,10 @@ func (e *Env) oneMedia() (string, error) {
 	return media[e.Random.IntN(len(media))].Name, nil
 }
 
-// strikeUpdate begins an update of a host and kills the controller when a step of the kind
+// strikeUpdate begins an update of a host to a release and kills the controller when a step of the kind
 // begins, or once the host has switched.
-func (e *Env) strikeUpdate(ctx context.Context, host string, kind step.KindName, more []string) error {
-	command := e.Command(ctx, append([]string{"update", "--to", releases.Canary, "--yes", "--soak", e.soak(), "--lease", shortLease, "--host", host, "--events"}, more...)...)
+func (e *Env) strikeUpdate(ctx context.Context, host, release string, kind step.KindName, more []string) error {
+	command := e.Command(ctx, append([]string{"update", "--to", release, "--yes", "--soak", e.soak(), "--lease", shortLease, "--host", host, "--events"}, more...)...)
 	var said strings.Builder
 	command.Stderr = &said
 	out, err := command.StdoutPipe()
@@ -182,7 +189,7 @@ func (e *Env) leftAlone(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, switched, []string{"--site", site}); err != nil {
+	if err := e.strikeUpdate(ctx, host, releases.Canary, switched, []string{"--site", site}); err != nil {
 		return err
 	}
 	if err := e.awaitBack(ctx, host); err != nil {
@@ -225,7 +232,7 @@ func (e *Env) aborted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.strikeUpdate(ctx, host, switched, nil); err != nil {
+	if err := e.strikeUpdate(ctx, host, releases.Canary, switched, nil); err != nil {
 		return err
 	}
 	other, err := e.elsewhere()
