@@ -28,7 +28,7 @@ RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd
 # Which of these have tests that compute alone: with -short those are skipped.
 ALONE := cmd/valtctl cmd/valtlab/mutants repos/bundle
 
-.PHONY: all build demo test site unit race stories scenarios campaign mutants reliability bench lint fuzz down clean
+.PHONY: all build demo test unit race stories scenarios campaign whole mistakes mutants reliability bench lint fuzz down clean
 
 all: build
 
@@ -41,15 +41,11 @@ demo: build
 	XDG_STATE_HOME=$(CURDIR)/.lab/state bin/valtctl install --site .lab/site.yaml --yes
 	$(LAB) visit
 
-## test: lint, unit tests, and samples of the core and of other scenarios that the seed draws
+## test: lint, unit tests, and samples of the core and of other scenarios that the seed draws. The
+## practice site waits most of the time, so it is brought up and used while the unit tests compute.
 test: build lint
 	$(LAB) prepare
-	$(MAKE) -j 2 unit site
-	$(MAKE) scenarios
-
-## site: the practice site, which is up by the time that the tests are over
-site:
-	$(LAB) up
+	$(MAKE) -j 2 unit scenarios
 
 ## unit: every test, with the race detector where goroutines are started, but for those that
 ## compute alone. lint has vetted already, and many packages wait more than they compute.
@@ -74,20 +70,26 @@ stories: export VALTCTL_TEST_WHOLE := 1
 stories: export VALTCTL_TEST_COUNTS := $(COUNTS)
 stories:
 	mkdir -p $(dir $(COUNTS))
-	$(TEST) -timeout 6h ./updater
+	nice $(TEST) -timeout 6h ./updater
 
 ## scenarios: SEED draws, and is printed with what runs and what does not
 scenarios:
 	$(LAB) up
 	$(LAB) scenario run core --sample --seed $(SEED)
 
-## campaign: every scenario whole, or those that SCENARIOS names; goes on where it stopped
+## campaign: everything whole, beside each other since the practice site waits most of the time;
+## goes on where it stopped. SCENARIOS names those that are run instead of all
 SCENARIOS ?= all
-campaign: build race stories
+campaign: build race
+	$(MAKE) -j 3 stories whole mistakes
+	$(LAB) reliability --keep --mistakes --counts $(COUNTS)
+
+whole:
 	$(LAB) up
 	$(LAB) scenario run $(SCENARIOS) --resume $(if $(filter command% environment%,$(origin SEED)),--seed $(SEED))
-	$(LAB) mutants --resume
-	$(LAB) reliability --keep --mistakes --counts $(COUNTS)
+
+mistakes:
+	nice $(LAB) mutants --resume
 
 ## mutants: break each promise of testdata/mutants, and see whether a test notices
 mutants: build

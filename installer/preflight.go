@@ -56,6 +56,9 @@ func refuse(s *site.Site, m *release.Manifest, host string, f *facts.Facts, inst
 			break
 		}
 	}
+	if f.SnapDocker != "" {
+		errs = append(errs, no(facts.SnapFix, "Docker is installed there as a snap (%s), which cannot see /etc and /srv and updates itself whenever it likes", f.SnapDocker))
+	}
 	errs = append(errs, refuseContainers(s, f, no))
 	errs = append(errs, refuseInstalled(s, m, host, f, no, installed))
 	return errors.Join(errs...)

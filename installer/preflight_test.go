@@ -31,9 +31,10 @@ func TestRefusals(t *testing.T) {
 		"foreign containers": {func(f *facts.Facts) {
 			f.Engine = &facts.EngineFacts{Containers: []facts.Container{{Name: "z"}, {Name: "a"}, {Name: "valt-web", Labels: ours}}}
 		}, []string{"containers run there that are not this site's: a, z"}},
-		"another site":    {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "other", Host: "app1", Release: "6.4.2"} }, []string{`it belongs to the site "other"`}},
-		"another host":    {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "st-marys", Host: "app2", Release: "6.4.2"} }, []string{`the site's host "app2"`}},
-		"another release": {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "st-marys", Host: "app1", Release: "6.4.1"} }, []string{"it has release 6.4.1"}},
+		"Docker as a snap": {func(f *facts.Facts) { f.SnapDocker = "/snap/docker" }, []string{"Docker is installed there as a snap (/snap/docker)"}},
+		"another site":     {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "other", Host: "app1", Release: "6.4.2"} }, []string{`it belongs to the site "other"`}},
+		"another host":     {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "st-marys", Host: "app2", Release: "6.4.2"} }, []string{`the site's host "app2"`}},
+		"another release":  {func(f *facts.Facts) { f.Installed = &facts.Installed{Site: "st-marys", Host: "app1", Release: "6.4.1"} }, []string{"it has release 6.4.1"}},
 		"several": {func(f *facts.Facts) {
 			f.OS.VersionID, f.Arch, f.Installed = "20.04", "arm64", &facts.Installed{Site: "other"}
 		},

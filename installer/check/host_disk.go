@@ -62,6 +62,25 @@ func judgeDisk(v view) finding {
 	return f
 }
 
+// bootFree is what one more kernel of Ubuntu takes on /boot, with the initial file system that is
+// made for it and the former one beside it while that is written, in bytes.
+const bootFree = 250 << 20
+
+// judgeBoot: a /boot of its own that runs full leaves a kernel half configured, and from then on
+// every run of apt fails.
+func judgeBoot(v view) finding {
+	fs, ok := on(v.Facts.Filesystems, "/boot")
+	if !ok || fs.Mount != "/boot" {
+		return finding{}
+	}
+	f := finding{subject: "free space of /boot on " + v.Host.Name, status: Pass, evidence: []string{fmt.Sprintf("%s free of %s", gib(fs.Free), gib(fs.Size))}}
+	if fs.Free < bootFree {
+		f.status, f.cause = Warn, "the next kernel of Ubuntu may not fit, and apt installs nothing more once one was left half configured"
+		f.fix = "remove the kernels that are not needed any more: sudo apt-get autoremove --purge"
+	}
+	return f
+}
+
 func judgeInodes(v view) finding {
 	f := pass("free inodes of " + v.Host.Name)
 	for _, i := range v.Survey.Inodes {

@@ -173,6 +173,22 @@ func judgeAutomaticReboot(v view) finding {
 		fix:      `write Unattended-Upgrade::Automatic-Reboot "false"; into /etc/apt/apt.conf.d/99-no-reboot on the host`}
 }
 
+// judgeAutomaticEngine: an installation writes which packages are left alone, so before one there is
+// nothing to say.
+func judgeAutomaticEngine(v view) finding {
+	subject := "upgrades of Docker that " + v.Host.Name + " makes by itself"
+	if v.Facts.Installed == nil {
+		return pass(subject, "an installation keeps it from any")
+	}
+	may := v.Survey.Reboot.Engine
+	if len(may) == 0 {
+		return pass(subject, "none")
+	}
+	return finding{subject: subject, status: Warn, cause: fmt.Sprintf("unattended-upgrades may upgrade %s, which restarts the engine whether or not a recording runs", list(may)),
+		evidence: []string{"Unattended-Upgrade::Package-Blacklist does not name them"},
+		fix:      "valtctl update writes the settings of its own anew; look for a file of /etc/apt/apt.conf.d that clears the list"}
+}
+
 func judgeDongle(v view) finding {
 	if v.Host.Wowza.License != site.Physical || !v.Host.HasEngine() {
 		return finding{}

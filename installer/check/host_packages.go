@@ -3,6 +3,8 @@ package check
 import (
 	"slices"
 	"strings"
+
+	"ipivs.com/valtctl/installer/facts"
 )
 
 func judgePackages(v view) finding {
@@ -47,10 +49,10 @@ func (v view) heldOfRelease() []string {
 
 func judgeSnap(v view) finding {
 	f := pass("Docker as a snap on " + v.Host.Name)
-	if v.Survey.SnapDocker == "" {
+	if v.Facts.SnapDocker == "" {
 		f.evidence = []string{"there is none"}
 		return f
 	}
 	return finding{subject: f.subject, status: Fail, cause: "Docker is installed as a snap, which cannot see /etc and /srv and updates itself whenever it likes",
-		evidence: []string{v.Survey.SnapDocker}, fix: "on the host: sudo snap remove docker (its containers and their data go with it)"}
+		evidence: []string{v.Facts.SnapDocker}, fix: facts.SnapFix}
 }

@@ -207,6 +207,12 @@ func machineOddities() map[string]oddity {
 			s.Reboot = survey.Reboot{Automatic: true, At: "02:00"}
 		},
 			id: "hosts/valt/automatic-reboot", status: Warn, cause: "02:00", fix: `Automatic-Reboot "false"`},
+		"upgrades the engine by itself": {make: func(_ *Input, f *facts.Facts, s *survey.Reply) {
+			f.Installed, s.Reboot.Engine = &facts.Installed{}, []string{"docker-ce"}
+		},
+			id: "hosts/valt/automatic-engine", status: Warn, cause: "docker-ce", fix: "valtctl update"},
+		"is to be installed": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.Reboot.Engine = []string{"docker-ce"} },
+			id: "hosts/valt/automatic-engine", status: Pass},
 		"no dongle": {site: twoServers, make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.USB = f.USB[:1] },
 			id: "hosts/media1/dongle", status: Fail, cause: "0529", fix: "license: electronic"},
 		"another product of the vendor": {site: twoServers, make: func(in *Input, _ *facts.Facts, _ *survey.Reply) { in.Manifest.Dongle.Product = "0003" },
@@ -222,6 +228,14 @@ func TestDiskOddities(t *testing.T) {
 
 func diskOddities() map[string]oddity {
 	return map[string]oddity{
+		"a /boot of its own with room": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
+			f.Filesystems = append(f.Filesystems, facts.Filesystem{Mount: "/boot", Size: 1 << 30, Free: 600 << 20})
+		},
+			id: "hosts/valt/boot", status: Pass},
+		"a /boot that the next kernel fills": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
+			f.Filesystems = append(f.Filesystems, facts.Filesystem{Mount: "/boot", Size: 500 << 20, Free: 90 << 20})
+		},
+			id: "hosts/valt/boot", status: Warn, cause: "kernel", fix: "autoremove"},
 		"root is full": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.Filesystems[0].Free = 9 << 30 },
 			id: "hosts/valt/disk", status: Fail, cause: "on /", fix: "du -xh"},
 		"a full disk for Docker": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
@@ -279,7 +293,7 @@ func packageOddities() map[string]oddity {
 			s.Problems = map[survey.Question]string{survey.AskPackages: "too slow"}
 		},
 			id: "hosts/valt/packages", status: Unknown, cause: "too slow"},
-		"snap Docker": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.SnapDocker = "/snap/docker" },
+		"snap Docker": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.SnapDocker = "/snap/docker" },
 			id: "hosts/valt/snap-docker", status: Fail, fix: "snap remove docker"},
 		"foreign container": {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) {
 			f.Engine = &facts.EngineFacts{Containers: []facts.Container{{Name: "wiki"}, {Name: "valt-web", Labels: map[string]string{docker.LabelSite: "st-marys"}}}}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -121,6 +122,22 @@ func health(status string) string {
 		return "unhealthy"
 	case strings.HasSuffix(status, "(health: starting)"):
 		return "starting"
+	}
+	return ""
+}
+
+// SnapFix is the way out of a Docker that is a snap.
+const SnapFix = "on the host: sudo snap remove docker (its containers and their data go with it)"
+
+// snapDocker finds Docker as a snap, by where snapd keeps what is installed (snapd's documentation,
+// "System snap directory").
+func (h *host) snapDocker() string {
+	for _, pattern := range []string{"/snap/docker", "/var/lib/snapd/snaps/docker_*.snap"} {
+		found, err := filepath.Glob(filepath.Join(h.root, pattern))
+		h.keep(err)
+		if len(found) > 0 {
+			return strings.TrimPrefix(found[0], h.root)
+		}
 	}
 	return ""
 }

@@ -22,17 +22,20 @@ type Facts struct {
 	// Keyring is the distribution's keyring of its archive, with Options.Full.
 	Keyring []byte `json:"keyring,omitempty"`
 	// Agents are the digests of the programs of ours that the host keeps, with Options.Full.
-	Agents         []string     `json:"agents,omitempty"`
-	Engine         *EngineFacts `json:"engine,omitempty"` // nil: no Docker engine answers
-	Clock          Clock        `json:"clock"`
-	BootID         string       `json:"boot_id"` // changes with every boot, containers included
-	UptimeSeconds  float64      `json:"uptime_seconds"`
-	RebootRequired bool         `json:"reboot_required"`
-	RebootPackages []string     `json:"reboot_packages,omitempty"` // those that asked for it
-	GateClosed     bool         `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
-	USB            []USBDevice  `json:"usb,omitempty"`
-	ScheduleKey    string       `json:"schedule_key,omitempty"` // public half of the key for unattended runs
-	Installed      *Installed   `json:"installed,omitempty"`    // nil: valtctl has installed nothing
+	Agents []string     `json:"agents,omitempty"`
+	Engine *EngineFacts `json:"engine,omitempty"` // nil: no Docker engine answers
+	// SnapDocker is where Docker lies as a snap, which cannot see /etc or /srv and keeps its data
+	// elsewhere; empty: there is none.
+	SnapDocker     string      `json:"snap_docker,omitempty"`
+	Clock          Clock       `json:"clock"`
+	BootID         string      `json:"boot_id"` // changes with every boot, containers included
+	UptimeSeconds  float64     `json:"uptime_seconds"`
+	RebootRequired bool        `json:"reboot_required"`
+	RebootPackages []string    `json:"reboot_packages,omitempty"` // those that asked for it
+	GateClosed     bool        `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
+	USB            []USBDevice `json:"usb,omitempty"`
+	ScheduleKey    string      `json:"schedule_key,omitempty"` // public half of the key for unattended runs
+	Installed      *Installed  `json:"installed,omitempty"`    // nil: valtctl has installed nothing
 }
 
 // GateRules is where a host keeps the rules of a closed gate. They are written before the

@@ -61,6 +61,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 		RebootPackages: h.rebootPackages(),
 		GateClosed:     h.exists(GateRules),
 		USB:            h.usb(),
+		SnapDocker:     h.snapDocker(),
 		ScheduleKey:    h.line(ScheduleKey + ".pub"),
 		Installed:      h.installed(),
 		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized()},

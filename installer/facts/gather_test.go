@@ -101,6 +101,20 @@ func TestAnEngineThatDoesNotNameItselfIsAsked(t *testing.T) {
 	}
 }
 
+// What snapd installed is seen by either of its folders.
+func TestDockerAsASnapIsSeen(t *testing.T) {
+	for _, at := range []string{"/snap/docker/current/bin", "/var/lib/snapd/snaps/docker_2915.snap"} {
+		root := t.TempDir()
+		if err := os.MkdirAll(filepath.Join(root, at), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		f, _ := Gather(t.Context(), Options{Root: root, Now: clock}) // the rest is not there
+		if f.SnapDocker == "" || !strings.HasPrefix(at, f.SnapDocker) {
+			t.Errorf("%s: seen as %q", at, f.SnapDocker)
+		}
+	}
+}
+
 func TestPackagesAreReadOnlyWhenAskedFor(t *testing.T) {
 	got, err := Gather(t.Context(), Options{Root: filepath.Join("testdata", "host"), Now: clock})
 	if err != nil || got.Packages != nil || got.Engine != nil {

@@ -18,7 +18,7 @@ import (
 // noiseLimit is how much a login shell may print before the agent's first line.
 const noiseLimit = 64 << 10
 
-// StartAgent starts the agent as root and uploads it first if the host lacks it. The
+// StartAgent starts the agent as root and uploads it first if the host lacks it, or has a damaged one. The
 // process it returns is past its ready line: everything read from it is protocol.
 func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
 	if c.opts.Restricted {
@@ -29,7 +29,8 @@ func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
 		return p, err
 	}
 	p, err := c.launch(ctx, AgentPath(a.Hash))
-	if errors.Is(err, errMissing) {
+	var ended *exitError
+	if errors.Is(err, errMissing) || errors.As(err, &ended) { // what ends without a word may be damaged, which bringing it finds out
 		p, err = c.bring(ctx, a)
 	}
 	if err != nil {

@@ -105,6 +105,23 @@ func TestSpoiledUploadIsSaidAndReplaced(t *testing.T) {
 	alive(t, client(t, c, a))
 }
 
+// A disk may lose what it was given: an agent that is no more what it was is brought again.
+func TestADamagedAgentIsReplaced(t *testing.T) {
+	bare(t)
+	s := startSSHD(t)
+	a := theAgent(t)
+	alive(t, client(t, dial(t, s.options("free")), a))
+	for name, content := range map[string]string{"empty": "", "not a program": "damaged\n"} {
+		if err := os.Remove(remote.AgentPath(a.Hash)); err != nil { // one that runs cannot be written to
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(remote.AgentPath(a.Hash), []byte(content), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) { alive(t, client(t, dial(t, s.options("free")), a)) })
+	}
+}
+
 // TestUploadCut: a controller that dies in the middle leaves a part, and the next goes on.
 func TestUploadCut(t *testing.T) {
 	for name, s := range map[string]*server{"SFTP": startSSHD(t), "standard input": startSSHD(t, "Subsystem sftp /bin/false")} {

@@ -13,23 +13,18 @@ import (
 	"ipivs.com/valtctl/installer/step/apt"
 )
 
-// snap finds Docker as a snap, which keeps its data and its files elsewhere and cannot see
-// /etc or /srv.
-func (h *host) snap(context.Context) (answer, error) {
-	found := slices.Concat(h.glob("/snap/docker"), h.glob("/var/lib/snapd/snaps/docker_*.snap"))
-	if len(found) == 0 {
-		return nil, nil
-	}
-	return func(r *Reply) { r.SnapDocker = found[0] }, nil
-}
-
 // aptSettings are apt's settings below the given names, as it puts its files together.
 func (h *host) aptSettings(ctx context.Context, below ...string) (map[string]string, error) {
+	dump, err := h.aptDump(ctx, below...)
+	return readAptSettings(dump), err
+}
+
+func (h *host) aptDump(ctx context.Context, below ...string) (string, error) {
 	out, err := h.Run.Run(ctx, step.Command{Argv: append([]string{"apt-config", "dump"}, below...), Env: apt.Environment()})
 	if err != nil {
-		return nil, fmt.Errorf("reading apt's settings: %w", err)
+		return "", fmt.Errorf("reading apt's settings: %w", err)
 	}
-	return readAptSettings(string(out.Stdout)), nil
+	return string(out.Stdout), nil
 }
 
 // readAptSettings reads lines of Name "value"; (apt-config(8)), names in lower case, as
@@ -45,8 +40,11 @@ func readAptSettings(dump string) map[string]string {
 	return settings
 }
 
-// reboot is whether one is due (the files of update-notifier-common) and whether
-// unattended-upgrades would do it.
+// enginePackages are those whose upgrade restarts the engine, by their names at Docker and at Ubuntu.
+var enginePackages = []string{"docker-ce", "docker.io", "containerd.io", "containerd", "runc"}
+
+// reboot is whether one is due (the files of update-notifier-common) and what
+// unattended-upgrades would do of what stops a media engine: that, and to upgrade Docker.
 func (h *host) reboot(ctx context.Context) (answer, error) {
 	due := Reboot{Required: h.there("/run/reboot-required")}
 	packages, err := h.read("/run/reboot-required.pkgs")
@@ -55,9 +53,13 @@ func (h *host) reboot(ctx context.Context) (answer, error) {
 	if err != nil {
 		return fill, err
 	}
-	settings, err := h.aptSettings(ctx, "APT::Periodic", "Unattended-Upgrade")
+	dump, err := h.aptDump(ctx, "APT::Periodic", "Unattended-Upgrade")
 	if err != nil {
 		return fill, err
+	}
+	settings := readAptSettings(dump)
+	if yes(settings["apt::periodic::unattended-upgrade"]) {
+		due.Engine = slices.DeleteFunc(slices.Clone(enginePackages), func(name string) bool { return apt.Kept(dump, name) })
 	}
 	if yes(settings["apt::periodic::unattended-upgrade"]) && yes(settings["unattended-upgrade::automatic-reboot"]) {
 		due.Automatic, due.At = true, settings["unattended-upgrade::automatic-reboot-time"]

@@ -17,7 +17,6 @@ const (
 	AskListeners    Question = "listeners"
 	AskPackages     Question = "packages"
 	AskDownload     Question = "download"
-	AskSnap         Question = "snap"
 	AskRoutes       Question = "routes"
 	AskNetworks     Question = "networks"
 	AskImages       Question = "images"
@@ -59,7 +58,6 @@ type Reply struct {
 	Listeners    []Listener          `json:"listeners,omitempty"`
 	Packages     Packages            `json:"packages"`
 	Download     *Download           `json:"download,omitempty"`
-	SnapDocker   string              `json:"snap_docker,omitempty"` // where it lies; empty: there is none
 	Subnets      []Subnet            `json:"subnets,omitempty"`
 	Images       []string            `json:"images,omitempty"` // ids of the engine's images
 	Writes       []Write             `json:"writes,omitempty"`
@@ -137,6 +135,8 @@ type Reboot struct {
 	Automatic bool     `json:"automatic"`
 	// At is the time of an automatic one: "02:00", "now".
 	At string `json:"at,omitempty"`
+	// Engine are the engine's packages that unattended-upgrades may upgrade, and so restart it.
+	Engine []string `json:"engine,omitempty"`
 }
 
 // Proxy is a proxy that the host is set to use. Its URL has no login.

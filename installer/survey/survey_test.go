@@ -111,10 +111,10 @@ func TestRealMachineAnswersEveryQuestionAndKeepsNothing(t *testing.T) {
 
 func TestSettingsOfAHost(t *testing.T) {
 	reply := take(t, hostOf(t, programs{
-		"apt-config dump Acquire":       "Acquire::http::Proxy \"http://user:secret@proxy:3128/\";\nAcquire::http::Proxy::127.0.0.1 \"DIRECT\";\n",
-		"apt-config dump APT::Periodic": "APT::Periodic::Unattended-Upgrade \"1\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Automatic-Reboot-Time \"02:00\";\n",
+		"apt-config dump Acquire": "Acquire::http::Proxy \"http://user:secret@proxy:3128/\";\nAcquire::http::Proxy::127.0.0.1 \"DIRECT\";\n",
+		"apt-config dump APT::Periodic": "APT::Periodic::Unattended-Upgrade \"1\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Automatic-Reboot-Time \"02:00\";\n" +
+			"Unattended-Upgrade::Package-Blacklist \"\";\nUnattended-Upgrade::Package-Blacklist:: \"docker\";\nUnattended-Upgrade::Package-Blacklist:: \"run\";\n",
 	}, map[string]string{
-		"/snap/docker/current/x":                          "",
 		"/run/reboot-required":                            "*** System restart required ***\n",
 		"/run/reboot-required.pkgs":                       "linux-image\nlibc6\nlinux-image\n",
 		"/etc/ufw/ufw.conf":                               "# on?\nENABLED=yes\n",
@@ -131,8 +131,8 @@ func TestSettingsOfAHost(t *testing.T) {
 	if len(reply.Problems) > 0 {
 		t.Errorf("problems: %v", reply.Problems)
 	}
-	got := []any{reply.SnapDocker, reply.Reboot, reply.Firewalls, reply.Proxies, reply.Resolvers, reply.Time, reply.Support.Until.Year(), reply.Support.LTS}
-	want := []any{"/snap/docker", Reboot{Required: true, Packages: []string{"libc6", "linux-image"}, Automatic: true, At: "02:00"}, []string{"ufw", "firewalld"},
+	got := []any{reply.Reboot, reply.Firewalls, reply.Proxies, reply.Resolvers, reply.Time, reply.Support.Until.Year(), reply.Support.LTS}
+	want := []any{Reboot{Required: true, Packages: []string{"libc6", "linux-image"}, Automatic: true, At: "02:00", Engine: []string{"containerd.io", "containerd"}}, []string{"ufw", "firewalld"},
 		[]Proxy{{"apt", "http://proxy:3128"}, {"/etc/environment", "http://proxy:3128"}, {"/etc/systemd/system/docker.service.d/proxy.conf", "http://old:8080"}},
 		[]string{"10.0.0.53", "10.0.0.54"}, TimeService{Name: "chrony", Servers: []string{"ntp.ubuntu.com", "10.0.0.1"}}, 2029, true}
 	if diff := cmp.Diff(want, got); diff != "" {

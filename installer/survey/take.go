@@ -49,7 +49,6 @@ func (h *host) questions(r Request) []question {
 		{AskListeners, h.listeners},
 		{AskPackages, h.packages},
 		{AskDownload, func(ctx context.Context) (answer, error) { return h.download(ctx, r.Packages) }},
-		{AskSnap, h.snap},
 		{AskRoutes, h.routes},
 		{AskNetworks, h.networks},
 		{AskImages, h.images},

@@ -97,7 +97,7 @@ func (p *PowerCut) Begin(ctx context.Context, l *lab.Lab) error {
 	if err := l.Put(ctx, p.Host, path.Join("/etc/systemd/system", attachUnit), []byte(mountUnit)); err != nil {
 		return err
 	}
-	if _, err := l.Output(ctx, p.Host, "sh", "-c", "systemctl daemon-reload && systemctl enable --now "+attachUnit); err != nil {
+	if _, err := l.Output(ctx, p.Host, "sh", "-c", "systemctl daemon-reload && systemctl enable --now "+attachUnit+" && sync"); err != nil {
 		return fmt.Errorf("putting folders of %s on a disk of its own: %w", p.Host, err)
 	}
 	return p.leave(ctx, l)
@@ -188,7 +188,8 @@ func (p *PowerCut) gone(ctx context.Context) error {
 	return fmt.Errorf("taking the disk of %s away: something holds it", p.Host)
 }
 
-// End puts the folders back where they were, with what is in them by now.
+// End puts the folders back where they were, with what is in them by now. Containers that have files
+// of the disk in them keep it until they are replaced.
 func (p *PowerCut) End(ctx context.Context, l *lab.Lab) error {
 	if p.device == "" {
 		return nil
@@ -196,9 +197,6 @@ func (p *PowerCut) End(ctx context.Context, l *lab.Lab) error {
 	argv := append([]string{"sh", "-c", detachScript, "detach"}, p.Folders...)
 	if _, err := l.Output(ctx, p.Host, argv...); err != nil {
 		return fmt.Errorf("putting the folders of %s back: %w", p.Host, err)
-	}
-	if err := p.gone(ctx); err != nil {
-		return err
 	}
 	p.device = ""
 	return os.Remove(p.image)

@@ -134,4 +134,13 @@ func TestQuietFilesAreUnderstoodByTheirPrograms(t *testing.T) {
 	if err != nil || strings.TrimSpace(string(out)) != "it='false'" {
 		t.Errorf("apt's settings: %v\n%s", err, out)
 	}
+	out, err = exec.Command("apt-config", "-c", h.Path("/etc/apt/apt.conf.d/zz-valtctl-reboot"), "dump", "Unattended-Upgrade::Package-Blacklist").CombinedOutput()
+	for _, name := range []string{"docker-ce", "docker.io", "containerd.io", "containerd", "runc"} {
+		if err != nil || !Kept(string(out), name) {
+			t.Errorf("unattended-upgrades may upgrade %s: %v\n%s", name, err, out)
+		}
+	}
+	if Kept(string(out), "libc6") {
+		t.Errorf("unattended-upgrades may not upgrade libc6:\n%s", out)
+	}
 }
