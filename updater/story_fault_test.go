@@ -37,6 +37,7 @@ const (
 	records      trouble = "a recording begins"
 	ill          trouble = "the new release does not serve there"
 	forgets      trouble = "its engine forgets the container"
+	lies         trouble = "its engine says that nothing runs"
 	clockJumps   trouble = "its clock jumps"
 )
 
@@ -52,7 +53,7 @@ const (
 func linkTroubles() []trouble { return []trouble{requestLost, answerLost, away, slow} }
 
 func troubles() []trouble {
-	return append(linkTroubles(), fails, hangs, programFails, noWayBack, unitKilled, reboots, mute, records, records, records, ill, forgets, clockJumps,
+	return append(linkTroubles(), fails, hangs, programFails, noWayBack, unitKilled, reboots, mute, records, records, records, ill, forgets, lies, clockJumps,
 		killedController, killedController, stopped, stateLost, jumps, another)
 }
 
@@ -81,7 +82,7 @@ func drawIncident(rng *rand.Rand, hosts []string) incident {
 	switch i.What {
 	case records:
 		i.On = hosts[1+rng.IntN(len(hosts)-1)]
-	case away, mute, reboots, clockJumps:
+	case away, mute, reboots, clockJumps, lies:
 		i.On = hosts[rng.IntN(len(hosts))]
 	}
 	return i
@@ -211,6 +212,8 @@ func (s *server) befall(i incident) error {
 		s.anotherOne()
 	case forgets:
 		s.forget()
+	case lies:
+		s.lie(i.For)
 	default:
 		s.suffer(i)
 	}
@@ -284,6 +287,18 @@ func (s *server) forget() {
 	s.mu.Unlock()
 	s.rests()
 	s.showEngine()
+}
+
+// lie is an engine that says for a while that what serves there does not run.
+func (s *server) lie(d time.Duration) {
+	s.mu.Lock()
+	s.lies = time.Now().Add(d)
+	s.mu.Unlock()
+	s.showEngine()
+	s.beside.Go(func() {
+		_ = sleep.For(s.Context(), d)
+		s.showEngine()
+	})
 }
 
 // rests is the engine of a host that was cut off by none of our doing.

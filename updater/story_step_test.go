@@ -59,19 +59,22 @@ type thing struct {
 	*server
 	kind         step.KindName
 	title, value string
+	bundle       string // the secret that tells where an image comes from; empty: the registry
 }
 
 // thingOf reads from a step's parameters what it is about, and what that is to be.
 func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error) {
 	var p struct {
-		Name, Path, Repository, Release, Site string
-		Packages                              []struct{ Name, Version string }
+		Name, Path, Repository, Release, Site, Bundle string
+		Packages                                      []struct{ Name, Version string }
 	}
 	var all map[string]any
 	if err := errors.Join(json.Unmarshal(raw, &p), json.Unmarshal(raw, &all)); err != nil {
 		return nil, err
 	}
-	delete(all, "last_look") // how it is changed is nothing that it is
+	for _, how := range []string{"last_look", "bundle", "username", "password_secret"} {
+		delete(all, how) // how it is changed is nothing that it is
+	}
 	params, err := json.Marshal(all)
 	if err != nil {
 		return nil, err
@@ -83,7 +86,7 @@ func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error
 	case len(p.Packages) > 0:
 		t.title, t.value = fmt.Sprintf("%s %s", kind, p.Packages[0].Name), p.Packages[0].Version
 	case kind == docker.KindImage:
-		t.title, t.value = t.title+p.Repository+string(params), "there" // there may be several
+		t.title, t.value, t.bundle = t.title+p.Repository+string(params), "there", p.Bundle // there may be several
 	}
 	return t, nil
 }
@@ -125,7 +128,7 @@ func (t *thing) Apply(ctx context.Context, m *step.Machine) error {
 	t.begins(t.title)
 	defer t.ends()
 	t.moment(m, "changes "+t.title)
-	if err := t.spoiled(ctx); err != nil {
+	if err := errors.Join(t.spoiled(ctx), t.fetched(ctx, m)); err != nil {
 		return err
 	}
 	return t.put(ctx, m, t.value, true, "a transaction replaces it")

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/repos/testdraw"
 	"ipivs.com/valtctl/updater"
@@ -45,11 +46,11 @@ func (s *story) String() string {
 func drawStory(seed uint64) *story {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	s := &story{title: fmt.Sprintf("seed %d", seed), bare: rng.IntN(10) == 0}
-	firsts := []string{"update", "update", "update", "stage", "update app1", "update media2", "drain media1", "drain app1", "schedule", "schedule"}
-	nexts := []string{"resume", "resume", "resume", "update", "schedule", "rollback", "abort", "undrain media1", "drain media2", "repair"}
+	firsts := []string{"update", "update", "update", "stage", "update app1", "update media2", "drain media1", "drain app1", "schedule", "schedule", "update" + fromBundle, "update media1" + fromBundle}
+	nexts := []string{"resume", "resume", "resume", "update", "schedule", "rollback", "abort", "undrain media1", "drain media2", "repair", "resume" + fromBundle}
 	s.commands = append(s.commands, firsts[rng.IntN(len(firsts))])
 	if s.bare {
-		s.commands[0] = "install"
+		s.commands[0] = []string{"install", "install" + fromBundle}[rng.IntN(2)]
 	}
 	for range rng.IntN(3) {
 		s.commands = append(s.commands, nexts[rng.IntN(len(nexts))])
@@ -99,13 +100,18 @@ const (
 func (w *world) do(command string) {
 	c, ctx := w.by("pat@laptop")
 	defer c.kill()
-	words := strings.Fields(command)
+	what, carried := strings.CutSuffix(command, fromBundle)
+	words := strings.Fields(what)
 	w.mu.Lock()
 	w.at, w.named = c, w.named || len(words) > 1
 	w.mu.Unlock()
 	before := map[string]string{}
 	w.each(func(s *server) { before[s.name] = s.release() })
 	o := c.options()
+	if carried {
+		o.Carrier = fleet.NewCarrier(w.bundle)
+		defer o.Carrier.Close()
+	}
 	w.tell("pat: %s (%s)", command, o.Run)
 	report, err := c.run(ctx, &o, words)
 	w.tell("pat: %s came to: %v", command, err)
@@ -115,7 +121,10 @@ func (w *world) do(command string) {
 	if len(w.moments) == 0 {
 		w.each(func(s *server) { w.moments[s.name] = s.counted() })
 	}
-	w.judgeReport(command, o, before, report, err)
+	if carried && err == nil && len(w.story.incidents) == 0 && len(o.Carrier.Sent()) == 0 {
+		w.fail("%s took nothing from the bundle", command)
+	}
+	w.judgeReport(what, o, before, report, err)
 }
 
 // run does one command.
@@ -309,7 +318,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 	v.install(t)
 	moments := map[string]int{}
 	synctest.Test(t, func(t *testing.T) {
-		for _, command := range []string{"update", "update app1", "update media2", "stage", "drain media1", "drain app1", "schedule", "rollback"} {
+		for _, command := range []string{"update", "update app1", "update media2", "stage", "drain media1", "drain app1", "schedule", "rollback", "update" + fromBundle} {
 			w := live(t, v, &story{title: command, commands: []string{command}})
 			if command == "rollback" {
 				w = live(t, v, &story{title: command, commands: []string{"update", command}})
@@ -320,7 +329,7 @@ func TestEveryMomentOfAnUpdate(t *testing.T) {
 			if command == "update" {
 				moments = w.moments
 			}
-			if news := w.hosts["app1"].release() == newRelease; news != slices.Contains([]string{"update", "update app1", "schedule"}, command) {
+			if news := w.hosts["app1"].release() == newRelease; news != slices.Contains([]string{"update", "update app1", "schedule", "update" + fromBundle}, command) {
 				t.Fatalf("undisturbed, %s leaves %s\n%s", command, w.hosts["app1"].release(), strings.Join(w.trace, "\n"))
 			}
 		}

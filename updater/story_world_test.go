@@ -25,6 +25,7 @@ import (
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/installer/wowza/wowzatest"
+	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/publish/publishtest"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater"
@@ -55,6 +56,7 @@ type vendor struct {
 	// engines are what the media servers' own programs ask. They answer over the network, whose
 	// goroutines must not be a story's: its clock stood still.
 	engines map[string]*wowzatest.Engine
+	bundle  *bundle.Reader
 }
 
 // newVendor publishes. Its server closes every connection, since one that is kept open holds up
@@ -65,6 +67,7 @@ func newVendor(t *testing.T) *vendor {
 	for _, name := range storyHosts()[1:] {
 		v.engines[name] = wowzatest.New(t, t.TempDir())
 	}
+	v.bundle = bundled(t, v.repo)
 	web := httptest.NewUnstartedServer(http.StripPrefix("/valt/", http.FileServer(http.Dir(v.repo.Dir))))
 	web.Config.SetKeepAlivesEnabled(false)
 	web.Start()
@@ -279,6 +282,7 @@ type server struct {
 	off    context.CancelFunc
 
 	away, mute, records time.Time // until when
+	lies                time.Time // the engine says until then that nothing runs
 	dying               bool      // its unit is being killed
 	failing, hanging    bool      // the next step to change something
 	noProgram           bool      // the next program
@@ -290,11 +294,13 @@ type server struct {
 	fence               int64     // the highest that it has known
 	changing            int       // steps that change it right now
 	running             int       // programs that go on with transactions
-	admitted            time.Time // when its gate was opened on something that was confirmed
+	lastPort            int
+	ports               map[int]*port // of its loopback
+	admitted            time.Time     // when its gate was opened on something that was confirmed
 }
 
 func newServer(w *world, h site.Host, has map[string]string) *server {
-	s := &server{world: w, name: h.Name, media: h.HasEngine(), has: map[string]string{}, booted: time.Now()}
+	s := &server{world: w, name: h.Name, media: h.HasEngine(), has: map[string]string{}, ports: map[int]*port{}, booted: time.Now()}
 	for k, v := range has {
 		s.has[k] = v
 	}
@@ -308,7 +314,7 @@ func newServer(w *world, h site.Host, has map[string]string) *server {
 		s.rest.Answer("")
 	}
 	s.boot()
-	s.Programs, s.Link, s.Engine, s.Reaches = programs{s}, s.link, s.engine, s.reaches
+	s.Programs, s.Link, s.Engine, s.Reaches, s.Loopback = programs{s}, s.link, s.engine, s.reaches, s.loopback
 	s.imitate()
 	s.showEngine()
 	return s
@@ -385,7 +391,10 @@ func (s *server) showEngine() {
 	e := &facts.EngineFacts{Version: "20.10"}
 	if r != "" {
 		state := "running"
-		if !s.serving() {
+		s.mu.Lock()
+		lies := time.Now().Before(s.lies)
+		s.mu.Unlock()
+		if !s.serving() || lies {
 			state = "exited"
 		}
 		e.Containers = []facts.Container{{Name: strings.TrimPrefix(s.container(), "container "), State: state, Labels: map[string]string{docker.LabelSite: s.site.ID}}}

@@ -28,10 +28,15 @@ type CarryReply struct {
 
 // carrier listens on the host for the controller.
 type carrier struct {
-	open   Opener
-	mu     sync.Mutex
-	listen net.Listener
-	under  sync.WaitGroup
+	open     Opener
+	loopback func(port int) (net.Listener, error)
+	mu       sync.Mutex
+	listen   net.Listener
+	under    sync.WaitGroup
+}
+
+func loopback(port int) (net.Listener, error) {
+	return net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }
 
 // carry begins to listen; a second call tells where it does already.
@@ -39,9 +44,9 @@ func (c *carrier) carry(_ context.Context, r CarryRequest) (CarryReply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.listen == nil {
-		l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)))
+		l, err := c.loopback(r.Port)
 		if err != nil && r.Port != 0 {
-			l, err = net.Listen("tcp4", "127.0.0.1:0")
+			l, err = c.loopback(0)
 		}
 		if err != nil {
 			return CarryReply{}, fmt.Errorf("listening for the host's own programs: %w", err)

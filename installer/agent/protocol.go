@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
@@ -63,6 +64,8 @@ type Handlers struct {
 
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
 	NoCarry bool
+	// Loopback listens for the host's programs on 127.0.0.1, at a port or, for 0, at any; nil: by TCP.
+	Loopback func(port int) (net.Listener, error)
 
 	// Streams get what the controller opens by name, beside the calls.
 	Streams map[string]StreamHandler

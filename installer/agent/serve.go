@@ -36,7 +36,10 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	if h.Controller != nil {
 		h.Controller(m.open)
 	}
-	carried := &carrier{open: m.open}
+	carried := &carrier{open: m.open, loopback: h.Loopback}
+	if carried.loopback == nil {
+		carried.loopback = loopback
+	}
 	methods := h.methods(m)
 	if !h.NoCarry {
 		methods[methodCarry] = answer(carried.carry)

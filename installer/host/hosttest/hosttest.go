@@ -59,6 +59,8 @@ type Host struct {
 	// Link is told of a call that has come in, and again before it is answered. An error is that
 	// the call, or its answer, is lost: whoever returns one cuts the link (Cut).
 	Link func(call string, answered bool) error
+	// Loopback is agent.Handlers'.
+	Loopback func(port int) (net.Listener, error)
 	// Programs runs a program in place of the imitated systemd and nft; nil: they are imitated.
 	Programs step.Runner
 
@@ -237,7 +239,8 @@ func (h *Host) handlers() agent.Handlers {
 		real.Engine = func(context.Context, wowza.Access) (wowza.State, error) { return h.Engine() }
 	}
 	return agent.Handlers{
-		Probe: h.probe(),
+		Loopback: h.Loopback,
+		Probe:    h.probe(),
 		Facts: counted(h, "facts", func(ctx context.Context, r agent.FactsRequest) (agent.FactsReply, error) {
 			return h.facts(ctx, r, real)
 		}),
