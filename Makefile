@@ -14,7 +14,7 @@ COUNTS      := $(CURDIR)/dist/counts
 # they compile. The race detector alone compiles everything once more.
 export CGO_ENABLED := 0
 export GOFLAGS     := $(strip -trimpath $(shell $(GO) env GOFLAGS))
-TEST               := $(GO) test -vet=off -p 4 -parallel 8 -ldflags '-s -w'
+TEST               := $(GO) test -vet=off -p 4 -parallel 8 -timeout 30m -ldflags '-s -w'
 RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 
 # Where goroutines are started: a test holds this against the code. Those that take longest come

@@ -48,7 +48,7 @@ func (e *Env) powerCutAt(ctx context.Context, kind step.KindName, later time.Dur
 	if err != nil {
 		return err
 	}
-	power := &fault.PowerCut{Host: host, Folders: whatIsKept}
+	power := &fault.PowerCut{Disk: fault.Disk{Host: host, Folders: whatIsKept}}
 	if err := power.Begin(ctx, e.Lab); err != nil {
 		return err
 	}

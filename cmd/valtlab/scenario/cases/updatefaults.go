@@ -133,11 +133,12 @@ func stateLost(ctx context.Context, e *Env) error {
 	return e.settled(ctx, host)
 }
 
-// engineHangs stops dockerd for a while, and then for good: the host waits, or says that it does
-// not answer, and is whole once it does.
+// engineHangs stops dockerd for a while, before, during and after the stop of what serves: the host
+// waits, and is whole once it answers.
 func engineHangs(ctx context.Context, e *Env) error {
-	return e.parts(ctx, show{"for a moment", func(ctx context.Context) error { return e.engineHung(ctx, "container") }},
-		show{"in the drain", func(ctx context.Context) error { return e.engineHung(ctx, "drain") }})
+	return e.parts(ctx, show{"at the stop", func(ctx context.Context) error { return e.engineHung(ctx, "container") }},
+		show{"in the drain before it", func(ctx context.Context) error { return e.engineHung(ctx, "drain") }},
+		show{"in the health check after it", func(ctx context.Context) error { return e.engineHung(ctx, "health") }})
 }
 
 func (e *Env) engineHung(ctx context.Context, kind string) error {
@@ -165,55 +166,6 @@ func (e *Env) engineHung(ctx context.Context, kind string) error {
 	}
 	if code != 0 {
 		return fmt.Errorf("an engine that hung for a moment ended the update with %d: %s", code, said)
-	}
-	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
-		return err
-	}
-	return e.settled(ctx, host)
-}
-
-// diskFull fills the disk under what a host keeps while it is changed, with nobody there any more:
-// it goes back in time, and a later update is what it always is.
-func diskFull(ctx context.Context, e *Env) error {
-	if err := e.at(ctx, releases.Stable); err != nil {
-		return err
-	}
-	host, err := e.oneMedia()
-	if err != nil {
-		return err
-	}
-	site, err := e.siteWith("updates: { confirm_within: 10s }\n")
-	if err != nil {
-		return err
-	}
-	full := fault.FullDisk{Host: host, Path: "/var/lib/valtctl"}
-	if err := full.Prepare(ctx, e.Lab); err != nil {
-		return err
-	}
-	defer func() { _ = full.End(context.WithoutCancel(ctx), e.Lab) }() // End below says what went wrong
-	if err := e.strikeUpdate(ctx, host, releases.Canary, switched, []string{"--site", site}); err != nil {
-		return err
-	}
-	if err := full.Begin(ctx, e.Lab); err != nil {
-		return err
-	}
-	if err := e.awaitBack(ctx, host); err != nil {
-		return err
-	}
-	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
-		return err
-	}
-	if err := full.End(ctx, e.Lab); err != nil {
-		return err
-	}
-	if err := e.awaitOver(ctx, host); err != nil {
-		return err
-	}
-	if err := e.awaitLease(ctx); err != nil {
-		return err
-	}
-	if _, err := e.Expect(ctx, 0, "resume", "--yes", "--host", host); err != nil {
-		return err
 	}
 	if err := e.haveReleases(ctx, map[string]string{host: releases.Canary}); err != nil {
 		return err
