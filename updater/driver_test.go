@@ -128,6 +128,26 @@ func TestAHostThatDoesNotServeYetIsDrainedAsWell(t *testing.T) {
 	}
 }
 
+// Looks that take long, as on a busy machine, find a host that serves: nobody is silent.
+func TestAHostThatServesIsWatchedToItsEndHoweverLongALookTakes(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	o := p.rolling("u1")
+	var watching atomic.Bool
+	var ahead atomic.Int64
+	p.seen = func(e event.Event) { watching.Store(strings.HasPrefix(e.Text, "watched for another")) }
+	clock := o.Now
+	o.Now = func() time.Time {
+		if watching.Load() {
+			ahead.Add(int64(6 * time.Minute))
+		}
+		return clock().Add(time.Duration(ahead.Load()))
+	}
+	if result, err := updater.Update(t.Context(), o); err != nil || outcomes(result.Report) != "app1=updated media1=updated media2=updated" {
+		t.Errorf("%+v, %v", result, err)
+	}
+}
+
 // A host that fails is taken back by itself, and no other is begun.
 func TestAFailingHostHaltsTheRollout(t *testing.T) {
 	t.Parallel()

@@ -276,8 +276,8 @@ func (d *driver) soak(ctx context.Context, host string, r *HostRecord) error {
 			d.gate(r, "soak", nil, fmt.Sprintf("it served for %s", d.Soak))
 			return nil
 		}
-		if d.Now().Sub(began) > d.Soak+silenceFor {
-			err := fmt.Errorf("%w: %w", errUnwatched, seen.err())
+		if why := seen.err(); why != nil && d.Now().Sub(began) > d.Soak+silenceFor { // a look that took long is no silence
+			err := fmt.Errorf("%w: %w", errUnwatched, why)
 			d.gate(r, "soak", err, "")
 			return err
 		}

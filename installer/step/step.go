@@ -81,6 +81,13 @@ type Undoer interface {
 	Undo(ctx context.Context, h *Machine) error
 }
 
+// Roomy is a Step whose way back writes more to the system's disk than a few small files, such as
+// packages that are unpacked once more. Room is how many bytes that takes at most. A transaction
+// sets as much aside before it changes anything, since a disk may run full at any moment.
+type Roomy interface {
+	Room(h *Machine) (int64, error)
+}
+
 // Admitter is a Step that keeps something out until the transaction is confirmed: a gate that
 // is closed. Admit lets it in again. It may be called again, and comes before any Settle:
 // that the host serves is worth more than that it is tidy.

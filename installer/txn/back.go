@@ -70,6 +70,7 @@ func (e *engine) turnBack(ctx context.Context, at string, err error) error {
 // that it is over must be written down; where it cannot be, the host tries again later.
 func (e *engine) undo(ctx context.Context, why undoingData) error {
 	e.result.Outcome, e.result.Step, e.result.Problems = why.Outcome, why.Step, why.Problems
+	e.store.makeRoomForSteps(e.id)
 	for _, spec := range slices.Backward(e.request.Steps) {
 		if !e.past.began[spec.ID] {
 			continue

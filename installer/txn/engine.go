@@ -139,7 +139,34 @@ func (e *engine) prepare(half step.Half) error {
 	if half != step.Apply || !e.hasWayBack() {
 		return nil
 	}
-	return e.store.setRoomAside(e.id)
+	if err := e.store.setRoomAside(e.id); err != nil {
+		return err
+	}
+	room, err := e.stepsRoom()
+	if err != nil {
+		return err
+	}
+	return e.store.setStepsRoomAside(e.id, room)
+}
+
+// stepsRoom is how many bytes the ways back of all steps write at most.
+func (e *engine) stepsRoom() (int64, error) {
+	var sum int64
+	for _, spec := range e.request.Steps {
+		if spec.Half != step.Apply {
+			continue
+		}
+		made, err := e.make(spec)
+		if roomy, ok := made.(step.Roomy); err == nil && ok {
+			var n int64
+			n, err = roomy.Room(e.machine)
+			sum += n
+		}
+		if err != nil {
+			return 0, fmt.Errorf("finding out how much room the way back takes: %s: %w", spec.Title, err)
+		}
+	}
+	return sum, nil
 }
 
 func errSecretsGone() error {

@@ -31,8 +31,10 @@ type fakeHost struct {
 	broken  map[string]error // by key: what Apply fails with
 	stuck   map[string]bool  // by key: Apply changes nothing
 	during  map[string]func()
-	unable  map[string]bool // by key: Undo fails
-	waiting func()          // called while a transaction waits to be confirmed
+	unable  map[string]bool  // by key: Undo fails
+	rooms   map[string]int64 // by key: what Undo writes
+	undoing func()           // called when Undo begins
+	waiting func()           // called while a transaction waits to be confirmed
 	settled map[string]int
 }
 
@@ -150,8 +152,13 @@ func (s *swap) Apply(ctx context.Context, m *step.Machine) error {
 	return s.set.Apply(ctx, m)
 }
 
+func (s *swap) Room(*step.Machine) (int64, error) { return s.h.rooms[s.Key], nil }
+
 func (s *swap) Undo(_ context.Context, m *step.Machine) error {
 	s.h.tick()
+	if s.h.undoing != nil {
+		s.h.undoing()
+	}
 	was, err := os.ReadFile(filepath.Join(m.Keep, "was"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -226,10 +226,16 @@ func TestAFullDiskDoesNotKeepAHostFromGoingBack(t *testing.T) {
 		h.during["container"] = func() { disk.Full(more) }
 		var result Result
 		var err error
-		for range 3 { // the timer's tries
+		for try := range 3 { // the timer's tries
 			if result, err = h.store().Execute(t.Context(), id, h.machine(), h.kinds()); err == nil {
 				break
 			}
+			if try == 0 {
+				t.Errorf("with room for %d it is not over at once: %v", more, err)
+			}
+		}
+		if left, err := filepath.Glob(h.store().roomFile(id) + "*"); err != nil || len(left) > 0 {
+			t.Errorf("with room for %d, %v stay (%v)", more, left, err)
 		}
 		if got := h.state["container"]; got != served()["container"] {
 			t.Errorf("with room for %d: the container is %q, %s, %v", more, got, result.Outcome, err)
@@ -240,6 +246,32 @@ func TestAFullDiskDoesNotKeepAHostFromGoingBack(t *testing.T) {
 		}
 		isOld(t, h, id)
 	}
+}
+
+// What the steps' ways back write is set aside while the host is changed, and theirs once they are taken.
+func TestRoomForTheStepsWaysBackIsSetAside(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	const room = 2*roomPart + 5
+	h.rooms = map[string]int64{"container": room}
+	aside := func() (sum int64) {
+		for part := 0; ; part++ {
+			info, err := os.Stat(h.store().stepsRoomFile(id, part))
+			if err != nil {
+				return sum
+			}
+			sum += info.Size()
+		}
+	}
+	var before, back int64 = -1, -1
+	h.during["container"] = func() { before = aside() }
+	h.undoing = func() { back = max(back, aside()) }
+	h.broken["container"] = errors.New("no such image")
+	result, err := h.store().Execute(t.Context(), id, h.machine(), h.kinds())
+	if err != nil || result.Outcome != RolledBack || before != room || back != 0 {
+		t.Errorf("%s, %v; %d bytes are set aside of %d, and %d are still while it goes back", result.Outcome, err, before, room, back)
+	}
+	isOld(t, h, id)
 }
 
 // What is over at a host whose disk is full stays what it is.

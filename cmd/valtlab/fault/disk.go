@@ -88,7 +88,15 @@ func (f FullDisk) Begin(ctx context.Context, l *lab.Lab) error {
 	return nil
 }
 
-// End frees it.
+// GiveRoom gives the room back, and leaves the disk in place: whoever writes to it goes on.
+func (f FullDisk) GiveRoom(ctx context.Context, l *lab.Lab) error {
+	if _, err := l.Output(ctx, f.Host, "rm", "-f", f.Path+"/"+filler); err != nil {
+		return fmt.Errorf("freeing the disk of %s: %w", f.Host, err)
+	}
+	return nil
+}
+
+// End frees it, and puts what is on it where it belongs. Nobody may write to it meanwhile.
 func (f FullDisk) End(ctx context.Context, l *lab.Lab) error {
 	mounts, err := l.Output(ctx, f.Host, "cat", "/proc/self/mounts")
 	if err != nil {

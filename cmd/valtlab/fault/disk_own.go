@@ -61,12 +61,13 @@ done
 
 // detachScript puts what is on the disk where it belongs. It is given the folders.
 const detachScript = `set -eu
+mountpoint -q /run/valtlab-disk
 for path in "$@"; do
   umount -l "$path"
   find "$path" -mindepth 1 -delete
   cp -a "/run/valtlab-disk$path/." "$path/"
 done
-systemctl disable ` + attachUnit + `
+systemctl disable --now ` + attachUnit + `
 umount /run/valtlab-disk
 rm -f /dev/valtlab-disk ` + attachFile + ` /etc/systemd/system/` + attachUnit + `
 `
@@ -95,7 +96,7 @@ func (d *Disk) Begin(ctx context.Context, l *lab.Lab) error {
 	if err := l.Put(ctx, d.Host, path.Join("/etc/systemd/system", attachUnit), []byte(mountUnit)); err != nil {
 		return err
 	}
-	if _, err := l.Output(ctx, d.Host, "sh", "-c", "systemctl daemon-reload && systemctl enable --now "+attachUnit+" && sync"); err != nil {
+	if _, err := l.Output(ctx, d.Host, "sh", "-c", "systemctl daemon-reload && systemctl enable "+attachUnit+" && systemctl restart "+attachUnit+" && sync"); err != nil {
 		return fmt.Errorf("putting folders of %s on a disk of its own: %w", d.Host, err)
 	}
 	return d.leave(ctx, l)
@@ -152,7 +153,8 @@ func (d *Disk) End(ctx context.Context, l *lab.Lab) error {
 // aside for root.
 const diskFillScript = `set -eu
 room=$(df --output=avail -B1 "$1" | tail -n1)
-fallocate -l "$room" "/run/valtlab-disk/` + filler + `"
+fallocate -l $((room / 10 * 9)) "/run/valtlab-disk/` + filler + `"
+cat /dev/zero >>"/run/valtlab-disk/` + filler + `" 2>/dev/null || true
 `
 
 // Fill leaves nothing free on the disk.
@@ -163,8 +165,8 @@ func (d *Disk) Fill(ctx context.Context, l *lab.Lab) error {
 	return nil
 }
 
-// Free gives the room back.
-func (d *Disk) Free(ctx context.Context, l *lab.Lab) error {
+// GiveRoom gives the room back.
+func (d *Disk) GiveRoom(ctx context.Context, l *lab.Lab) error {
 	if _, err := l.Output(ctx, d.Host, "rm", "-f", "/run/valtlab-disk/"+filler); err != nil {
 		return fmt.Errorf("freeing the disk of %s: %w", d.Host, err)
 	}

@@ -183,6 +183,34 @@ func (p *packages) Apply(ctx context.Context, h *step.Machine) (err error) {
 	return err
 }
 
+// What taking packages back writes: for each of dpkg's status its copies (dpkg(1), FILES: status,
+// status-old, status-new, and what lies in updates), for each package what it holds unpacked,
+// which is reckoned as a few times its file; and something for what dpkg and apt note besides.
+const (
+	statusCopies = 4
+	unpackedSize = 5
+	notedRoom    = 8 << 20
+)
+
+// Room is step.Roomy's: the former packages are unpacked once more.
+func (p *packages) Room(h *step.Machine) (int64, error) {
+	text, err := step.ReadIfThere(h.Path(p.record()))
+	var ready prepared
+	if err != nil || text == nil || json.Unmarshal(text, &ready) != nil || len(ready.Before)+len(ready.Added) == 0 {
+		return 0, err
+	}
+	room := int64(notedRoom)
+	if status, err := os.Stat(h.Path(dpkgStatus)); err == nil {
+		room += statusCopies * status.Size()
+	}
+	for _, was := range ready.Before {
+		if deb, err := os.Stat(h.Path(keptDeb(was))); err == nil {
+			room += unpackedSize * deb.Size()
+		}
+	}
+	return room, nil
+}
+
 // Undo brings exactly those versions back that were installed before.
 func (p *packages) Undo(ctx context.Context, h *step.Machine) (err error) {
 	text, err := os.ReadFile(filepath.Join(h.Keep, beforeFile))

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/steptest"
@@ -63,6 +64,39 @@ func TestPackagesThatWereDownloadedNeedNoNetwork(t *testing.T) {
 	}
 	if v := r.version("valt-host"); v != "ii 6.4.1-1" {
 		t.Errorf("valt-host came back as %q", v)
+	}
+}
+
+// What apt remembers is no older than what is installed, however quickly a package came and went.
+func TestPackagesThatWentWithinASecondComeAgain(t *testing.T) {
+	r := updated(t)
+	p := wanting(t, "valt-host=6.4.2-1", "valt-more")
+	status := r.Path("/var/lib/dpkg/status")
+	changed := func() time.Time {
+		info, err := os.Stat(status)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	if err := p.Apply(t.Context(), r.Machine); err != nil {
+		t.Fatal(err)
+	}
+	came := changed()
+	if out, err := newTransaction(r.Machine, p.wait).run(t.Context(), aptGet("check")); err != nil { // which it remembers
+		t.Fatalf("%v: %s", err, out.Stderr)
+	}
+	if err := p.Undo(t.Context(), r.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(status, came, came); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Apply(t.Context(), r.Machine); err != nil {
+		t.Error(err)
+	}
+	if v := r.version("valt-host"); v != "ii 6.4.2-1" {
+		t.Errorf("valt-host is %q", v)
 	}
 }
 

@@ -289,9 +289,16 @@ func (t *transaction) reinstall(ctx context.Context, was prepared) error {
 	if len(files) == 0 {
 		return nil
 	}
-	args := append(append([]string{"install", "--allow-downgrades", "--no-remove", "--no-download"}, installOptions()...), files...)
-	if out, err := t.runToEnd(ctx, aptGet(args...)); err != nil {
-		return aptError("taking back", "packages", out, err)
+	args := append(append([]string{"install", "--allow-downgrades", "--no-remove", "--no-download",
+		"-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache="}, installOptions()...), files...) // on a full disk too
+	out, err := t.runToEnd(ctx, aptGet(args...))
+	if err != nil {
+		err = aptError("taking back", "packages", out, err)
 	}
-	return nil
+	return errors.Join(err, durable.Remove(t.h.Path(packageCache)))
 }
+
+// packageCache is what apt remembers of the packages. It trusts it while dpkg's status has the same
+// size and the same second of its last change, so what came and went within one would be
+// installed still.
+const packageCache = "/var/cache/apt/pkgcache.bin"

@@ -173,4 +173,3 @@ func (r *race) stopAtLast(ctx context.Context, desk *desk, stream string) error 
 	}
 	return fmt.Errorf("the recording could not be ended: %w", err)
 }
-
