@@ -12,6 +12,7 @@ import (
 
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/firewall"
 	"ipivs.com/valtctl/installer/step/kinds"
@@ -59,7 +60,7 @@ type thing struct {
 	*server
 	kind         step.KindName
 	title, value string
-	bundle       string // the secret that tells where an image comes from; empty: the registry
+	bundle       string // the secret that tells where what it fetches comes from; empty: the vendor
 }
 
 // thingOf reads from a step's parameters what it is about, and what that is to be.
@@ -80,13 +81,16 @@ func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error
 		return nil, err
 	}
 	t := &thing{server: s, kind: kind, title: fmt.Sprintf("%s %s%s", kind, p.Name, p.Path), value: string(params)}
+	if kind == docker.KindImage || kind == apt.KindDownload {
+		t.bundle = p.Bundle
+	}
 	switch {
 	case kind == docker.KindContainer:
 		t.value = p.Release
 	case len(p.Packages) > 0:
 		t.title, t.value = fmt.Sprintf("%s %s", kind, p.Packages[0].Name), p.Packages[0].Version
 	case kind == docker.KindImage:
-		t.title, t.value, t.bundle = t.title+p.Repository+string(params), "there", p.Bundle // there may be several
+		t.title, t.value = t.title+p.Repository+string(params), "there" // there may be several
 	}
 	return t, nil
 }
