@@ -18,8 +18,8 @@ import (
 // noiseLimit is how much a login shell may print before the agent's first line.
 const noiseLimit = 64 << 10
 
-// StartAgent starts the agent as root and uploads it first if the host lacks it, or has a damaged one. The
-// process it returns is past its ready line: everything read from it is protocol.
+// StartAgent starts the agent as root and uploads it first if the host lacks it, or has a
+// damaged one. The process it returns is past its ready line: everything read from it is protocol.
 func (c *Conn) StartAgent(ctx context.Context, a Agent) (*Process, error) {
 	if c.opts.Restricted {
 		p, err := c.restricted(ctx)

@@ -200,13 +200,20 @@ func (p *packages) Room(h *step.Machine) (int64, error) {
 		return 0, err
 	}
 	room := int64(notedRoom)
-	if status, err := os.Stat(h.Path(dpkgStatus)); err == nil {
-		room += statusCopies * status.Size()
+	status, err := os.Stat(h.Path(dpkgStatus))
+	if err != nil {
+		return 0, fmt.Errorf("looking how large dpkg's status is: %w", err)
 	}
+	room += statusCopies * status.Size()
 	for _, was := range ready.Before {
-		if deb, err := os.Stat(h.Path(keptDeb(was))); err == nil {
-			room += unpackedSize * deb.Size()
+		deb, err := os.Stat(h.Path(keptDeb(was)))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // no source had it: there is no way back for it
 		}
+		if err != nil {
+			return 0, fmt.Errorf("looking at the packages that are kept: %w", err)
+		}
+		room += unpackedSize * deb.Size()
 	}
 	return room, nil
 }

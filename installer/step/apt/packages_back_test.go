@@ -51,6 +51,9 @@ func TestPackagesThatWereDownloadedNeedNoNetwork(t *testing.T) {
 	r := updated(t)
 	r.switchOff()
 	p := wanting(t, "valt-host=6.4.2-1", "valt-more")
+	if room, err := p.Room(r.Machine); err != nil || room <= notedRoom {
+		t.Errorf("room for the way back: %d bytes, %v", room, err)
+	}
 	if err := p.Apply(t.Context(), r.Machine); err != nil {
 		t.Fatal(err)
 	}
