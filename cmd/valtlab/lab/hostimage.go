@@ -75,7 +75,7 @@ Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
 const setupUnit = `[Unit]
 Description=Practice site: what this host was asked to be
 DefaultDependencies=no
-After=local-fs.target
+After=local-fs.target systemd-sysusers.service
 Before=ssh.service dropbear.service sysinit.target
 ConditionPathExists=/etc/valtlab-setup
 [Service]

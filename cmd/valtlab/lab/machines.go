@@ -139,11 +139,17 @@ func (l *Lab) clientMachine(image string) machine {
 	}
 }
 
+// askState tells how far a host has booted. One whose setup failed would run on with sshd and without
+// a login, so its last words are part of the answer, which is no state to go on from.
+const askState = `if systemctl is-failed --quiet valtlab-setup.service; then echo valtlab-setup failed:
+journalctl --unit valtlab-setup --no-pager --output cat --lines 5; fi
+systemctl is-system-running || :`
+
 // awaitHost returns when the host has booted and its sshd greets, or says what is
 // missing after awaitWithin.
 func (l *Lab) awaitHost(ctx context.Context, h Host) error {
 	return l.await(ctx, "host "+h.Name, func(ctx context.Context) error {
-		state, err := l.engine.Output(ctx, l.Container(h.Name), "sh", "-c", "systemctl is-system-running || :")
+		state, err := l.engine.Output(ctx, l.Container(h.Name), "sh", "-c", askState)
 		if err != nil {
 			return err
 		}
