@@ -41,7 +41,7 @@ func (p *packing) image(ctx context.Context, m *release.Manifest, name string, l
 	}
 	repository := m.Images[name].Repository
 	host, rest, _ := strings.Cut(repository, "/")
-	r, err := images.Open(ctx, p.Site.Network.Endpoint(host).String()+"/"+rest, p.Site.Registry.Username, string(p.Password), p.HTTP)
+	r, err := images.Open(p.Site.Network.Endpoint(host).String()+"/"+rest, p.Site.Registry.Username, string(p.Password), p.HTTP)
 	if err != nil {
 		return err
 	}

@@ -1,80 +1,16 @@
 package site
 
 import (
-	"encoding"
-	"encoding/json"
-	"fmt"
-	"reflect"
-
-	"github.com/invopop/jsonschema"
+	_ "embed"
+	"slices"
 )
+
+// schemaText is made of the types of the site file by a test of this package, so that what makes it is not part
+// of the program: go test ./installer/site -run Schema -update
+//
+//go:embed schema.json
+var schemaText []byte
 
 // Schema is the JSON Schema (2020-12) of the site file, for editors. It knows the keys and
 // the kinds of values; Parse alone judges the rest.
-func Schema() ([]byte, error) {
-	out, err := json.MarshalIndent(schema(), "", "  ")
-	if err != nil {
-		return nil, fmt.Errorf("writing the site file's schema: %w", err)
-	}
-	return append(out, '\n'), nil
-}
-
-func schema() *jsonschema.Schema {
-	text := reflect.TypeFor[encoding.TextMarshaler]()
-	r := jsonschema.Reflector{
-		Anonymous: true, DoNotReference: true, ExpandedStruct: true, RequiredFromJSONSchemaTags: true,
-		Mapper: func(t reflect.Type) *jsonschema.Schema {
-			if t.Implements(text) {
-				return &jsonschema.Schema{Type: "string"}
-			}
-			return nil
-		},
-	}
-	s := r.Reflect(&Site{})
-	s.Title = "The site file of valtctl"
-	return s
-}
-
-func words[T ~string](all ...T) *jsonschema.Schema {
-	s := &jsonschema.Schema{Type: "string"}
-	for _, w := range all {
-		s.Enum = append(s.Enum, string(w))
-	}
-	return s
-}
-
-// JSONSchema lists the words.
-func (Role) JSONSchema() *jsonschema.Schema { return words(Roles()...) }
-
-// JSONSchema lists the words.
-func (License) JSONSchema() *jsonschema.Schema { return words(Electronic, Physical) }
-
-// JSONSchema lists the words.
-func (Source) JSONSchema() *jsonschema.Schema { return words(Online, Bundle) }
-
-// JSONSchema lists the words.
-func (Firewall) JSONSchema() *jsonschema.Schema { return words(FirewallOff, FirewallManaged) }
-
-// JSONSchema lists the words.
-func (MailSecurity) JSONSchema() *jsonschema.Schema { return words(MailStartTLS, MailTLS, MailPlain) }
-
-// JSONSchema is a share or a number.
-func (Wave) JSONSchema() *jsonschema.Schema {
-	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
-		{Type: "string", Pattern: "^[0-9]+%$"},
-		{Type: "integer", Minimum: "1"},
-	}}
-}
-
-// JSONSchemaExtend allows an address or a range in place of the mapping.
-func (Camera) JSONSchemaExtend(s *jsonschema.Schema) {
-	mapping := *s
-	*s = jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string"}, &mapping}}
-}
-
-// JSONSchemaExtend names the endpoints that may be replaced.
-func (Network) JSONSchemaExtend(s *jsonschema.Schema) {
-	if endpoints, ok := s.Properties.Get("endpoints"); ok {
-		endpoints.PropertyNames = words(EndpointNames()...)
-	}
-}
+func Schema() []byte { return slices.Clone(schemaText) }

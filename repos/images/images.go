@@ -5,19 +5,20 @@
 package images
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	godigest "github.com/opencontainers/go-digest"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"oras.land/oras-go/v2/registry"
+	"oras.land/oras-go/v2/registry/remote/auth"
+	"oras.land/oras-go/v2/registry/remote/errcode"
 
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -27,6 +28,7 @@ import (
 const (
 	maxManifest = 4 << 20
 	maxConfig   = 16 << 20
+	maxRefusal  = 64 << 10
 )
 
 // Blob is one piece of an image. Size is in bytes.
@@ -45,28 +47,43 @@ type Image struct {
 	Layers   []Blob // the lowest first
 }
 
-// Repository is one repository of a registry, logged in to.
+// Repository is one repository of a registry, and who asks there.
 type Repository struct {
-	name   name.Repository
-	client *http.Client
+	name   registry.Reference
+	client *auth.Client
 }
 
-// Open logs in to a repository, such as docker.ipivs.com/valt/web. The transport decides
-// about proxies and authorities. An empty user is nobody.
-func Open(ctx context.Context, repository, user, password string, through http.RoundTripper) (*Repository, error) {
-	named, err := name.NewRepository(repository)
-	if err != nil {
-		return nil, fmt.Errorf("reading the image's repository: %w", err)
+// Open names a repository, such as docker.ipivs.com/valt/web. The transport decides
+// about proxies and authorities. An empty user is nobody. Nothing is asked yet.
+func Open(repository, user, password string, through http.RoundTripper) (*Repository, error) {
+	named, err := registry.ParseReference(repository)
+	if err != nil || named.Reference != "" {
+		return nil, fmt.Errorf("reading the image's repository %s: %w", repository, errors.Join(err, bare(named)))
 	}
-	auth := authn.Anonymous
+	c := &auth.Client{Client: &http.Client{Transport: through}, Cache: auth.NewCache(), ClientID: "valtctl"}
 	if user != "" {
-		auth = &authn.Basic{Username: user, Password: password}
+		c.Credential = auth.StaticCredential(named.Host(), auth.Credential{Username: user, Password: password})
 	}
-	t, err := transport.NewWithContext(ctx, named.Registry, auth, through, []string{named.Scope(transport.PullScope)})
+	return &Repository{name: named, client: c}, nil
+}
+
+func bare(named registry.Reference) error {
+	if named.Reference == "" {
+		return nil
+	}
+	return fmt.Errorf("%s is a tag or a digest, and belongs to no repository's name", named.Reference)
+}
+
+// scheme is http for a registry on this machine alone: a password goes to any other over TLS.
+func (r *Repository) scheme() string {
+	host, _, err := net.SplitHostPort(r.name.Host())
 	if err != nil {
-		return nil, explain(repository, err)
+		host = r.name.Host()
 	}
-	return &Repository{name: named, client: &http.Client{Transport: t}}, nil
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return "http"
+	}
+	return "https"
 }
 
 // Image reads the manifest with a digest, and the config that it names. Bytes that do not
@@ -76,12 +93,12 @@ func (r *Repository) Image(ctx context.Context, digest string) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := v1.ParseManifest(bytes.NewReader(text))
-	if err != nil {
+	var m ocispec.Manifest
+	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("reading the manifest %s of %s: %w", digest, r.name, err)
 	}
 	if m.MediaType != "" {
-		media = string(m.MediaType)
+		media = m.MediaType
 	}
 	image := &Image{Manifest: Blob{Digest: digest, Size: int64(len(text)), MediaType: media}, Raw: text, Config: blobOf(m.Config)}
 	config, _, err := r.small(ctx, "blobs", m.Config.Digest.String(), maxConfig)
@@ -105,8 +122,8 @@ func (r *Repository) Image(ctx context.Context, digest string) (*Image, error) {
 	return image, nil
 }
 
-func blobOf(d v1.Descriptor) Blob {
-	return Blob{Digest: d.Digest.String(), Size: d.Size, MediaType: string(d.MediaType)}
+func blobOf(d ocispec.Descriptor) Blob {
+	return Blob{Digest: d.Digest.String(), Size: d.Size, MediaType: d.MediaType}
 }
 
 // small reads something whole and verifies it.
@@ -120,11 +137,7 @@ func (r *Repository) small(ctx context.Context, kind, digest string, most int64)
 	if err != nil {
 		return nil, "", explain(r.name.String(), err)
 	}
-	sum, _, err := v1.SHA256(bytes.NewReader(text))
-	if err != nil {
-		return nil, "", fmt.Errorf("hashing %s: %w", digest, err)
-	}
-	if sum.String() != digest || int64(len(text)) > most {
+	if sum := godigest.FromBytes(text); sum.String() != digest || int64(len(text)) > most {
 		return nil, "", &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: r.name.String() + "@" + digest,
 			Err: fmt.Errorf("what came has the digest %s", sum), Fix: "the registry sends something else than what the release was signed with; tell the vendor"}
 	}
@@ -150,13 +163,14 @@ func (r *Repository) Blob(ctx context.Context, digest string, size, offset int64
 }
 
 func (r *Repository) get(ctx context.Context, kind, digest, within string) (*http.Response, error) {
-	url := fmt.Sprintf("%s://%s/v2/%s/%s/%s", r.name.Scheme(), r.name.RegistryStr(), r.name.RepositoryStr(), kind, digest)
+	url := fmt.Sprintf("%s://%s/v2/%s/%s/%s", r.scheme(), r.name.Host(), r.name.Repository, kind, digest)
+	ctx = auth.AppendRepositoryScope(ctx, r.name, auth.ActionPull)
 	q, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, fmt.Errorf("asking for %s: %w", url, err)
 	}
 	if kind == "manifests" {
-		q.Header.Set("Accept", strings.Join([]string{"application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"}, ", "))
+		q.Header.Set("Accept", strings.Join([]string{ocispec.MediaTypeImageManifest, "application/vnd.docker.distribution.manifest.v2+json"}, ", "))
 	}
 	if within != "" {
 		q.Header.Set("Range", within)
@@ -165,22 +179,38 @@ func (r *Repository) get(ctx context.Context, kind, digest, within string) (*htt
 	if err != nil {
 		return nil, explain(r.name.String(), err)
 	}
-	if err := transport.CheckError(reply, http.StatusOK, http.StatusPartialContent); err != nil {
-		return nil, errors.Join(explain(r.name.String()+"@"+digest, err), reply.Body.Close())
+	if reply.StatusCode != http.StatusOK && reply.StatusCode != http.StatusPartialContent {
+		return nil, errors.Join(explain(r.name.String()+"@"+digest, refusal(reply)), reply.Body.Close())
 	}
 	return reply, nil
+}
+
+// refusal is what a registry says instead of sending something (distribution-spec, "Error Codes").
+func refusal(reply *http.Response) error {
+	var said struct {
+		Errors errcode.Errors `json:"errors"`
+	}
+	if text, err := io.ReadAll(io.LimitReader(reply.Body, maxRefusal)); err == nil {
+		_ = json.Unmarshal(text, &said) // a proxy's page is no registry's answer; the status tells then
+	}
+	asked := *reply.Request.URL
+	asked.RawQuery = "" // where a registry sends on to a store, this is as good as a password
+	return &errcode.ErrorResponse{Method: reply.Request.Method, URL: &asked, StatusCode: reply.StatusCode, Errors: said.Errors}
 }
 
 // explain says what to do about a registry's refusal.
 func explain(object string, err error) error {
 	fix := "check that this machine reaches the registry; valtctl check network says what stands in the way"
-	if e := (*transport.Error)(nil); errors.As(err, &e) {
+	if e := (*errcode.ErrorResponse)(nil); errors.As(err, &e) {
 		switch e.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
 			fix = "check the registry's user name and password in the site file: registry"
 		case http.StatusNotFound:
 			fix = "the registry does not have what the release names; tell the vendor"
 		}
+	}
+	if errors.Is(err, auth.ErrBasicCredentialNotFound) {
+		fix = "the registry wants a user name and a password: registry in the site file"
 	}
 	return &problem.Error{Kind: problem.Failed, Doing: "reading", Object: object, Err: err, Fix: fix}
 }

@@ -60,7 +60,7 @@ func digest(t *testing.T, img v1.Image) string {
 
 func TestAnImageIsReadWithItsLayers(t *testing.T) {
 	repository, img := stored(t, nil)
-	r, err := Open(t.Context(), repository, "st-marys", "secret", http.DefaultTransport)
+	r, err := Open(repository, "st-marys", "secret", http.DefaultTransport)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,17 +101,17 @@ func read(ctx context.Context, r *Repository, b Blob, offset int64) (string, err
 
 func TestWhatARegistryRefusesSaysWhatToDo(t *testing.T) {
 	repository, img := stored(t, nil)
-	if _, err := Open(t.Context(), repository, "st-marys", "secret", http.DefaultTransport); err != nil {
+	if _, err := Open(repository, "st-marys", "secret", http.DefaultTransport); err != nil {
 		t.Fatal(err)
 	}
-	r, err := Open(t.Context(), repository, "st-marys", "wrong", http.DefaultTransport)
+	r, err := Open(repository, "st-marys", "wrong", http.DefaultTransport)
 	if err == nil {
 		_, err = r.Image(t.Context(), digest(t, img))
 	}
 	if p := problem.All(err); len(p) == 0 || !strings.Contains(p[0].Fix, "password") {
 		t.Errorf("a wrong password: %v", err)
 	}
-	if r, err = Open(t.Context(), repository, "st-marys", "secret", http.DefaultTransport); err != nil {
+	if r, err = Open(repository, "st-marys", "secret", http.DefaultTransport); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := r.Image(t.Context(), "sha256:"+strings.Repeat("0", 64)); err == nil || !strings.Contains(problem.All(err)[0].Fix, "tell the vendor") {
@@ -127,7 +127,7 @@ func TestAnotherManifestIsNotTrusted(t *testing.T) {
 		_, _ = w.Write([]byte(`{"schemaVersion":2,"layers":[]}`))
 		return true
 	})
-	r, err := Open(t.Context(), repository, "st-marys", "secret", http.DefaultTransport)
+	r, err := Open(repository, "st-marys", "secret", http.DefaultTransport)
 	if err != nil {
 		t.Fatal(err)
 	}
