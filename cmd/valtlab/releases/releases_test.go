@@ -92,6 +92,20 @@ func variables(ssl string) map[string]string {
 	}
 }
 
+// What the practice site's vendor publishes its own command would publish as well.
+func TestThePracticeReleasesAskForNothingThatTheyMayNot(t *testing.T) {
+	all := built(t)
+	for _, version := range Versions() {
+		r, err := Describe(version, all[version], testKeys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Judge(t.Context(), r.Manifest, r.Files); err != nil {
+			t.Errorf("release %s: %v", version, err)
+		}
+	}
+}
+
 func TestComposeFilesBecomeContainers(t *testing.T) {
 	v := vendor(t)
 	site, err := read(t, v.Root, v.Dir, t.TempDir())
