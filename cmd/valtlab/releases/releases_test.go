@@ -221,6 +221,13 @@ func TestSpoiltRepositoriesAreRefused(t *testing.T) {
 			}
 		})
 	}
+	mistaken, err := vendor(t).Mistaken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Judge(t.Context(), mistaken.Manifest, mistaken.Files); err == nil || strings.Count(err.Error(), MistakenAsks+" gives the container power") != 2 {
+		t.Errorf("of a mistaken release it is said: %v", err)
+	}
 	if err := vendor(t).Spoil(t.Context(), t.TempDir(), "gently"); err == nil || !strings.Contains(err.Error(), "gently") {
 		t.Errorf("an unknown way: %v", err)
 	}
