@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/repos/publish"
 )
 
@@ -19,9 +20,12 @@ func (a *app) releaseAddCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "add DIR", Short: "Publish the release in a folder: manifest.json and the Compose files it names",
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			rel, err := publish.ReadRelease(args[0])
 			if err != nil {
+				return err
+			}
+			if err := plan.Judge(cmd.Context(), rel.Manifest, rel.Files); err != nil {
 				return err
 			}
 			return a.change(func(r *publish.Repository) (string, error) {

@@ -117,6 +117,45 @@ func TestTheNewestTrustedStateIsKept(t *testing.T) {
 	kept("a torn file", 3)
 }
 
+// A newer root takes a host back to no older releases, and who may sign is remembered: with a
+// newer root and new keys a timestamp may start again, and only then.
+func TestANewerRootTakesNoHostBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tuf", "state.json")
+	state := func(root, timestamp, releases int64, keys ...string) *release.State {
+		return &release.State{Roles: map[string]release.RoleState{
+			"root": {Version: root}, "timestamp": {Version: timestamp, Keys: keys, Needed: 1}, "releases": {Version: releases}}}
+	}
+	for _, step := range []struct {
+		what    string
+		offered *release.State
+		taken   bool
+	}{
+		{"the first, of a former version", state(1, 900, 250), true},
+		{"who may sign", state(1, 900, 250, "t1"), true},
+		{"a newer root with older releases", state(2, 900, 10, "t1"), false},
+		{"the same, all keys new", state(2, 1, 10, "t2"), false},
+		{"a newer root, an older timestamp of the same key", state(2, 1, 250, "t1"), false},
+		{"a newer root, a timestamp of a new key", state(2, 1, 250, "t2"), true},
+		{"the former root again", state(1, 901, 251, "t1"), false},
+	} {
+		before, err := readState(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = keepState(path, step.offered)
+		if taken := err == nil; taken != step.taken || !taken && problem.KindOf(err) != problem.Trust {
+			t.Errorf("%s: %v", step.what, err)
+		}
+		want := before
+		if step.taken {
+			want = step.offered
+		}
+		if got, err := readState(path); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("after %s the host has seen %+v, %v", step.what, got, err)
+		}
+	}
+}
+
 func TestLinesOfSeveralLogsStayWhole(t *testing.T) {
 	var out bytes.Buffer
 	shared := &lineWriter{out: &out}

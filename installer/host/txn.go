@@ -207,7 +207,7 @@ func keepState(path string, offered *release.State) error {
 	} else {
 		seen = &release.State{}
 	}
-	if offered.Compare(*seen) <= 0 {
+	if !offered.Adds(*seen) {
 		return nil
 	}
 	content, err := json.Marshal(offered)

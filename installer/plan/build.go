@@ -12,7 +12,9 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/system"
+	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // Input is everything a plan is made of.
@@ -80,6 +82,7 @@ func buildHost(ctx context.Context, in Input, h site.Host, found HostFacts) (Hos
 			b.fail(fmt.Errorf("its role %s has no plan", r))
 		}
 	}
+	b.fail(b.Manifest.Allowed(b.allowed()))
 	for _, r := range b.own() {
 		if b.stacks[r.name], err = b.stack(ctx, r); err != nil {
 			b.fail(err)
@@ -151,6 +154,26 @@ func (b *builder) add(s step.Spec, k step.Kind, params any) {
 }
 
 func (b *builder) fail(err error) { b.errs = append(b.errs, err) }
+
+// allowed is what this host's site has chosen itself of what a release may ask for.
+func (b *builder) allowed() allowed.Site {
+	own := allowed.Site{Recordings: b.host.Recordings}
+	if h := b.Site.Hooks; h != nil {
+		own.Programs = append(own.Programs, h.BeforeDrain, h.AfterAdmit)
+	}
+	for _, c := range b.Site.Checks {
+		own.Programs = append(own.Programs, c.Program)
+	}
+	own.Programs = slices.DeleteFunc(own.Programs, func(p string) bool { return p == "" })
+	return own
+}
+
+// refuse fails for what no release may ask for.
+func (b *builder) refuse(what string, err error) {
+	if err != nil {
+		b.fail(&problem.Error{Kind: problem.Input, Doing: "planning release " + b.Manifest.Version + ":", Object: what, Err: err, Fix: allowed.Instead(err)})
+	}
+}
 
 // endpoint puts the site's replacement in place of a vendor's host in a URL.
 func (b *builder) endpoint(raw string) string {

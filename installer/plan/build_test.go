@@ -324,3 +324,72 @@ func TestAnUpdateFetchesWithoutDisturbingAnything(t *testing.T) {
 		}
 	}
 }
+
+// A site's own programs are root's: no file, folder or writable bind of a release is in their place.
+func TestNothingOfAReleaseTakesThePlaceOfTheSitesPrograms(t *testing.T) {
+	for name, edit := range map[string]func(*Input){
+		"a file":     func(in *Input) { in.Manifest.Roles["app"].Files[0].Path = "/var/lib/valt/own/page-off" },
+		"a password": func(in *Input) { in.Manifest.Roles["app"].Passwords[0].Path = "/var/lib/valt/own/probe" },
+		"a bind": func(in *Input) {
+			in.Compose[site.App] = []byte(strings.ReplaceAll(appCompose, "source: /var/lib/valt/db", "source: /var/lib/valt/own"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := sampleSite + "hooks: { before_drain: /var/lib/valt/own/page-off }\nchecks: [{ name: probe, program: /var/lib/valt/own/probe }]\n"
+			if _, err := Build(t.Context(), input(t, file)); err != nil {
+				t.Fatal(err)
+			}
+			in := input(t, sampleSite, edit)
+			if _, err := Build(t.Context(), in); err != nil {
+				t.Fatalf("without such programs: %v", err)
+			}
+			in = input(t, file, edit)
+			if _, err := Build(t.Context(), in); err == nil || !strings.Contains(err.Error(), "root runs what the site has at /var/lib/valt/own/") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A health check asks the host itself, also once the site's values are filled in.
+func TestAHealthCheckAsksTheHostItself(t *testing.T) {
+	in := input(t, sampleSite, func(in *Input) {
+		in.Manifest.Settings["lines"] = release.Setting{Default: "80@203.0.113.9"}
+		in.Manifest.Roles["media"].Health[0].URL = "http://127.0.0.1:${VALT_SETTING_LINES}/"
+	})
+	_, err := Build(t.Context(), in)
+	if err == nil || !strings.Contains(err.Error(), "asks another machine than the host itself") || problem.KindOf(err) != problem.Input {
+		t.Error(err)
+	}
+}
+
+// The steps that do what a release asks for say so to the host, which judges them again.
+func TestStepsOfAReleaseAreMarked(t *testing.T) {
+	p := build(t, input(t, sampleSite))
+	if f := stepOf[files.FileParams](t, p, "app1", "file/etc/valt/app.conf"); f.Release != files.NamedFile {
+		t.Errorf("a file of the release: %q", f.Release)
+	}
+	if f := stepOf[files.FileParams](t, p, "app1", "file/etc/valt/compose/app.yaml"); f.Release != files.NamedSite {
+		t.Errorf("the Compose file: %q", f.Release)
+	}
+	if d := stepOf[files.DirectoryParams](t, p, "app1", "directory/var/lib/valt/db"); !d.Release {
+		t.Error("a folder of the release is not marked")
+	}
+	if w := stepOf[files.PasswordParams](t, p, "app1", "password/db"); !w.Release {
+		t.Error("a password of the release is not marked")
+	}
+	if c := stepOf[files.CertificateParams](t, p, "app1", "certificate"); c.Release != files.NamedSite {
+		t.Errorf("the certificate: %q", c.Release)
+	}
+	if l := stepOf[files.LicenceParams](t, p, "media1", "licence"); l.Release != files.NamedSite {
+		t.Errorf("the licence: %q", l.Release)
+	}
+	if c := stepOf[docker.ContainerParams](t, p, "media1", "container/engine"); c.Own.Recordings != "/srv/valt" {
+		t.Errorf("the site's recordings are not with the container: %+v", c.Own)
+	}
+	for _, s := range p.Hosts[0].Steps { // what is valtctl's own goes where it belongs
+		if strings.HasPrefix(s.ID, "file/etc/apt/") && strings.Contains(string(s.Params), `"release"`) {
+			t.Errorf("%s is marked: %s", s.ID, s.Params)
+		}
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // Project is the Compose project that all containers of a host belong to.
@@ -26,7 +27,8 @@ const Project = "valt"
 
 // Compose is one role's Compose file and what it is read with.
 type Compose struct {
-	File      string // where it is on the host; also names it in errors
+	File      string // where it is on the host
+	Target    string // what the release has it as, which errors name; empty: File
 	Content   []byte
 	Site      string
 	Role      string
@@ -36,6 +38,7 @@ type Compose struct {
 	Images    map[string]release.Image // the manifest's
 	Platform  string                   // "linux/amd64"
 	Endpoints map[string]string        // vendor's registry host to the site's host[:port]
+	Own       allowed.Site             // what the site's owner has chosen for the host, beside Vars
 }
 
 // Stack is a Compose file as steps' parameters. Containers are in the order to start them:
@@ -50,6 +53,7 @@ type Stack struct {
 // home folder, no other file. What the file asks for beyond the attributes that are
 // translated is refused, each with file, service and attribute.
 func Services(ctx context.Context, c Compose) (Stack, error) {
+	c.Own.Recordings = cmp.Or(c.Own.Recordings, c.Vars[varRecordings])
 	project, refused := c.load(ctx)
 	if project == nil {
 		return Stack{}, refused
@@ -142,13 +146,31 @@ func (c Compose) loadErrors(err error) error {
 		}
 		return errors.Join(errs...)
 	}
-	return &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.File, Err: err}
+	return &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.atError(err.Error()), Err: err}
 }
 
-// refuse is the error about one attribute of a service.
-func (c Compose) refuse(service, attribute string, err error) error {
-	return &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.File,
-		Err: fmt.Errorf("service %s: %s: %w", service, attribute, err)}
+// refuse is the error about one attribute of a service; further steps lead on from there.
+func (c Compose) refuse(service, attribute string, err error, further ...any) error {
+	at := []any{"services", service}
+	for part := range strings.SplitSeq(attribute, ".") {
+		at = append(at, part)
+	}
+	return c.refuseAt(fmt.Sprintf("service %s: %s", service, attribute), err, append(at, further...)...)
+}
+
+// refuseAt is the error about something at a path of the file.
+func (c Compose) refuseAt(what string, err error, at ...any) error {
+	return &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.at(at...),
+		Err: fmt.Errorf("%s: %w", what, err), Fix: allowed.Instead(err)}
+}
+
+// at names the file, and the line that a path of it leads to where there is one.
+func (c Compose) at(path ...any) string {
+	name := cmp.Or(c.Target, c.File)
+	if line := lineOf(c.Content, path...); line > 0 {
+		return fmt.Sprintf("%s:%d", name, line)
+	}
+	return name
 }
 
 // order sorts services: what others depend on first, then by name.
@@ -174,10 +196,13 @@ func (c Compose) order(project *types.Project) ([]string, error) {
 func (c Compose) network(key string, n types.NetworkConfig) (docker.NetworkParams, error) {
 	made := docker.NetworkParams{Name: n.Name, Site: c.Site, Project: Project, Network: key, Internal: n.Internal}
 	if len(n.Ipam.Config) > 1 {
-		return made, c.refuse("network "+key, "ipam.config", errors.New("more than one subnet"))
+		return made, c.refuseAt("network "+key+": ipam.config", errors.New("more than one subnet"), "networks", key, "ipam", "config")
 	}
 	for _, pool := range n.Ipam.Config {
 		made.Subnet = pool.Subnet
+		if err := allowed.Subnet(pool.Subnet); err != nil {
+			return made, c.refuseAt("network "+key+": ipam.config", err, "networks", key, "ipam", "config", 0)
+		}
 	}
 	return made, nil
 }

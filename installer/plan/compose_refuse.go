@@ -11,7 +11,9 @@ import (
 	"github.com/compose-spec/compose-go/v2/tree"
 	"github.com/compose-spec/compose-go/v2/types"
 
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // translated lists the attributes of the Compose specification that become part of a
@@ -55,11 +57,8 @@ func refusedValues() []loader.UnsupportedAttributePattern {
 	return []loader.UnsupportedAttributePattern{
 		{Path: "name", Detect: not(Project)},
 		{Path: "networks.*.driver", Detect: not("bridge")},
-		{Path: "services.*.network_mode", Detect: not("host", "none")},
 		{Path: "services.*.ports.[].mode", Detect: not("ingress")},
 		{Path: "services.*.depends_on.*.condition", Detect: not(types.ServiceConditionStarted, types.ServiceConditionHealthy)},
-		{Path: "services.*.cap_add.[]", Detect: func(value any) bool { return strings.EqualFold(fmt.Sprint(value), "ALL") }},
-		{Path: "services.*.security_opt.[]", Detect: not("no-new-privileges", "no-new-privileges:true")},
 	}
 }
 
@@ -81,7 +80,7 @@ func instead(attribute string) string {
 	case "deploy", "scale":
 		return "one service is one container"
 	}
-	return ""
+	return "leave it out: it is none of what a container of VALT may have"
 }
 
 // refusals are the errors about attributes that are not translated.
@@ -98,25 +97,41 @@ func (c Compose) refusals(found []loader.UnsupportedAttribute) error {
 		case string, bool, int, float64:
 			cause = fmt.Sprintf("%v is not supported", f.Value)
 		}
-		errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.File,
+		var at []any
+		for _, part := range parts {
+			at = append(at, part)
+		}
+		errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading Compose file", Object: c.at(at...),
 			Err: fmt.Errorf("%s: %s", where, cause), Fix: instead(string(f.Path))})
 	}
 	return errors.Join(errs...)
 }
 
-// checkBind refuses folders of the host that would hand it over to the container, and
-// sources that mean something else on every machine.
-func checkBind(source string) error {
-	switch {
-	case strings.HasPrefix(source, "~"):
-		return fmt.Errorf("%s: a home folder is not the same everywhere; write an absolute path", source)
-	case !path.IsAbs(source) || path.Clean(source) != source:
-		return fmt.Errorf("%s: write an absolute path that does not climb", source)
-	}
-	for _, closed := range []string{"/var/run/docker.sock", "/run/docker.sock", "/run/containerd/containerd.sock", "/var/lib/docker", "/var/lib/containerd", "/var/lib/valtctl", "/run/valtctl", "/etc/docker"} {
-		if source == "/" || source == closed || strings.HasPrefix(closed, source+"/") || strings.HasPrefix(source, closed+"/") {
-			return fmt.Errorf("%s: this gives the container power over the host (%s)", source, closed)
+// judge refuses what no release may ask for of a host. What runs there is judged by the same code
+// (docker.ContainerSpec.Refusals); here each refusal gets the line that asks for it.
+func (c Compose) judge(project *types.Project, s types.ServiceConfig, spec docker.ContainerSpec) error {
+	var errs []error
+	for _, secret := range s.Secrets {
+		file := project.Secrets[secret.Source].File
+		if err := c.Own.Path(allowed.Secret, file); err != nil {
+			errs = append(errs, c.refuseAt(fmt.Sprintf("service %s: secrets: %s", s.Name, secret.Source), err, "secrets", secret.Source, "file"))
 		}
 	}
-	return nil
+	for _, r := range spec.Refusals(c.Own) {
+		if r.Attribute == "volumes" && r.Index >= len(s.Volumes) {
+			if r.Key != "target" {
+				continue // its file was judged as a secret's
+			}
+			r.Attribute, r.Index = "secrets", r.Index-len(s.Volumes)
+		}
+		var further []any
+		if r.Index >= 0 {
+			further = append(further, r.Index)
+		}
+		if r.Key != "" {
+			further = append(further, r.Key)
+		}
+		errs = append(errs, c.refuse(s.Name, r.Attribute, r.Err, further...))
+	}
+	return errors.Join(errs...)
 }

@@ -18,7 +18,7 @@ import (
 func (c Compose) container(project *types.Project, s types.ServiceConfig) (docker.ContainerParams, error) {
 	made := docker.ContainerParams{
 		Name: Project + "-" + s.Name, Site: c.Site, Role: c.Role, Release: c.Release,
-		Project: Project, Service: s.Name, Compose: c.File, Disrupts: c.Disrupts,
+		Project: Project, Service: s.Name, Compose: c.File, Disrupts: c.Disrupts, Own: c.Own,
 	}
 	var errs []error
 	note := func(attribute string, err error) {
@@ -39,13 +39,11 @@ func (c Compose) container(project *types.Project, s types.ServiceConfig) (docke
 	spec.Networks = attachments(project, s)
 	spec.Mounts, err = mounts(project, s.Volumes)
 	note("volumes", err)
-	secrets, err := secretMounts(project, s.Secrets)
-	note("secrets", err)
-	spec.Mounts = append(spec.Mounts, secrets...)
+	spec.Mounts = append(spec.Mounts, secretMounts(project, s.Secrets)...)
 	spec.StopSeconds, err = graceSeconds(s.StopGracePeriod)
 	note("stop_grace_period", err)
 	made.Spec = spec
-	return made, errors.Join(errs...)
+	return made, errors.Join(append(errs, c.judge(project, s, spec))...)
 }
 
 // plainSpec is what needs no judgement.
@@ -182,10 +180,7 @@ func mounts(project *types.Project, list []types.ServiceVolumeConfig) ([]docker.
 	for _, v := range list {
 		m := docker.ContainerMount{Type: v.Type, Source: v.Source, Target: v.Target, ReadOnly: v.ReadOnly}
 		switch {
-		case !path.IsAbs(v.Target):
-			errs = append(errs, fmt.Errorf("%s: write an absolute path inside the container", v.Target))
 		case v.Type == types.VolumeTypeBind:
-			errs = append(errs, checkBind(v.Source))
 			if v.Bind != nil {
 				m.Propagation = v.Bind.Propagation
 			}
@@ -204,14 +199,9 @@ func mounts(project *types.Project, list []types.ServiceVolumeConfig) ([]docker.
 }
 
 // secretMounts are read-only binds of the host's secret files.
-func secretMounts(project *types.Project, list []types.ServiceSecretConfig) ([]docker.ContainerMount, error) {
+func secretMounts(project *types.Project, list []types.ServiceSecretConfig) []docker.ContainerMount {
 	var made []docker.ContainerMount
-	var errs []error
 	for _, s := range list {
-		file := project.Secrets[s.Source].File
-		if err := checkBind(file); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.Source, err))
-		}
 		target := s.Target
 		if target == "" {
 			target = s.Source
@@ -219,7 +209,7 @@ func secretMounts(project *types.Project, list []types.ServiceSecretConfig) ([]d
 		if !path.IsAbs(target) {
 			target = path.Join("/run/secrets", target)
 		}
-		made = append(made, docker.ContainerMount{Type: "bind", Source: file, Target: target, ReadOnly: true})
+		made = append(made, docker.ContainerMount{Type: "bind", Source: project.Secrets[s.Source].File, Target: target, ReadOnly: true})
 	}
-	return made, errors.Join(errs...)
+	return made
 }

@@ -45,7 +45,7 @@ services:
     init: true
     read_only: true
     ports: ["80:8080", "127.0.0.1:53:53/udp"]
-    volumes: ["data:/data", "${VALT_RECORDINGS}:/recordings:ro", {type: bind, source: /srv/y, target: /y}]
+    volumes: ["data:/data", "${VALT_RECORDINGS}:/recordings:ro", {type: bind, source: /var/lib/valt/y, target: /y}]
     secrets: [db, {source: db, target: /etc/pw}]
     tmpfs: [/run, "/tmp:size=64m"]
     depends_on: {db: {condition: service_healthy}}
@@ -90,7 +90,7 @@ func TestServicesTranslatesEveryAttribute(t *testing.T) {
 		Mounts: []docker.ContainerMount{
 			{Type: "volume", Source: "valt_data", Target: "/data", Labels: map[string]string{"com.docker.compose.project": "valt", "com.docker.compose.volume": "data"}},
 			{Type: "bind", Source: "/srv/valt", Target: "/recordings", ReadOnly: true},
-			{Type: "bind", Source: "/srv/y", Target: "/y"},
+			{Type: "bind", Source: "/var/lib/valt/y", Target: "/y"},
 			{Type: "bind", Source: "/etc/valt/secrets/db", Target: "/run/secrets/db", ReadOnly: true},
 			{Type: "bind", Source: "/etc/valt/secrets/db", Target: "/etc/pw", ReadOnly: true},
 		},

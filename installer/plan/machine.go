@@ -28,7 +28,7 @@ func (b *builder) siteFiles() {
 	if b.Site.SSL {
 		b.add(fetched("certificate", "certificate for "+b.Site.Name), files.CertificateKind(), files.CertificateParams{
 			Name: b.Site.Name, Certificate: b.Public.Certificate, KeySecret: SecretCertificateKey,
-			Path: paths.Certificate, KeyPath: paths.Key})
+			Path: paths.Certificate, KeyPath: paths.Key, Release: files.NamedSite})
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // role is how a role is planned. Most of it is the release's; what is not stands in
@@ -32,6 +33,10 @@ type role struct {
 	watch func(b *builder) []string
 	// recorders is how a host with it is asked whether it records; nil: it never does.
 	recorders func(m *release.Manifest) *docker.LastLook
+	// samples are hosts with it, each of another kind, as a site file has them; without is what
+	// stands in a site file that has none. A release is judged with them before it is published.
+	samples []string
+	without string
 }
 
 // roles lists every role. A test of cmd/valtctl fails if one of installer/site is missing.
@@ -79,22 +84,22 @@ func (b *builder) passwordSecret() string {
 func (b *builder) serve(r role) {
 	m := b.Manifest.Roles[string(r.name)]
 	for _, d := range m.Directories {
-		b.add(applied("directory"+d.Path, "folder "+d.Path), files.DirectoryKind(), files.DirectoryParams(d))
+		b.add(applied("directory"+d.Path, "folder "+d.Path), files.DirectoryKind(), files.DirectoryParams{Path: d.Path, Mode: d.Mode, UID: d.UID, GID: d.GID, Release: true})
 	}
 	for _, p := range m.Passwords {
 		b.add(applied("password/"+p.Name, "password "+p.Name), files.PasswordKind(),
-			files.PasswordParams{Path: p.Path, Length: p.Length, UID: p.UID, GID: p.GID})
+			files.PasswordParams{Path: p.Path, Length: p.Length, UID: p.UID, GID: p.GID, Release: true})
 	}
 	for _, f := range m.Files {
 		text, err := Expand(f.Content, b.vars)
 		if err != nil {
 			b.fail(fmt.Errorf("file %s of the release: %w", f.Path, err))
 		}
-		b.add(applied("file"+f.Path, "file "+f.Path), files.FileKind(), files.FileParams{Path: f.Path, Mode: f.Mode, Content: text})
+		b.add(applied("file"+f.Path, "file "+f.Path), files.FileKind(), files.FileParams{Path: f.Path, Mode: f.Mode, Content: text, Release: files.NamedFile})
 	}
 	compose := b.composePath(r)
 	b.add(applied("file"+compose, "file "+compose), files.FileKind(),
-		files.FileParams{Path: compose, Mode: "0644", Content: string(b.Compose[r.name])})
+		files.FileParams{Path: compose, Mode: "0644", Content: string(b.Compose[r.name]), Release: files.NamedSite})
 	if r.prepare != nil {
 		r.prepare(b)
 	}
@@ -113,7 +118,7 @@ func (b *builder) stack(ctx context.Context, r role) (Stack, error) {
 		endpoints[name] = e.String()
 	}
 	return Services(ctx, Compose{
-		File: b.composePath(r), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Disrupts: r.disrupts, Release: b.Manifest.Version,
+		File: b.composePath(r), Target: b.Manifest.Roles[string(r.name)].Compose, Own: b.allowed(), Content: b.Compose[r.name], Site: b.Site.ID, Role: string(r.name), Disrupts: r.disrupts, Release: b.Manifest.Version,
 		Vars: b.vars, Images: b.Manifest.Images, Platform: "linux/" + b.facts.Arch, Endpoints: endpoints,
 	})
 }
@@ -185,6 +190,7 @@ func (b *builder) health(r role, checks []release.Health) {
 		if err != nil {
 			b.fail(fmt.Errorf("health check %s of the release: %w", c.Name, err))
 		}
+		b.refuse("health check "+c.Name, allowed.HealthAt(url, b.Site.Name, string(b.host.Address)))
 		params.Checks = append(params.Checks, docker.HealthCheck{Name: c.Name, URL: url, Status: c.Status, Contains: c.Contains, Within: c.Within})
 	}
 	if len(params.Checks) > 0 {

@@ -7,7 +7,8 @@ import (
 
 // appRole is the application server: nginx with PHP, the database and Node.js messaging.
 func appRole() role {
-	return role{name: site.App, disrupts: step.Container, variables: appVariables}
+	return role{name: site.App, disrupts: step.Container, variables: appVariables,
+		samples: []string{"address: 192.0.2.10, roles: [app]"}, without: "cloud: { app: valt.example }"}
 }
 
 func appVariables(in Input, _ site.Host) map[string]string {

@@ -18,12 +18,19 @@ import (
 // mediaRole is a media server: the streaming engine.
 func mediaRole() role {
 	return role{name: site.Media, disrupts: step.Engine, variables: mediaVariables, siteFiles: diskAndLicence,
-		prepare: waitForDisk, adjust: passDongle, watch: licenceFile, recorders: askEngine}
+		prepare: waitForDisk, adjust: passDongle, watch: licenceFile, recorders: askEngine,
+		samples: []string{
+			"address: 192.0.2.21, roles: [media], recordings: /mnt/recordings, wowza: { key_file: k }",
+			"address: 192.0.2.22, roles: [media], recordings: /mnt/recordings, wowza: { license: physical }",
+		}}
 }
+
+// varRecordings is the variable of the host's folder of recordings, which containers may have.
+const varRecordings = "VALT_RECORDINGS"
 
 func mediaVariables(in Input, h site.Host) map[string]string {
 	return map[string]string{
-		"VALT_RECORDINGS":      h.Recordings,
+		varRecordings:          h.Recordings,
 		"VALT_LICENCE":         in.Manifest.Paths.Licence,
 		"VALT_LICENSE":         string(h.Wowza.License),
 		"VALT_MEDIA_ADDRESSES": mediaAddresses(in.Site),
@@ -56,7 +63,7 @@ func diskAndLicence(b *builder) {
 		b.add(fetched("dongle", "USB licence key"), system.DongleKind(), system.DongleParams{Vendor: d.Vendor, Product: d.Product, Device: d.Device})
 		return
 	}
-	b.add(fetched("licence", "licence key of the media engine"), files.LicenceKind(), files.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence})
+	b.add(fetched("licence", "licence key of the media engine"), files.LicenceKind(), files.LicenceParams{Path: b.Manifest.Paths.Licence, Secret: SecretLicence, Release: files.NamedSite})
 }
 
 // licenceFile is what an engine with an electronic licence reads when it starts.

@@ -129,7 +129,7 @@ func (s store) commit(files map[string][]byte, st State) error {
 	if err != nil {
 		return err
 	}
-	if recorded.Compare(st) > 0 && NotOlder(st, recorded, s.dir) != nil {
+	if NotOlder(st, recorded, s.dir) != nil {
 		return nil
 	}
 	roles := allRoles()[1:]
@@ -152,7 +152,7 @@ func (s store) commit(files map[string][]byte, st State) error {
 // record writes the state. Where nothing but the time moved, an hour's precision is
 // enough: a run that finds nothing new then writes nothing.
 func (s store) record(st, recorded State) error {
-	if st.Compare(recorded) == 0 && st.Refreshed.Sub(recorded.Refreshed) < time.Hour {
+	if !st.Adds(recorded) && st.Refreshed.Sub(recorded.Refreshed) < time.Hour {
 		return nil
 	}
 	data, err := json.MarshalIndent(st, "", "  ")

@@ -3,6 +3,7 @@ package release_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -217,6 +218,124 @@ func TestRollback(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantProblem(t, readStable(repo.Reader(t, dir)), problem.Trust, "timestamp version 4 after 6")
+}
+
+// restored is the vendor's repository as it was once, brought back beside the one that went on:
+// whoever holds the root's keys, by mistake or not, signs on from there.
+func restored(t *testing.T, repo *publishtest.Repository, goesOn func(), rotate ...string) {
+	t.Helper()
+	older := filepath.Join(t.TempDir(), "older")
+	if err := os.CopyFS(older, os.DirFS(repo.Dir)); err != nil {
+		t.Fatal(err)
+	}
+	goesOn()
+	repo.Dir = older
+	repo.Change(t, func(p *publish.Repository) error {
+		for _, key := range rotate {
+			if err := p.Rotate(key, ""); err != nil {
+				return err
+			}
+		}
+		if len(rotate) == 0 {
+			return p.Renew()
+		}
+		return nil
+	})
+}
+
+// A newer root does not forgive that the repository went back: of what it says only the
+// timestamp and the snapshot may start again, and those only with new keys.
+func TestANewerRootForgivesNoRollback(t *testing.T) {
+	signAgain := func(p *publish.Repository) error {
+		for range 9 {
+			if err := p.SignTimestamp(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	snapshots := func(p *publish.Repository) error {
+		for range 9 { // nothing is signed again but the snapshot, and with it the timestamp
+			if err := p.SignTimestamp("targets"); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	tests := map[string]struct {
+		goesOn func(t *testing.T, repo *publishtest.Repository)
+		rotate []string
+		back   string // empty: accepted
+	}{
+		"releases, same keys":     {func(t *testing.T, repo *publishtest.Repository) { addRelease(t, repo, "6.5.0") }, nil, "version"},
+		"releases, all keys new":  {func(t *testing.T, repo *publishtest.Repository) { addRelease(t, repo, "6.5.0") }, []string{"timestamp", "snapshot"}, "releases version 3 after 4"},
+		"channels, all keys new":  {func(t *testing.T, repo *publishtest.Repository) { addRelease(t, repo, "6.5.0") }, []string{"timestamp", "snapshot"}, "channels version 2 after 3"},
+		"targets, all keys new":   {func(t *testing.T, repo *publishtest.Repository) { repo.Change(t, snapshots) }, []string{"timestamp", "snapshot"}, "targets version 1 after 10"},
+		"timestamp, same key":     {func(t *testing.T, repo *publishtest.Repository) { repo.Change(t, signAgain) }, nil, "timestamp"},
+		"timestamp, other's key":  {func(t *testing.T, repo *publishtest.Repository) { repo.Change(t, signAgain) }, []string{"snapshot"}, "timestamp"},
+		"timestamp, its key":      {func(t *testing.T, repo *publishtest.Repository) { repo.Change(t, signAgain) }, []string{"timestamp"}, ""},
+		"timestamp, all keys new": {func(t *testing.T, repo *publishtest.Repository) { repo.Change(t, signAgain) }, []string{"timestamp", "snapshot"}, ""},
+	}
+	for name, test := range tests {
+		for _, kept := range []string{"metadata kept", "metadata lost", "state of a former version"} {
+			t.Run(name+", "+kept, func(t *testing.T) {
+				t.Parallel()
+				repo := publishtest.Published(t)
+				dir := t.TempDir()
+				restored(t, repo, func() {
+					test.goesOn(t, repo)
+					refresh(t, repo.Reader(t, dir))
+				}, test.rotate...)
+				loseMetadata(t, dir, kept)
+				before := repo.Reader(t, dir).State()
+				err := repo.Reader(t, dir).Refresh(context.Background())
+				if test.back == "" {
+					if err != nil {
+						t.Fatal(err)
+					}
+					refresh(t, repo.Reader(t, dir)) // and it is what is compared with from now on
+					return
+				}
+				wantProblem(t, err, problem.Trust, test.back)
+				if after := repo.Reader(t, dir).State(); after.Adds(before) {
+					t.Errorf("what was seen is now %+v, and was %+v", after, before)
+				}
+				wantProblem(t, repo.Reader(t, dir).Refresh(context.Background()), problem.Trust, test.back) // once more, the root kept by now
+			})
+		}
+	}
+}
+
+// loseMetadata has a reader's folder be one that was damaged, or that an earlier version of this
+// program has left.
+func loseMetadata(t *testing.T, dir, how string) {
+	t.Helper()
+	switch how {
+	case "metadata lost":
+		if err := os.RemoveAll(filepath.Join(dir, "metadata")); err != nil {
+			t.Fatal(err)
+		}
+	case "state of a former version":
+		name := filepath.Join(dir, "state.json")
+		var st map[string]any
+		data, err := os.ReadFile(name)
+		if err == nil {
+			err = json.Unmarshal(data, &st)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, role := range st["roles"].(map[string]any) {
+			delete(role.(map[string]any), "keys")
+			delete(role.(map[string]any), "needed")
+		}
+		if data, err = json.Marshal(st); err == nil {
+			err = os.WriteFile(name, data, 0o644)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // go-tuf's first trap: started from the built-in root, it overwrites the newer cached

@@ -169,8 +169,10 @@ func (r *Repository) keepRoots(c chain, start root, fetch *fetcher, got verified
 }
 
 // check compares a verified state with everything this reader knows from before. go-tuf
-// has done so with the cache; this also holds where cached files were lost.
+// has done so with the cache; this also holds where cached files were lost, or where the
+// keys that they were signed with are gone.
 func (r *Repository) check(c chain, st, seen State) error {
+	seen = c.signers(seen)
 	if newest := c.newest().version; newest < c.highest {
 		seen.Roles = withRoot(seen.Roles, c.highest)
 	}

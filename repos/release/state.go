@@ -37,6 +37,30 @@ const (
 type RoleState struct {
 	Version int64     `json:"version"`
 	Expires time.Time `json:"expires"`
+	// Keys are the ids of the keys that may sign a role which can restart, sorted, and Needed is
+	// how many of them must. A state that was written before there were any has none.
+	Keys   []string `json:"keys,omitempty"`
+	Needed int      `json:"needed,omitempty"`
+}
+
+// mayRestart are the roles whose versions may start again once their keys were replaced
+// (TUF specification 5.3.11): what a stolen key counted far ahead must not bind for ever. What
+// releases there are is counted by offline keys, and goes forward alone.
+func mayRestart() []string { return []string{roleTimestamp, roleSnapshot} }
+
+// replacedBy says that nothing which the keys of s alone signed is trusted by whoever trusts
+// now: too few of them may still sign. Where one of the two does not know its keys it is not so.
+func (s RoleState) replacedBy(now RoleState) bool {
+	if len(s.Keys) == 0 || len(now.Keys) == 0 {
+		return false
+	}
+	still := 0
+	for _, id := range s.Keys {
+		if slices.Contains(now.Keys, id) {
+			still++
+		}
+	}
+	return still < max(1, now.Needed)
 }
 
 // State says what a reader has seen: the versions that no later answer may fall
@@ -47,9 +71,9 @@ type State struct {
 	Roles     map[string]RoleState `json:"roles"`
 }
 
-// Compare is -1 where s has seen less than other, 1 where it has seen more, and 0
-// where they are equal. A newer root decides alone: it may replace a timestamp or
-// snapshot key, and then those versions may start again (TUF specification 5.3.11).
+// Compare puts states in an order: -1 where s comes before other, 1 where it comes after, and
+// 0 where all versions are equal. Of two of which neither is behind the other in anything the
+// later is the newer; whether one may follow the other NotOlder says, and Compare does not.
 func (s State) Compare(other State) int {
 	for _, role := range allRoles() {
 		if c := int(s.Roles[role].Version - other.Roles[role].Version); c != 0 {
@@ -59,17 +83,25 @@ func (s State) Compare(other State) int {
 	return 0
 }
 
+// Adds says whether s tells anything that other does not: a version, or who may sign.
+func (s State) Adds(other State) bool {
+	return s.Compare(other) != 0 || slices.ContainsFunc(mayRestart(), func(role string) bool {
+		return len(s.Roles[role].Keys) > 0 && len(other.Roles[role].Keys) == 0
+	})
+}
+
 // NotOlder refuses an offered state that falls behind what holder has seen, with a
-// problem of kind Trust that names every role that went back.
+// problem of kind Trust that names every role that went back. A newer root forgives nothing
+// but what it took the keys from: a timestamp or a snapshot that new keys sign may start again,
+// while targets, releases and channels go forward alone.
 func NotOlder(offered, seen State, holder string) error {
-	root := offered.Roles[roleRoot].Version
-	if root > seen.Roles[roleRoot].Version {
-		return nil
-	}
+	newRoot := offered.Roles[roleRoot].Version > seen.Roles[roleRoot].Version
 	var back []string
 	for _, role := range allRoles() {
-		if o, s := offered.Roles[role].Version, seen.Roles[role].Version; o < s {
-			back = append(back, fmt.Sprintf("%s version %d after %d", role, o, s))
+		o, s := offered.Roles[role], seen.Roles[role]
+		restarts := newRoot && slices.Contains(mayRestart(), role) && s.replacedBy(o)
+		if o.Version < s.Version && !restarts {
+			back = append(back, fmt.Sprintf("%s version %d after %d", role, o.Version, s.Version))
 		}
 	}
 	if len(back) == 0 {

@@ -85,6 +85,20 @@ func (s store) chain() (chain, error) {
 	return c, nil
 }
 
+// signers is a state with who might sign when it was written, by the root of that time. States
+// of former versions of this program do not say so themselves.
+func (c chain) signers(seen State) State {
+	then, ok := c.version(seen.Roles[roleRoot].Version)
+	if !ok {
+		return seen
+	}
+	set, err := trustedmetadata.New(then.data)
+	if err != nil { // it was read like this a moment ago
+		return seen
+	}
+	return seen.withKeys(set.Root)
+}
+
 // checkRoot says whether data is a root of that version signed by its own keys. A
 // version of 0 stands for any.
 func checkRoot(data []byte, version int64) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/theupdateframework/go-tuf/v2/metadata"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // maxTarget caps one target file, in bytes: the agent is the largest, some 30 MB.
@@ -102,6 +103,12 @@ func (r *Repository) Manifest(ctx context.Context, version string) (*Manifest, e
 		return nil, err
 	}
 	m, err := ParseManifest(data)
+	if allowed.Refused(err) {
+		return nil, &problem.Error{
+			Kind: problem.Input, Doing: "reading release", Object: version, Err: err,
+			Fix: "the release is not right: nothing was changed; ask the vendor for another one",
+		}
+	}
 	if err != nil {
 		return nil, &problem.Error{
 			Kind: problem.Failed, Doing: "reading release", Object: version, Err: err,

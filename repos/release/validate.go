@@ -8,17 +8,15 @@ import (
 	"path"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/hashicorp/go-version"
+
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
-const (
-	wantPath = "an absolute path without .. and without a slash at its end"
-	wantMode = "file mode bits in octal, such as 0640"
-)
+const wantPath = "an absolute path without .. and without a slash at its end"
 
 // matches says whether all of text fits the pattern.
 func matches(pattern, text string) bool {
@@ -43,6 +41,7 @@ func (m *Manifest) validate(f *findings) {
 	m.validateImages(f)
 	m.validateRoles(f)
 	m.validateHost(f)
+	m.validatePlaces(f)
 }
 
 func (m *Manifest) validateApt(f *findings) {
@@ -53,19 +52,21 @@ func (m *Manifest) validateApt(f *findings) {
 		seen[s.Name] = true
 		u, err := url.Parse(strings.ReplaceAll(s.URI, "{codename}", "noble"))
 		f.need(err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https"), at+".uri", s.URI, "an http or https address")
+		f.allow(at+".uri", allowed.Archive(s.URI))
 		f.need(len(s.Suites) > 0, at+".suites", s.Suites, "at least one suite")
 		f.need(len(s.Components) > 0, at+".components", s.Components, "at least one component")
+		f.each(at+".suites", s.Suites, allowed.Suite)
+		f.each(at+".components", s.Components, allowed.Suite)
 		f.need((s.Keyring == "") != (s.Key == ""), at+".keyring", s.Keyring, "either keyring or key")
 		if s.Keyring != "" {
-			f.path(at+".keyring", s.Keyring)
+			f.allow(at+".keyring", allowed.Keyring(s.Keyring))
 		}
-		for j, p := range s.Replaces {
-			f.path(fmt.Sprintf("%s.replaces[%d]", at, j), p)
-		}
+		f.each(at+".replaces", s.Replaces, allowed.Replaced)
 	}
 	for i, p := range m.Packages {
 		at := fmt.Sprintf("packages[%d]", i)
 		f.need(matches(`[a-z0-9][a-z0-9+.-]+`, p.Name), at+".name", p.Name, "a Debian package name")
+		f.allow(at+".name", allowed.Package(p.Name))
 		f.need(p.Version == "" || matches(`[0-9][0-9A-Za-z.+~:-]*`, p.Version), at+".version", p.Version, "a Debian version")
 		for j, r := range p.Roles {
 			f.role(fmt.Sprintf("%s.roles[%d]", at, j), r)
@@ -78,6 +79,7 @@ func (m *Manifest) validateImages(f *findings) {
 		at, img := "images."+name, m.Images[name]
 		f.need(matches(`[a-z0-9.-]+(:\d+)?(/[a-z0-9._-]+)+`, img.Repository), at+".repository", img.Repository,
 			"registry and repository without tag or digest, such as docker.ipivs.com/valt/web")
+		f.allow(at+".repository", allowed.Repository(img.Repository))
 		f.need(len(img.Platforms) > 0, at+".platforms", "", "at least linux/amd64")
 		for _, platform := range slices.Sorted(maps.Keys(img.Platforms)) {
 			at, p := at+".platforms."+platform, img.Platforms[platform]
@@ -113,6 +115,7 @@ func (r Role) validateHealth(f *findings, at string) {
 		at := fmt.Sprintf("%s.health[%d]", at, i)
 		f.need(h.Name != "", at+".name", h.Name, "what is asked, in the product's words")
 		f.need(matches(`(https?|\$\{VALT_SCHEME\})://[^\s]+`, h.URL), at+".url", h.URL, "an http or https address; ${VALT_SCHEME} stands for either")
+		f.allow(at+".url", allowed.HealthURL(h.URL))
 		f.need(h.Status >= 100 && h.Status <= 599, at+".status", h.Status, "the HTTP status of a healthy answer, such as 200")
 		d, err := time.ParseDuration(h.Within)
 		f.need(err == nil && d > 0, at+".within", h.Within, "a duration such as 90s or 5m")
@@ -122,23 +125,24 @@ func (r Role) validateHealth(f *findings, at string) {
 func (r Role) validateFiles(f *findings, at string) {
 	for i, d := range r.Directories {
 		at := fmt.Sprintf("%s.directories[%d]", at, i)
-		f.path(at+".path", d.Path)
-		f.mode(at+".mode", d.Mode)
+		f.place(allowed.Site{}, allowed.Directory, at+".path", d.Path)
+		f.allow(at+".mode", allowed.Mode(d.Mode))
 		f.owner(at, d.UID, d.GID)
+		f.allow(at+".uid", allowed.Owner(d.Path, d.UID, d.GID, d.Mode))
 	}
 	seen := map[string]bool{}
 	for i, p := range r.Passwords {
 		at := fmt.Sprintf("%s.passwords[%d]", at, i)
 		f.need(matches(`[a-z0-9][a-z0-9_-]*`, p.Name) && !seen[p.Name], at+".name", p.Name, "a name of its own from a-z, 0-9, _ and -")
 		seen[p.Name] = true
-		f.path(at+".path", p.Path)
+		f.place(allowed.Site{}, allowed.Password, at+".path", p.Path)
 		f.need(p.Length == 0 || p.Length >= 16 && p.Length <= 128, at+".length", p.Length, "16 to 128 characters, or nothing for 32")
 		f.owner(at, p.UID, p.GID)
 	}
 	for i, c := range r.Files {
 		at := fmt.Sprintf("%s.files[%d]", at, i)
-		f.path(at+".path", c.Path)
-		f.mode(at+".mode", c.Mode)
+		f.place(allowed.Site{}, allowed.File, at+".path", c.Path)
+		f.allow(at+".mode", allowed.Mode(c.Mode))
 	}
 }
 
@@ -151,15 +155,18 @@ func (m *Manifest) validateHost(f *findings) {
 	f.need(m.Drain.QuietSeconds >= 0, "drain.quiet_seconds", m.Drain.QuietSeconds, "seconds, 0 or more")
 	for i, p := range m.Drain.ControlPorts {
 		f.need(p >= 1 && p <= 65535, fmt.Sprintf("drain.control_ports[%d]", i), p, "a TCP port")
+		f.allow(fmt.Sprintf("drain.control_ports[%d]", i), allowed.ControlPort(p))
 	}
-	f.path("paths.certificate", m.Paths.Certificate)
-	f.path("paths.key", m.Paths.Key)
-	f.path("paths.licence", m.Paths.Licence)
-	f.path("paths.compose", m.Paths.Compose)
+	f.place(allowed.Site{}, allowed.SiteFile, "paths.certificate", m.Paths.Certificate)
+	f.place(allowed.Site{}, allowed.SiteFile, "paths.key", m.Paths.Key)
+	f.place(allowed.Site{}, allowed.SiteFile, "paths.licence", m.Paths.Licence)
+	f.place(allowed.Site{}, allowed.SiteFile, "paths.compose", m.Paths.Compose)
 	if d := m.Dongle; d != (Dongle{}) {
 		f.need(matches(`[0-9a-f]{4}`, d.Vendor), "dongle.vendor", d.Vendor, "idVendor as four hex digits")
 		f.need(matches(`([0-9a-f]{4})?`, d.Product), "dongle.product", d.Product, "idProduct as four hex digits, or nothing")
-		f.path("dongle.device", d.Device)
+		if f.path("dongle.device", d.Device) {
+			f.allow("dongle.device", allowed.Device(d.Device))
+		}
 		f.need(d.Service != "", "dongle.service", d.Service, "the media service that uses it")
 	}
 }
@@ -172,13 +179,18 @@ func (f *findings) constraint(field, text string) {
 	f.need(err == nil, field, text, "a constraint such as >= 6.2, < 7")
 }
 
-func (f *findings) path(field, p string) {
-	f.need(path.IsAbs(p) && path.Clean(p) == p && p != "/" && !strings.ContainsAny(p, "\x00\n"), field, p, wantPath)
+// path wants a path's form, and says whether it has it.
+func (f *findings) path(field, p string) bool {
+	ok := path.IsAbs(p) && path.Clean(p) == p && p != "/" && !strings.ContainsAny(p, "\x00\n")
+	f.need(ok, field, p, wantPath)
+	return ok
 }
 
-func (f *findings) mode(field, mode string) {
-	n, err := strconv.ParseUint(mode, 8, 12)
-	f.need(err == nil && n > 0, field, mode, wantMode)
+// place wants a path that a release may use so.
+func (f *findings) place(site allowed.Site, use allowed.Use, field, p string) {
+	if f.path(field, p) {
+		f.allow(field, site.Path(use, p))
+	}
 }
 
 func (f *findings) owner(at string, uid, gid int) {

@@ -3,8 +3,10 @@ package release
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/theupdateframework/go-tuf/v2/metadata"
@@ -137,14 +139,30 @@ func (v verified) rootVersion() int64 {
 // state sums up a complete verification made at a time.
 func (v verified) state(at time.Time) State {
 	roles := map[string]RoleState{
-		roleRoot:      {v.set.Root.Signed.Version, v.set.Root.Signed.Expires},
-		roleTimestamp: {v.set.Timestamp.Signed.Version, v.set.Timestamp.Signed.Expires},
-		roleSnapshot:  {v.set.Snapshot.Signed.Version, v.set.Snapshot.Signed.Expires},
+		roleRoot:      {Version: v.set.Root.Signed.Version, Expires: v.set.Root.Signed.Expires},
+		roleTimestamp: {Version: v.set.Timestamp.Signed.Version, Expires: v.set.Timestamp.Signed.Expires},
+		roleSnapshot:  {Version: v.set.Snapshot.Signed.Version, Expires: v.set.Snapshot.Signed.Expires},
 	}
 	for role, t := range v.set.Targets {
-		roles[role] = RoleState{t.Signed.Version, t.Signed.Expires}
+		roles[role] = RoleState{Version: t.Signed.Version, Expires: t.Signed.Expires}
 	}
-	return State{Refreshed: at.UTC(), Roles: roles}
+	return State{Refreshed: at.UTC(), Roles: roles}.withKeys(v.set.Root)
+}
+
+// withKeys is the state with who may sign what can restart, where it does not know that yet.
+func (s State) withKeys(from *metadata.Metadata[metadata.RootType]) State {
+	roles := maps.Clone(s.Roles)
+	for _, role := range mayRestart() {
+		st, seen := roles[role]
+		signers := from.Signed.Roles[role]
+		if !seen || signers == nil || len(st.Keys) > 0 {
+			continue
+		}
+		st.Keys, st.Needed = slices.Sorted(slices.Values(signers.KeyIDs)), signers.Threshold
+		roles[role] = st
+	}
+	s.Roles = roles
+	return s
 }
 
 // explain words what go-tuf refused. at is the address or folder it was reading.

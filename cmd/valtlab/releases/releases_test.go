@@ -92,6 +92,20 @@ func variables(ssl string) map[string]string {
 	}
 }
 
+// What the practice site's vendor publishes its own command would publish as well.
+func TestThePracticeReleasesAskForNothingThatTheyMayNot(t *testing.T) {
+	all := built(t)
+	for _, version := range Versions() {
+		r, err := Describe(version, all[version], testKeys)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := plan.Judge(t.Context(), r.Manifest, r.Files); err != nil {
+			t.Errorf("release %s: %v", version, err)
+		}
+	}
+}
+
 func TestComposeFilesBecomeContainers(t *testing.T) {
 	v := vendor(t)
 	site, err := read(t, v.Root, v.Dir, t.TempDir())
@@ -206,6 +220,13 @@ func TestSpoiltRepositoriesAreRefused(t *testing.T) {
 				t.Errorf("after it was mended: %v", err)
 			}
 		})
+	}
+	mistaken, err := vendor(t).Mistaken()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := plan.Judge(t.Context(), mistaken.Manifest, mistaken.Files); err == nil || strings.Count(err.Error(), MistakenAsks+" gives the container power") != 2 {
+		t.Errorf("of a mistaken release it is said: %v", err)
 	}
 	if err := vendor(t).Spoil(t.Context(), t.TempDir(), "gently"); err == nil || !strings.Contains(err.Error(), "gently") {
 		t.Errorf("an unknown way: %v", err)

@@ -24,13 +24,16 @@ const (
 	ForeignRoot    Spoiled = "foreign-root"    // a whole repository by somebody else
 	Expired        Spoiled = "expire"          // a timestamp whose time is over
 	Aged           Spoiled = "age"             // all of it as it was signed two hundred days ago
+	MistakenSigned Spoiled = "mistaken"        // the release Mistaken, signed, in the channel stable
 )
 
 // Age is how long ago what is Aged was signed.
 const Age = 200 * 24 * time.Hour
 
 // Ways lists them all.
-func Ways() []Spoiled { return []Spoiled{TamperedTarget, WrongSignature, ForeignRoot, Expired, Aged} }
+func Ways() []Spoiled {
+	return []Spoiled{TamperedTarget, WrongSignature, ForeignRoot, Expired, Aged, MistakenSigned}
+}
 
 // Spoil copies the repository to dir and spoils the copy.
 func (r Repository) Spoil(ctx context.Context, dir string, how Spoiled) error {
@@ -49,6 +52,8 @@ func (r Repository) Spoil(ctx context.Context, dir string, how Spoiled) error {
 		err = spoilt.expire()
 	case Aged:
 		err = spoilt.age()
+	case MistakenSigned:
+		err = spoilt.mistake()
 	default:
 		err = fmt.Errorf("there is no way %q; there are %v", how, Ways())
 	}

@@ -60,7 +60,7 @@ func (v *Vendor) Publish(ctx context.Context, l *lab.Lab, o Options) (err error)
 	if err != nil {
 		return err
 	}
-	r := Repository{Dir: l.Path("release"), Keys: l.Path("release-keys"), Root: l.Path("root.json"), Now: l.Now}
+	r := RepositoryOf(l)
 	if err := r.Publish(v.set.Releases(), keys, o); err != nil {
 		return err
 	}

@@ -127,6 +127,9 @@ func inspectOurs(ctx context.Context, engine *client.Client, name string) (*cont
 }
 
 func (c *containerStep) Inspect(ctx context.Context, h *step.Machine) (step.Finding, error) {
+	if err := c.allowed(h); err != nil {
+		return step.Finding{}, err
+	}
 	engine, err := h.Docker()
 	if err != nil {
 		return step.Finding{}, fmt.Errorf("inspecting container %s: %w", c.Name, err)

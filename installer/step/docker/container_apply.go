@@ -28,6 +28,9 @@ import (
 // restart policy" first, an engine restart between the stages would bring the old one back
 // beside the new one: two databases on one data folder.
 func (c *containerStep) Apply(ctx context.Context, h *step.Machine) error {
+	if err := c.allowed(h); err != nil { // before anything is stopped for it
+		return err
+	}
 	engine, err := h.Docker()
 	if err != nil {
 		return fmt.Errorf("changing container %s: %w", c.Name, err)
@@ -100,7 +103,7 @@ func (c *containerStep) replace(ctx context.Context, h *step.Machine, engine *cl
 	if err := c.removeNext(ctx, engine); err != nil {
 		return err
 	}
-	if err := c.create(ctx, engine, s.watch); err != nil {
+	if err := c.create(ctx, h, engine, s.watch); err != nil {
 		return err
 	}
 	if s.current != nil {
@@ -160,7 +163,7 @@ func (c *containerStep) makeWay(ctx context.Context, h *step.Machine, engine *cl
 }
 
 // create makes the next container without starting it.
-func (c *containerStep) create(ctx context.Context, engine *client.Client, watch map[string]string) error {
+func (c *containerStep) create(ctx context.Context, h *step.Machine, engine *client.Client, watch map[string]string) error {
 	id, err := c.imageID(ctx, engine)
 	if err != nil {
 		return err
@@ -175,6 +178,9 @@ func (c *containerStep) create(ctx context.Context, engine *client.Client, watch
 	}
 	// An engine that restarts also starts what was only created, if its policy says so.
 	host.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyDisabled}
+	if err := c.allowed(h); err != nil {
+		return err
+	}
 	if _, err := engine.ContainerCreate(ctx, config, host, c.networking(), nil, c.nextName()); err != nil {
 		return c.explain(ctx, engine, "creating container", err)
 	}
@@ -201,6 +207,9 @@ func (c *containerStep) start(ctx context.Context, h *step.Machine, engine *clie
 	if current.State.Running {
 		since, err := time.Parse(time.RFC3339Nano, current.State.StartedAt)
 		return err == nil && h.Now().Sub(since) < c.within, nil
+	}
+	if err := c.allowed(h); err != nil { // the engine follows links anew
+		return false, err
 	}
 	if err := engine.ContainerStart(ctx, current.ID, container.StartOptions{}); err != nil {
 		return false, c.explain(ctx, engine, "starting container", err)

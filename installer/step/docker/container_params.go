@@ -1,6 +1,9 @@
 package docker
 
-import "ipivs.com/valtctl/installer/step"
+import (
+	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release/allowed"
+)
 
 // The labels that mark a container, network or volume as ours.
 const (
@@ -27,6 +30,8 @@ type ContainerParams struct {
 	// Repository is where the image came from, for people.
 	Repository string        `json:"repository"`
 	Spec       ContainerSpec `json:"spec"`
+	// Own is what the site's owner has chosen for this host; the release may ask for that too.
+	Own allowed.Site `json:"own,omitzero"`
 	// Watch lists files of the host whose content belongs to the container beside those
 	// it binds: when one changes, the container is replaced.
 	Watch []string `json:"watch,omitempty"`

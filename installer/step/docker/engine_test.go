@@ -30,6 +30,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/steptest"
+	"ipivs.com/valtctl/repos/release/allowed"
 	"ipivs.com/valtctl/repos/testneeds"
 )
 
@@ -187,6 +188,8 @@ func containerFor(t *testing.T, d ImageDigests) ContainerParams {
 		Name: own, Site: "st-marys", Role: "app", Release: "6.4.1", Project: own, Service: "web",
 		Compose: "/etc/valt/compose/compose.app.yaml", Image: d, Repository: "docker.ipivs.com/valt/web",
 		Disrupts: step.Container, Within: "10m", Spec: ContainerSpec{Restart: "always", NetworkMode: "none"},
+		// The site's own folder stands for whatever a test binds.
+		Own: allowed.Site{Recordings: os.TempDir()},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // NetworkParams is one of Docker's networks that the Compose files use.
@@ -33,7 +34,18 @@ func NetworkKind() step.Kind {
 
 type networkStep struct{ NetworkParams }
 
+// allowed judges the addresses that the release asks for.
+func (n *networkStep) allowed() error {
+	if n.Subnet == "" {
+		return nil
+	}
+	return step.NotAllowed("network "+n.Name, allowed.Subnet(n.Subnet))
+}
+
 func (n *networkStep) Inspect(ctx context.Context, h *step.Machine) (step.Finding, error) {
+	if err := n.allowed(); err != nil {
+		return step.Finding{}, err
+	}
 	engine, err := h.Docker()
 	if err != nil {
 		return step.Finding{}, fmt.Errorf("inspecting network %s: %w", n.Name, err)
@@ -55,6 +67,9 @@ func (n *networkStep) Inspect(ctx context.Context, h *step.Machine) (step.Findin
 // Apply makes the network. One of ours that differs is replaced while nothing is in it; with
 // containers inside nothing is torn from under them.
 func (n *networkStep) Apply(ctx context.Context, h *step.Machine) error {
+	if err := n.allowed(); err != nil {
+		return err
+	}
 	engine, err := h.Docker()
 	if err != nil {
 		return fmt.Errorf("making network %s: %w", n.Name, err)

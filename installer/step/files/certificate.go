@@ -23,6 +23,7 @@ type CertificateParams struct {
 	KeySecret   string `json:"key_secret"`
 	Path        string `json:"path"`
 	KeyPath     string `json:"key_path"`
+	Release     Named  `json:"release,omitempty"` // what names both paths; empty: valtctl
 }
 
 // KindCertificate names what CertificateKind makes.
@@ -39,11 +40,11 @@ type certificate struct {
 }
 
 func newCertificate(p CertificateParams) (*certificate, error) {
-	chain, err := NewFile(FileParams{Path: p.Path, Mode: "0644", Content: p.Certificate})
+	chain, err := NewFile(FileParams{Path: p.Path, Mode: "0644", Content: p.Certificate, Release: p.Release})
 	if err != nil {
 		return nil, err
 	}
-	key, err := NewFile(FileParams{Path: p.KeyPath, Mode: "0600", Secret: p.KeySecret})
+	key, err := NewFile(FileParams{Path: p.KeyPath, Mode: "0600", Secret: p.KeySecret, Release: p.Release})
 	if err != nil {
 		return nil, err
 	}

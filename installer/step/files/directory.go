@@ -9,6 +9,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // DirectoryParams is one folder. What is in it is left alone.
@@ -17,6 +18,8 @@ type DirectoryParams struct {
 	Mode string `json:"mode"` // octal: "0750"
 	UID  int    `json:"uid,omitempty"`
 	GID  int    `json:"gid,omitempty"`
+	// Release says that a release names the folder, which must then be one that it may.
+	Release bool `json:"release,omitempty"`
 }
 
 // KindDirectory names what DirectoryKind makes.
@@ -30,6 +33,17 @@ func DirectoryKind() step.Kind {
 type directory struct {
 	path string
 	step.Owner
+	release bool
+}
+
+// allowed judges the folder where a release names it, and where it leads on this host now.
+func (d *directory) allowed(h *step.Machine) error {
+	if !d.release {
+		return nil
+	}
+	return errors.Join(
+		step.AllowedPath(h, allowed.Site{}, allowed.Directory, d.path),
+		step.NotAllowed(d.path, allowed.Owner(d.path, d.UID, d.GID, fmt.Sprintf("%o", d.Mode))))
 }
 
 func newDirectory(p DirectoryParams) (*directory, error) {
@@ -40,10 +54,13 @@ func newDirectory(p DirectoryParams) (*directory, error) {
 	if err := step.CleanPath(p.Path); err != nil {
 		return nil, err
 	}
-	return &directory{p.Path, step.Owner{Mode: mode, UID: p.UID, GID: p.GID}}, nil
+	return &directory{p.Path, step.Owner{Mode: mode, UID: p.UID, GID: p.GID}, p.Release}, nil
 }
 
 func (d *directory) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+	if err := d.allowed(h); err != nil {
+		return step.Finding{}, err
+	}
 	info, err := os.Stat(h.Path(d.path))
 	if errors.Is(err, fs.ErrNotExist) {
 		diff := fmt.Sprintf("+ %s/ mode %04o owner %d:%d\n", d.path, d.Mode, d.UID, d.GID)
@@ -60,9 +77,15 @@ func (d *directory) Inspect(_ context.Context, h *step.Machine) (step.Finding, e
 }
 
 func (d *directory) Apply(_ context.Context, h *step.Machine) error {
+	if err := d.allowed(h); err != nil {
+		return err
+	}
 	full := h.Path(d.path)
 	if err := durable.MkdirAll(full, 0o755); err != nil {
 		return fmt.Errorf("making %s: %w", d.path, err)
+	}
+	if err := d.allowed(h); err != nil { // chown and chmod follow links anew
+		return err
 	}
 	if err := os.Chown(full, d.UID, d.GID); err != nil {
 		return fmt.Errorf("giving %s to %d:%d: %w", d.path, d.UID, d.GID, err)

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // FileParams is one file. Content stands in the plan; a file that holds a secret
@@ -21,6 +22,31 @@ type FileParams struct {
 	GID     int    `json:"gid,omitempty"`
 	Content string `json:"content,omitempty"`
 	Secret  string `json:"secret,omitempty"`
+	// Release says what a release uses the path for that names it: then it must be one that a
+	// release may name. Empty: the file is valtctl's own.
+	Release Named `json:"release,omitempty"`
+}
+
+// Named is what a release names a path for.
+type Named string
+
+// The uses of such paths.
+const (
+	NamedFile Named = "file"      // its own
+	NamedSite Named = "site file" // for a file of the site's: a certificate, a key, a licence, a Compose file
+)
+
+// allowed judges a path that a release names, and where it leads on this host now.
+func (n Named) allowed(h *step.Machine, path string) error {
+	switch n {
+	case "":
+		return nil
+	case NamedFile:
+		return step.AllowedPath(h, allowed.Site{}, allowed.File, path)
+	case NamedSite:
+		return step.AllowedPath(h, allowed.Site{}, allowed.SiteFile, path)
+	}
+	return fmt.Errorf("reading the parameters of %s: no release names a path for a %q", path, string(n))
 }
 
 // KindFile names what FileKind makes.
@@ -56,6 +82,9 @@ func NewFile(p FileParams) (*File, error) {
 }
 
 func (f *File) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+	if err := f.Release.allowed(h, f.Path); err != nil {
+		return step.Finding{}, err
+	}
 	want, err := f.wanted(h)
 	if err != nil {
 		return step.Finding{}, err
@@ -84,6 +113,9 @@ func (f *File) Inspect(_ context.Context, h *step.Machine) (step.Finding, error)
 func (f *File) Apply(_ context.Context, h *step.Machine) error {
 	want, err := f.wanted(h)
 	if err != nil {
+		return err
+	}
+	if err := f.Release.allowed(h, f.Path); err != nil {
 		return err
 	}
 	return step.WriteFile(h, f.Path, want, step.Owner{Mode: f.mode, UID: f.UID, GID: f.GID})

@@ -14,8 +14,9 @@ const maxLicence = 4096
 
 // LicenceParams is the media engine's electronic licence key.
 type LicenceParams struct {
-	Path   string `json:"path"`
-	Secret string `json:"secret"`
+	Path    string `json:"path"`
+	Secret  string `json:"secret"`
+	Release Named  `json:"release,omitempty"` // what names the path; empty: valtctl
 }
 
 // KindLicence names what LicenceKind makes.
@@ -24,7 +25,7 @@ const KindLicence step.KindName = "licence"
 // LicenceKind writes the media engine's licence key, root-only.
 func LicenceKind() step.Kind {
 	return step.KindOf(KindLicence, step.Reversible, func(p LicenceParams) (step.Step, error) {
-		f, err := NewFile(FileParams{Path: p.Path, Mode: "0600", Secret: p.Secret})
+		f, err := NewFile(FileParams{Path: p.Path, Mode: "0600", Secret: p.Secret, Release: p.Release})
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // Passwords are letters and digits, so that no component has to escape one.
@@ -25,6 +26,16 @@ type PasswordParams struct {
 	Length int    `json:"length,omitempty"` // characters; 0: 32
 	UID    int    `json:"uid,omitempty"`
 	GID    int    `json:"gid,omitempty"`
+	// Release says that a release names the path, which must then be one that it may.
+	Release bool `json:"release,omitempty"`
+}
+
+// allowed judges the path where a release names it, and where it leads on this host now.
+func (p *password) allowed(h *step.Machine) error {
+	if !p.Release {
+		return nil
+	}
+	return step.AllowedPath(h, allowed.Site{}, allowed.Password, p.Path)
 }
 
 // KindPassword names what PasswordKind makes.
@@ -46,6 +57,9 @@ func PasswordKind() step.Kind {
 type password struct{ PasswordParams }
 
 func (p *password) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+	if err := p.allowed(h); err != nil {
+		return step.Finding{}, err
+	}
 	was, err := step.ReadIfThere(h.Path(p.Path))
 	if err != nil {
 		return step.Finding{}, err
@@ -72,6 +86,9 @@ func (p *password) Apply(_ context.Context, h *step.Machine) error {
 		if content, err = newPassword(p.Length); err != nil {
 			return err
 		}
+	}
+	if err := p.allowed(h); err != nil {
+		return err
 	}
 	return step.WriteFile(h, p.Path, content, step.Owner{Mode: 0o600, UID: p.UID, GID: p.GID})
 }

@@ -2,6 +2,7 @@ package files
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -10,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // recordingsFolder is the folder inside the mounted file system that the engine writes
@@ -43,7 +45,7 @@ type recordings struct {
 }
 
 func (r *recordings) Inspect(ctx context.Context, h *step.Machine) (step.Finding, error) {
-	if err := r.mounted(h); err != nil {
+	if err := errors.Join(r.mounted(h), r.allowed(h)); err != nil {
 		return step.Finding{}, err
 	}
 	return r.folder.Inspect(ctx, h)
@@ -51,10 +53,15 @@ func (r *recordings) Inspect(ctx context.Context, h *step.Machine) (step.Finding
 
 func (r *recordings) Apply(ctx context.Context, h *step.Machine) error {
 	// Looked at again: the disk may have gone since Inspect.
-	if err := r.mounted(h); err != nil {
+	if err := errors.Join(r.mounted(h), r.allowed(h)); err != nil {
 		return err
 	}
 	return r.folder.Apply(ctx, h)
+}
+
+// allowed wants the folder to be on that disk, and no link to another place.
+func (r *recordings) allowed(h *step.Machine) error {
+	return step.AllowedPath(h, allowed.Site{Recordings: r.path}, allowed.Bind, r.folder.path)
 }
 
 // Undo has nothing to take back: it only looks.

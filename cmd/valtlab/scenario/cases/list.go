@@ -30,6 +30,7 @@ func All() scenario.Suite {
 		c("lab-reboot", "a host reboots from inside and keeps its disk and its address", labReboot, scenario.Alone, aboutInstalls, 3),
 		c("odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts, scenario.Alone, aboutInstalls, 41),
 		c("releases", "a tampered target, a wrong signature and a foreign root are refused with nothing changed", releasesRefused, scenario.Alone, aboutBundles, 15),
+		c("mistaken-release", "a release that asks for power over its servers is refused at publishing, and signed past that by the site, with its line", mistakenRelease, scenario.Alone, aboutBundles, 15),
 		c("install-twice", "a dry run shows every change, the install does just that, and a second one changes nothing", installTwice, scenario.Alone, scenario.Core, 84),
 		c("delta", "a bundle for servers that have most of a release carries what changed and no more, once", delta, scenario.Alone, aboutBundles, 22),
 		c("damage", "a bundle that a medium or a person damaged is refused by the name of the part or blob, and nothing is changed", damage, scenario.Alone, aboutBundles, 45),
