@@ -66,8 +66,9 @@ type thing struct {
 // thingOf reads from a step's parameters what it is about, and what that is to be.
 func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error) {
 	var p struct {
-		Name, Path, Repository, Release, Site, Bundle string
-		Packages                                      []struct{ Name, Version string }
+		Name, Path, Repository, Site, Bundle string
+		Packages                             []struct{ Name, Version string }
+		Release                              any // of a container its release, of others whether it asked for them
 	}
 	var all map[string]any
 	if err := errors.Join(json.Unmarshal(raw, &p), json.Unmarshal(raw, &all)); err != nil {
@@ -86,7 +87,7 @@ func (s *server) thingOf(kind step.KindName, raw json.RawMessage) (*thing, error
 	}
 	switch {
 	case kind == docker.KindContainer:
-		t.value = p.Release
+		t.value, _ = p.Release.(string)
 	case len(p.Packages) > 0:
 		t.title, t.value = fmt.Sprintf("%s %s", kind, p.Packages[0].Name), p.Packages[0].Version
 	case kind == docker.KindImage:

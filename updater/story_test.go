@@ -216,7 +216,11 @@ func (w *world) heal() {
 		s.mu.Unlock()
 	})
 	w.tell("the trouble is over")
-	w.do("resume")
+	last := "resume"
+	if slices.ContainsFunc(w.story.commands, func(c string) bool { return strings.HasSuffix(c, fromBundle) }) {
+		last += fromBundle // what began with a bundle goes on with it
+	}
+	w.do(last)
 }
 
 // installed installs the site once, for all stories to begin with.

@@ -117,7 +117,7 @@ func checkSupplied(r Request, secrets map[string][]byte) error {
 	}
 	return &problem.Error{Kind: problem.Input, Doing: "resuming the transaction on", Object: r.Host,
 		Err: fmt.Errorf("it was begun with secrets that are not given now: %s", strings.Join(lacking, ", ")),
-		Fix: "Resume with the site file that it was begun with."}
+		Fix: "resume with what it was begun with: the same site file, and if it came from a bundle: valtctl resume --bundle FILE"}
 }
 
 // names lists the names of secrets in order.

@@ -166,6 +166,14 @@ func TestARunningTransactionGetsTheSecretsOfNow(t *testing.T) {
 	}
 }
 
+func TestWhatIsLackingToGoOnIsToldWithTheWayToBringIt(t *testing.T) {
+	err := checkSupplied(Request{Host: "media1", Secrets: []string{"bundle", "licence"}}, map[string][]byte{"licence": {1}})
+	told := problem.All(err)
+	if len(told) != 1 || !strings.Contains(told[0].Error(), "now: bundle") || !strings.Contains(told[0].Fix, "--bundle FILE") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRestartLeavesARunningTransactionAlone(t *testing.T) {
 	h := newHost(t)
 	request, secrets := install(t)
