@@ -26,6 +26,7 @@ func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, 
 		return agent.Handlers{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: fmt.Sprintf("%.80q", asked),
 			Err: errors.New("this key starts valtctl's restricted agent and nothing else"), Fix: "a person logs in with a key of their own"}
 	}
+	side.Restricted = true
 	all := side.Handlers()
 	is, err := all.Facts(ctx, agent.FactsRequest{})
 	if err != nil {
@@ -36,7 +37,7 @@ func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, 
 	if err != nil {
 		return agent.Handlers{}, err
 	}
-	judge := &restrict.Judge{Own: ownPlan{own}, Dir: filepath.Join(folder, "begun"), Fence: side.Highest}
+	judge := &restrict.Judge{Own: ownPlan{own}, Dir: filepath.Join(folder, "begun"), Fence: side.Highest, Unfinished: side.Unfinished}
 	return judge.Handlers(all), nil
 }
 

@@ -175,13 +175,14 @@ const (
 	LeaseTake    LeaseAction = "take"    // free or expired, or held by the same run
 	LeaseRenew   LeaseAction = "renew"   // refused once it has expired or been taken
 	LeaseRelease LeaseAction = "release" // of the token given; no error where it is gone
-	LeaseBreak   LeaseAction = "break"   // whoever holds it, for Reason
+	LeaseBreak   LeaseAction = "break"   // know no run any more, and Token as the only one seen, for Reason
 	LeaseFence   LeaseAction = "fence"   // remember Token as the highest seen: of hosts that do not keep the lease
 )
 
 // LeaseRequest is about the site's one lease, on the host that keeps it. Who and Run say
 // for whom; Seconds is how long it holds, judged by this host's boot clock. A taken token
-// is the highest of Token and every one that this host has seen, plus one.
+// is the highest of Token and every one that this host has seen, plus one. With fence, Seconds
+// is for how long a person's run keeps out the key of unattended runs on this host.
 type LeaseRequest struct {
 	Action  LeaseAction `json:"action"`
 	Who     string      `json:"who,omitempty"`

@@ -282,7 +282,7 @@ func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseR
 // refused there.
 func (h *Host) Fence(ctx context.Context, token int64) error {
 	_, err := callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (agent.LeaseReply, error) {
-		return c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: token})
+		return c.Lease(ctx, h.fleet.Options.fencing(token))
 	})
 	return err
 }

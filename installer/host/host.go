@@ -23,6 +23,8 @@ type Side struct {
 	Kinds    step.Registry
 	Launcher txn.Launcher
 	Now      func() time.Time
+	// Restricted says that whoever asks has the key of unattended runs.
+	Restricted bool
 }
 
 // Handlers are the calls this host answers.
