@@ -70,6 +70,27 @@ func (f *Fleet) fenceAll(ctx context.Context, token int64) error {
 	})
 }
 
+// Outrank is Hold for a run that takes from others what they may do, where the host that keeps the
+// site's lease cannot be reached: every host that can be is told a higher token. A run that holds the
+// lease meanwhile changes nothing more there. Without a lease to renew it is for a short while.
+func (f *Fleet) Outrank(ctx context.Context) (*LeaseHolder, context.Context, error) {
+	h := &LeaseHolder{fleet: f, host: LeaseHost(f.Options.Site), lasts: lease.Attended, done: make(chan struct{}), stop: func() {}, sent: f.Options.Now()}
+	close(h.done)
+	f.ConnectBeside(ctx)
+	top, err := f.highest(seen{})
+	if err != nil {
+		return nil, ctx, err
+	}
+	h.token = top + 1
+	if err := f.fenceAll(ctx, h.token); err != nil {
+		return nil, ctx, err
+	}
+	holding, cancel := context.WithCancelCause(ctx)
+	h.cancel = cancel
+	f.setLease(h)
+	return h, holding, nil
+}
+
 // fencing is what hosts are told of a run that changes the site.
 func (o Options) fencing(token int64) agent.LeaseRequest {
 	return agent.LeaseRequest{Action: agent.LeaseFence, Token: token, Who: o.Who, Run: o.Run, Seconds: int64(lease.Attended / time.Second)}

@@ -287,6 +287,12 @@ func (h *Host) Fence(ctx context.Context, token int64) error {
 	return err
 }
 
+// Revoke has the host take no key of unattended runs any more. It needs no lease: it takes from
+// others, and changes nothing that serves.
+func (h *Host) Revoke(ctx context.Context, r agent.RevokeRequest) (agent.RevokeReply, error) {
+	return callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (agent.RevokeReply, error) { return c.Revoke(ctx, r) })
+}
+
 // Logs copies a log of the host to out.
 func (h *Host) Logs(ctx context.Context, r agent.LogsRequest, out io.Writer) error {
 	client, err := h.reach(ctx, nil)
