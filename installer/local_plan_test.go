@@ -20,7 +20,6 @@ import (
 func (p *practice) keep(host string) (folder string, c *inputs.Seed) {
 	p.t.Helper()
 	folder = p.t.TempDir()
-	var c *inputs.Seed
 	var err error
 	if host == "" {
 		c, err = inputs.SeedOf(p.options().Site, folder, map[string]inputs.Login{"app1": {User: "valt", Port: 22}, "media1": {User: "valt", Port: 22}}, []byte("known\n"))
