@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/inputs"
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/restrict"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -19,7 +20,12 @@ import (
 func (p *practice) keep(host string) (folder string, c *inputs.Seed) {
 	p.t.Helper()
 	folder = p.t.TempDir()
-	c, err := inputs.SeedOf(p.options().Site, folder, host, map[string]inputs.Login{"app1": {User: "valt", Port: 22}, "media1": {User: "valt", Port: 22}}, []byte("known\n"))
+	var err error
+	if host == "" {
+		c, err = inputs.SeedOf(p.options().Site, folder, map[string]inputs.Login{"app1": {User: "valt", Port: 22}, "media1": {User: "valt", Port: 22}}, []byte("known\n"))
+	} else {
+		c, err = inputs.SeedFor(p.options().Site, folder, host, []string{plan.SecretCertificateKey, plan.SecretRegistryPassword, plan.SecretLicence})
+	}
 	if err != nil {
 		p.t.Fatal(err)
 	}

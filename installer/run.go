@@ -39,6 +39,15 @@ func Begin(ctx context.Context, o fleet.Options) (*Run, error) {
 	return r, nil
 }
 
+// BeginReachable is Begin with those hosts that can be reached. The others are returned.
+func BeginReachable(ctx context.Context, o fleet.Options) (*Run, []fleet.Unreached, error) {
+	r, err := prepare(o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return r, r.ConnectReachable(ctx), nil
+}
+
 // prepare reads the site's files; nothing is connected to yet.
 func prepare(o fleet.Options) (*Run, error) {
 	material, err := inputs.ReadMaterial(o.Site, o.Now())

@@ -17,20 +17,22 @@ import (
 // protocol on its standard streams and ends when they do.
 func (a *app) agentCommand() *cobra.Command {
 	var once, restricted bool
+	var key string
 	c := &cobra.Command{
 		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.MaximumNArgs(1), Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if restricted != (len(args) == 0) || restricted && once {
+			if restricted != (len(args) == 0) || restricted && once || !restricted && key != "" {
 				return usage(errors.New("an agent is given a nonce, or is restricted"), "it is started by valtctl itself")
 			}
 			a.stage = running
 			if restricted {
-				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted)
+				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted(key))
 			}
 			return a.serveAgent(cmd.Context(), args[0], once, everything)
 		},
 	}
 	c.Flags().BoolVar(&restricted, "restricted", false, "take nothing but what unattended runs may ask for")
+	c.Flags().StringVar(&key, "key", "", "the `name` of the key that it is started with")
 	c.Flags().BoolVar(&once, "once", false, "remove this program first, and change nothing else")
 	return c
 }

@@ -38,14 +38,22 @@ func (a *app) lockShowCommand() *cobra.Command {
 func (a *app) lockBreakCommand() *cobra.Command {
 	var reason string
 	cmd := &cobra.Command{
-		Use: "break", Short: "Take the lease from a run that will never come back", Args: cobra.NoArgs,
-		Long: `Take the site's lease from a run that will never come back. Hosts that it has begun to change go on,
+		Use: "break", Short: "Take the lease from a run that will never come back, and have all servers begin anew", Args: cobra.NoArgs,
+		Long: `Take the site's lease from a run that will never come back. Servers that it has begun to change go on,
 or go back, by themselves; "valtctl resume" goes on with the rest. The run itself, should it
-come back, changes nothing any more once another has taken the lease.`,
+come back, changes nothing any more on any server that was reached.
+
+It works whatever became of what servers remember of former runs (lease.json and fence.json below
+/var/lib/valtctl): damaged, gone, at the end of their numbers, or not the same on all. Servers that
+could not be reached are named. Run it again once they are back: until then they are at another
+number than the rest, and no run begins with them.`,
 		Example: `  valtctl lock break --reason "the laptop was stolen"`,
 		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, _ []string) (report, error) {
-			if reason == "" {
+			switch {
+			case reason == "":
 				return report{}, usage(errors.New("no reason is given"), "say why: --reason")
+			case len(a.flags.hosts) > 0:
+				return report{}, usage(errors.New("a site has one lease, and all of its servers must know of it"), "leave out --host")
 			}
 			return a.breakLease(ctx, reason)
 		}),
@@ -60,19 +68,12 @@ func (a *app) breakLease(ctx context.Context, reason string) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	lease, err := status.ShowLease(ctx, o)
-	if err != nil {
-		return report{}, err
-	}
-	if lease.Run == "" {
-		return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), nil
-	}
 	if !a.flags.yes {
 		tty := a.terminal()
 		if tty == nil {
 			return report{}, usage(errors.New("there is no terminal to ask at"), "look with: valtctl lock show, then give --yes")
 		}
-		yes, err := a.confirm(ctx, tty, fmt.Sprintf("Take the lease from %s (run %s)?", lease.Who, lease.Run))
+		yes, err := a.confirm(ctx, tty, a.breakQuestion(ctx, o))
 		if err != nil {
 			return report{}, fmt.Errorf("asking for confirmation: %w", err)
 		}
@@ -80,8 +81,43 @@ func (a *app) breakLease(ctx context.Context, reason string) (report, error) {
 			return report{}, &problem.Error{Kind: problem.Interrupted, Doing: "breaking the lease of", Object: o.Site.ID, Err: errDeclined}
 		}
 	}
-	lease, err = status.BreakLease(ctx, o, reason)
-	return text(lease, func(w io.Writer) error { return writeLease(w, lease) }), err
+	b, err := status.BreakLease(ctx, o, reason)
+	return text(b, func(w io.Writer) error { return writeBroken(w, b) }), err
+}
+
+// breakQuestion says whose lease it is. That it cannot be read is one reason to break it.
+func (a *app) breakQuestion(ctx context.Context, o fleet.Options) string {
+	lease, err := status.ShowLease(ctx, o)
+	switch {
+	case err != nil:
+		return "Nobody knows who holds the lease (" + fleet.OneLine(err) + "). Have all servers begin anew?"
+	case lease.Run == "":
+		return "Nobody holds the lease. Have all servers begin anew?"
+	}
+	return fmt.Sprintf("Take the lease from %s (run %s)?", lease.Who, lease.Run)
+}
+
+func writeBroken(w io.Writer, b *status.Broken) error {
+	p := &printer{w: w}
+	missed := false
+	for _, h := range b.Hosts {
+		if h.Err == nil {
+			p.printf("%-10s begins anew\n", h.Host)
+			continue
+		}
+		missed = true
+		p.printf("%-10s as before\n", h.Host)
+	}
+	if missed {
+		p.printf("once the others are back: valtctl lock break --reason WHY\n")
+	}
+	if b.Broken != "" {
+		p.printf("broken: %s\n", b.Broken)
+	}
+	if len(b.Rollout) > 0 {
+		p.printf("a rollout is not finished; valtctl resume goes on with it\n")
+	}
+	return p.err
 }
 
 // quietOptions are those of a command that tells nothing while it works.

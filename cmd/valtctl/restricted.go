@@ -20,12 +20,27 @@ import (
 )
 
 // restricted are the calls that the key of unattended runs may make on this host, once its
-// login has asked for nothing but this agent (sshd(8), SSH_ORIGINAL_COMMAND).
-func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, error) {
-	if asked := os.Getenv("SSH_ORIGINAL_COMMAND"); asked != remote.RestrictedCommand {
-		return agent.Handlers{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: fmt.Sprintf("%.80q", asked),
-			Err: errors.New("this key starts valtctl's restricted agent and nothing else"), Fix: "a person logs in with a key of their own"}
+// login has asked for nothing but this agent (sshd(8), SSH_ORIGINAL_COMMAND), and for as long as the
+// host takes that key (facts.KeyID).
+func (a *app) restricted(key string) func(context.Context, *host.Side) (agent.Handlers, error) {
+	return func(ctx context.Context, side *host.Side) (agent.Handlers, error) {
+		if asked := os.Getenv("SSH_ORIGINAL_COMMAND"); asked != remote.RestrictedCommand {
+			return agent.Handlers{}, &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: fmt.Sprintf("%.80q", asked),
+				Err: errors.New("this key starts valtctl's restricted agent and nothing else"), Fix: "a person logs in with a key of their own"}
+		}
+		still := func() error { return side.Accepts(key) }
+		if err := still(); err != nil {
+			return agent.Handlers{}, err
+		}
+		h, err := a.judged(ctx, side)
+		h.Still = still
+		return h, err
 	}
+}
+
+// judged are the host's calls as it judges them by its own copy of the site.
+func (a *app) judged(ctx context.Context, side *host.Side) (agent.Handlers, error) {
+	side.Restricted = true
 	all := side.Handlers()
 	is, err := all.Facts(ctx, agent.FactsRequest{})
 	if err != nil {
@@ -36,7 +51,7 @@ func (a *app) restricted(ctx context.Context, side *host.Side) (agent.Handlers, 
 	if err != nil {
 		return agent.Handlers{}, err
 	}
-	judge := &restrict.Judge{Own: ownPlan{own}, Dir: filepath.Join(folder, "begun"), Fence: side.Highest}
+	judge := &restrict.Judge{Own: ownPlan{own}, Dir: filepath.Join(folder, "begun"), Fence: side.Highest, Unfinished: side.Unfinished}
 	return judge.Handlers(all), nil
 }
 

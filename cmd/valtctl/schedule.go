@@ -19,7 +19,7 @@ import (
 
 func (a *app) scheduleCommand() *cobra.Command {
 	return group("schedule", "Have the site keep itself current in its maintenance windows",
-		a.scheduleEnableCommand(), a.scheduleDisableCommand(), a.schedulePauseCommand(), a.scheduleShowCommand(), a.scheduleRunCommand())
+		a.scheduleEnableCommand(), a.scheduleDisableCommand(), a.scheduleRotateCommand(), a.schedulePauseCommand(), a.scheduleShowCommand(), a.scheduleRunCommand())
 }
 
 func (a *app) scheduleEnableCommand() *cobra.Command {
@@ -46,7 +46,9 @@ func (a *app) scheduleDisableCommand() *cobra.Command {
 	return a.changing(&cobra.Command{
 		Use: "disable", Short: "Update the site only by hand from now on", Args: cobra.NoArgs,
 		Long: `Update the site only by hand from now on. The timer, the copy of the site file and the key are removed,
-and what the other servers took the key for.`,
+and what the other servers took the key for. Servers that cannot be reached are named, and are done
+by the next "schedule disable" once they are back (exit code 3). It works without the application
+server, too: then no server that was reached takes its key any more.`,
 		Example: "  valtctl schedule disable --yes",
 		RunE: a.action([]string{"text", "json"}, func(ctx context.Context, _ []string) (report, error) {
 			return a.scheduled(ctx, schedule.Disable, "unattended updates are disabled")
@@ -140,7 +142,7 @@ func (a *app) scheduled(ctx context.Context, change func(context.Context, schedu
 		look := o
 		look.DryRun = true
 		found, err := change(ctx, look)
-		if err != nil {
+		if err != nil && (found == nil || len(found.Unreached) == 0) {
 			return report{}, err
 		}
 		if err := writeScheduleChange(a.err, found, "", false); err != nil {
@@ -192,6 +194,9 @@ func writeScheduleChange(w io.Writer, c *schedule.Change, done string, diffs boo
 	}
 	for _, h := range c.Hosts {
 		p.printf("%-10s %s\n", h.Host, orAsWanted(h.Changes))
+	}
+	for _, h := range c.Unreached {
+		p.printf("%-10s not reached, and as it was\n", h)
 	}
 	for _, n := range c.Notes {
 		p.printf("note: %s\n", n)

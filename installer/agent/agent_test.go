@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -116,6 +117,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodProve:      func() error { _, err := c.Prove(ctx, ProveRequest{}); return err },
 		methodSupport:    func() error { return c.Support(ctx, support.Request{}, nil) },
 		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
+		methodRevoke:     func() error { _, err := c.Revoke(ctx, RevokeRequest{}); return err },
 	}
 	for name, call := range calls {
 		if err := call(); err == nil || !strings.Contains(err.Error(), "does not serve") {
@@ -347,4 +349,39 @@ func TestAFollowingThatIsGivenUpBeforeItIsAskedForEnds(t *testing.T) {
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// A connection that is not to be served any more is answered nothing, and ends by itself.
+func TestAConnectionEndsOnceItIsNotToBeServed(t *testing.T) {
+	var revoked atomic.Bool
+	asked := 0
+	c, ended := pair(t, Handlers{
+		Facts: func(context.Context, FactsRequest) (FactsReply, error) { asked++; return FactsReply{}, nil },
+		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, _ func(txn.Event) error) (TxnFollowReply, error) {
+			<-ctx.Done()
+			return TxnFollowReply{}, ctx.Err()
+		},
+		Still: func() error {
+			if revoked.Load() {
+				return &problem.Error{Kind: problem.Trust, Doing: "refusing", Err: errors.New("it was revoked")}
+			}
+			return nil
+		},
+	})
+	if _, err := c.Facts(t.Context(), FactsRequest{}); err != nil || asked != 1 {
+		t.Fatal(asked, err)
+	}
+	streaming := make(chan error, 1)
+	go func() {
+		_, err := c.TxnFollow(t.Context(), TxnFollowRequest{ID: "t1"}, nil)
+		streaming <- err
+	}()
+	revoked.Store(true)
+	if _, err := c.Facts(t.Context(), FactsRequest{}); err == nil || asked != 1 {
+		t.Errorf("it is answered: %v", err)
+	}
+	if err := <-streaming; err == nil {
+		t.Error("what streams goes on")
+	}
+	<-ended
 }

@@ -179,6 +179,11 @@ func (c *Client) Lease(ctx context.Context, r LeaseRequest) (LeaseReply, error) 
 	return call[LeaseReply](ctx, c, methodLease, r)
 }
 
+// Revoke has the host take no key of unattended runs any more.
+func (c *Client) Revoke(ctx context.Context, r RevokeRequest) (RevokeReply, error) {
+	return call[RevokeReply](ctx, c, methodRevoke, r)
+}
+
 // Engine asks what the host's media engine does now.
 func (c *Client) Engine(ctx context.Context, a wowza.Access) (wowza.State, error) {
 	return call[wowza.State](ctx, c, methodEngine, a)

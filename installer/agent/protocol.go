@@ -39,6 +39,7 @@ const (
 	methodSolve      = "apt.solve"
 	methodProve      = "apt.prove"
 	methodSupport    = "support"
+	methodRevoke     = "schedule.revoke"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -61,7 +62,11 @@ type Handlers struct {
 	Solve      func(ctx context.Context, q apt.Question) (SolveReply, error)
 	Prove      func(ctx context.Context, r ProveRequest) (ProveReply, error)
 	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
+	Revoke     func(ctx context.Context, r RevokeRequest) (RevokeReply, error)
 
+	// Still, if set, is asked before every call, and now and then while one lasts: an error answers
+	// it, and ends the connection.
+	Still func() error
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
 	NoCarry bool
 	// Loopback listens for the host's programs on 127.0.0.1, at a port or, for 0, at any; nil: by TCP.
@@ -175,13 +180,14 @@ const (
 	LeaseTake    LeaseAction = "take"    // free or expired, or held by the same run
 	LeaseRenew   LeaseAction = "renew"   // refused once it has expired or been taken
 	LeaseRelease LeaseAction = "release" // of the token given; no error where it is gone
-	LeaseBreak   LeaseAction = "break"   // whoever holds it, for Reason
+	LeaseBreak   LeaseAction = "break"   // know no run any more, and Token as the only one seen, for Reason
 	LeaseFence   LeaseAction = "fence"   // remember Token as the highest seen: of hosts that do not keep the lease
 )
 
 // LeaseRequest is about the site's one lease, on the host that keeps it. Who and Run say
 // for whom; Seconds is how long it holds, judged by this host's boot clock. A taken token
-// is the highest of Token and every one that this host has seen, plus one.
+// is the highest of Token and every one that this host has seen, plus one. With fence, Seconds
+// is for how long a person's run keeps out the key of unattended runs on this host.
 type LeaseRequest struct {
 	Action  LeaseAction `json:"action"`
 	Who     string      `json:"who,omitempty"`
@@ -202,6 +208,17 @@ type LeaseReply struct {
 	Left    int64           `json:"left"`
 	Broken  string          `json:"broken,omitempty"` // who broke the last one, and why
 	Rollout json.RawMessage `json:"rollout,omitempty"`
+}
+
+// RevokeRequest has the host take no key of unattended runs any more, at once and also from those
+// that are connected with it: the one that it takes, and those named (facts.KeyID).
+type RevokeRequest struct {
+	Keys []string `json:"keys,omitempty"`
+}
+
+// RevokeReply says which key it took until now; empty: none.
+type RevokeReply struct {
+	Was string `json:"was,omitempty"`
 }
 
 // TxnReply names a transaction that runs.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/creachadair/jrpc2"
 	"github.com/creachadair/jrpc2/handler"
@@ -43,6 +44,12 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	methods := h.methods(m)
 	if !h.NoCarry {
 		methods[methodCarry] = answer(carried.carry)
+	}
+	if h.Still != nil {
+		for name, do := range methods {
+			methods[name] = h.stillServed(do)
+		}
+		go h.watch(ctx, cancel)
 	}
 	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
 		Concurrency: 64, // a call that follows something must not hold up the others
@@ -87,7 +94,38 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodSupport:    stream(m, lines(h.Support)),
 		methodSolve:      answer(h.Solve),
 		methodProve:      answer(h.Prove),
+		methodRevoke:     answer(h.Revoke),
 		methodCancel:     cancelCall,
+	}
+}
+
+// stillEvery is how soon a connection ends that is not to be served any more.
+const stillEvery = time.Second
+
+// stillServed answers a call if the connection is to be served still.
+func (h Handlers) stillServed(do jrpc2.Handler) jrpc2.Handler {
+	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
+		if err := h.Still(); err != nil {
+			return nil, toWire(err)
+		}
+		return do(ctx, r)
+	}
+}
+
+// watch ends the connection once it is not to be served any more, with all that streams.
+func (h Handlers) watch(ctx context.Context, end context.CancelFunc) {
+	tick := time.NewTicker(stillEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if h.Still() != nil {
+				end()
+				return
+			}
+		}
 	}
 }
 

@@ -35,6 +35,7 @@ type Facts struct {
 	GateClosed     bool        `json:"gate_closed,omitempty"`     // no new sessions come in, now or from the next boot on
 	USB            []USBDevice `json:"usb,omitempty"`
 	ScheduleKey    string      `json:"schedule_key,omitempty"` // public half of the key for unattended runs
+	RevokedKeys    []string    `json:"revoked_keys,omitempty"` // of unattended runs, that it takes no more (KeyID)
 	Installed      *Installed  `json:"installed,omitempty"`    // nil: valtctl has installed nothing
 }
 

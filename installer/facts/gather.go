@@ -63,6 +63,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 		USB:            h.usb(),
 		SnapDocker:     h.snapDocker(),
 		ScheduleKey:    h.line(ScheduleKey + ".pub"),
+		RevokedKeys:    strings.Fields(string(h.read(RevokedKeys))),
 		Installed:      h.installed(),
 		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized()},
 	}

@@ -1,6 +1,12 @@
 package facts
 
-import "path"
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"path"
+	"strings"
+)
 
 // Where a host keeps what belongs to unattended runs.
 const (
@@ -9,7 +15,25 @@ const (
 	// Restricted is what a host judges that key's requests by: its own copy of the site file
 	// and of what that names, and what it has verified of the releases.
 	Restricted = "/var/lib/valtctl/restricted"
+	// RestrictedKey says which key a host takes for unattended runs (KeyID). While there is none it
+	// takes no key.
+	RestrictedKey = Restricted + "/key"
+	// RevokedKeys are those that it does not take any more, whoever hands them out again, a line each.
+	RevokedKeys = "/var/lib/valtctl/revoked-keys"
 )
+
+// KeyID is the name of a public key, as authorized_keys(5) of sshd(8) writes it: half of its
+// SHA-256, in hex, since it stands in sudoers(5). Empty: it is no key.
+func KeyID(public string) string {
+	for word := range strings.FieldsSeq(public) {
+		blob, err := base64.StdEncoding.DecodeString(word)
+		if err == nil && len(blob) > 32 {
+			sum := sha256.Sum256(blob)
+			return hex.EncodeToString(sum[:sha256.Size/2])
+		}
+	}
+	return ""
+}
 
 // SiteFolder is where a host keeps what it knows of a site as its controller.
 func SiteFolder(site string) string { return path.Join("/var/lib/valtctl/site", site) }

@@ -141,6 +141,42 @@ func (f *Fleet) Connect(ctx context.Context) error {
 	})
 }
 
+// Unreached is a host that cannot be asked, and why.
+type Unreached struct {
+	Host string
+	Err  error // a problem of kind Check
+}
+
+// ConnectReachable is Connect for a run that is about those hosts that can be reached. The others
+// are returned, and are none of the fleet's any more.
+func (f *Fleet) ConnectReachable(ctx context.Context) []Unreached {
+	all := make([]Unreached, len(f.Hosts))
+	var wg sync.WaitGroup
+	for i, h := range f.Hosts {
+		wg.Go(func() {
+			err := h.Connect(ctx)
+			if err == nil {
+				err = h.Refresh(ctx)
+			}
+			if err != nil {
+				all[i] = Unreached{h.Name, errors.Join(unreached(h, err), h.Close())}
+			}
+		})
+	}
+	wg.Wait()
+	var lost []Unreached
+	var reached []*Host
+	for i, h := range f.Hosts {
+		if all[i].Err != nil {
+			lost = append(lost, all[i])
+		} else {
+			reached = append(reached, h)
+		}
+	}
+	f.Hosts = reached
+	return lost
+}
+
 func engineText(f facts.Facts) string {
 	if f.Engine == nil {
 		return "no Docker engine"

@@ -282,9 +282,15 @@ func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseR
 // refused there.
 func (h *Host) Fence(ctx context.Context, token int64) error {
 	_, err := callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (agent.LeaseReply, error) {
-		return c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: token})
+		return c.Lease(ctx, h.fleet.Options.fencing(token))
 	})
 	return err
+}
+
+// Revoke has the host take no key of unattended runs any more. It needs no lease: it takes from
+// others, and changes nothing that serves.
+func (h *Host) Revoke(ctx context.Context, r agent.RevokeRequest) (agent.RevokeReply, error) {
+	return callWithin(ctx, h, quickWithin, func(ctx context.Context, c *agent.Client) (agent.RevokeReply, error) { return c.Revoke(ctx, r) })
 }
 
 // Logs copies a log of the host to out.

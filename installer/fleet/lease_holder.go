@@ -37,6 +37,9 @@ type LeaseHolder struct {
 	token int64
 	sent  time.Time // when the last renewal that succeeded was sent
 	lost  error
+
+	attended time.Time      // when the hosts were last told that this run goes on; of keep alone
+	telling  sync.WaitGroup // those that are being told
 }
 
 // LeaseHost is the host that keeps the site's lease: the application's, else the first
@@ -61,9 +64,9 @@ func (f *Fleet) Hold(ctx context.Context, rollout json.RawMessage) (*LeaseHolder
 		return nil, ctx, err
 	}
 	f.ConnectBeside(ctx)
-	highest := h.token
-	for _, host := range f.Whole() {
-		highest = max(highest, host.Facts().Fence)
+	highest, err := f.highest(seen{h.host.Name, h.token})
+	if err != nil {
+		return nil, ctx, errors.Join(err, h.leave())
 	}
 	token, err := h.take(ctx, highest, rollout)
 	if err != nil {
@@ -158,23 +161,6 @@ func (h *LeaseHolder) connect(ctx context.Context) error {
 	return nil
 }
 
-// fenceAll tells every host of the site that can be reached the new token, so that whoever held
-// the lease before is refused there from now on, also with a request that was long on its way.
-// A host that this run is not about and that cannot be told is named.
-func (f *Fleet) fenceAll(ctx context.Context, token int64) error {
-	return Each(f.Whole(), func(h *Host) error {
-		if !h.Connected() {
-			return nil
-		}
-		err := h.Fence(ctx, token)
-		if h.beside && Unheard(err) {
-			h.tell(event.Event{Kind: event.Note, Text: "it could not be told that this run changes the site now: " + OneLine(Bare(err))})
-			return nil
-		}
-		return err
-	})
-}
-
 // keep renews until it is stopped or the lease is lost.
 func (h *LeaseHolder) keep(ctx context.Context) {
 	defer close(h.done)
@@ -192,6 +178,7 @@ func (h *LeaseHolder) keep(ctx context.Context) {
 				return
 			}
 		}
+		h.attend(ctx)
 	}
 }
 
@@ -296,6 +283,7 @@ func (h *LeaseHolder) Release(ctx context.Context) error {
 	}
 	h.stop()
 	<-h.done
+	h.telling.Wait()
 	h.fleet.setLease(nil)
 	if h.Err() != nil {
 		return errors.Join(h.Err(), h.leave())
@@ -303,12 +291,20 @@ func (h *LeaseHolder) Release(ctx context.Context) error {
 	return errors.Join(h.giveBack(ctx), h.leave())
 }
 
-// giveBack tells the lease's host. Where that fails the lease expires, which is no error
-// of the run.
+// giveBack tells the lease's host, and all others that the run has ended. Where that fails the
+// lease expires, which is no error of the run.
 func (h *LeaseHolder) giveBack(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), giveBackWithin)
 	defer cancel()
-	_, _ = h.client.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseRelease, Run: h.fleet.Options.Run, Token: h.token})
+	release := agent.LeaseRequest{Action: agent.LeaseRelease, Run: h.fleet.Options.Run, Token: h.token}
+	if h.client != nil {
+		_, _ = h.client.Lease(ctx, release)
+	}
+	h.fleet.eachConnected(func(_ *Host, c *agent.Client) {
+		if c != h.client {
+			_, _ = c.Lease(ctx, release)
+		}
+	})
 	return nil
 }
 

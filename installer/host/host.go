@@ -23,6 +23,8 @@ type Side struct {
 	Kinds    step.Registry
 	Launcher txn.Launcher
 	Now      func() time.Time
+	// Restricted says that whoever asks has the key of unattended runs.
+	Restricted bool
 }
 
 // Handlers are the calls this host answers.
@@ -30,7 +32,7 @@ func (s *Side) Handlers() agent.Handlers {
 	return agent.Handlers{
 		Facts: s.facts, Inspect: s.inspect, TxnStart: s.start, TxnRestart: s.restart,
 		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs, Probe: s.probe, Listen: s.listen, Survey: s.survey,
-		Answer: s.answer, TxnConfirm: s.confirm, Engine: s.engine, Lease: s.lease, Support: s.support, Solve: s.solve, Prove: s.prove,
+		Answer: s.answer, TxnConfirm: s.confirm, Engine: s.engine, Lease: s.lease, Support: s.support, Solve: s.solve, Prove: s.prove, Revoke: s.revoke,
 	}
 }
 

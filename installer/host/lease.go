@@ -9,7 +9,9 @@ import (
 )
 
 func (s *Side) leases() *lease.Store {
-	return &lease.Store{Dir: filepath.Join(s.Launcher.Root, "/var/lib/valtctl"), Now: s.Now, Boot: lease.BootClock(s.Launcher.Root)}
+	root := s.Launcher.Root
+	return &lease.Store{Dir: filepath.Join(root, "/var/lib/valtctl"), Memory: filepath.Join(root, "/run/valtctl"),
+		Now: s.Now, Boot: lease.BootClock(root), Key: s.Restricted}
 }
 
 // lease answers for the site's lease, on the host that keeps it.
@@ -19,3 +21,18 @@ func (s *Side) lease(_ context.Context, r agent.LeaseRequest) (agent.LeaseReply,
 
 // Highest is the highest token that this host has seen.
 func (s *Side) Highest() (int64, error) { return s.leases().Highest() }
+
+// Unfinished are the transactions of this host that are not over.
+func (s *Side) Unfinished() ([]string, error) {
+	all, err := s.Launcher.Store.Recent(0)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, t := range all {
+		if !t.State.Finished() {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids, nil
+}

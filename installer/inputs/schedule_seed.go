@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/files"
@@ -40,39 +41,75 @@ type seeder struct {
 	errs []error
 }
 
-// SeedOf copies a site into a host's folder. With for, a host's name, it is for that host
-// to judge by: it holds no licence key of another host, and nothing to connect or to tell
-// people with. Without, it is for the host that runs unattended, which reaches the others
+// SeedOf copies a site into a folder of the host that runs unattended, which reaches the others
 // by logins and trusts the given known_hosts lines.
-func SeedOf(s *site.Site, folder, host string, logins map[string]Login, knownHosts []byte) (*Seed, error) {
+func SeedOf(s *site.Site, folder string, logins map[string]Login, knownHosts []byte) (*Seed, error) {
+	c, to := seed(s, folder)
+	c.include(&to.TLS.KeyFile, "certificate.key")
+	c.include(&to.Registry.PasswordFile, "registry")
+	for i := range to.Hosts {
+		c.include(&to.Hosts[i].Wowza.KeyFile, "licence-"+to.Hosts[i].Name)
+	}
+	c.reach(&to, logins, knownHosts)
+	c.write(&to)
+	return &c.Seed, errors.Join(c.errs...)
+}
+
+// SeedFor copies a site into a folder of a host that judges by it. Of secrets it has those that the
+// host's own steps ask for (plan.HostPlan.Secrets), and nothing to connect or to tell people with.
+func SeedFor(s *site.Site, folder, host string, asked []string) (*Seed, error) {
+	c, to := seed(s, folder)
+	for name, field := range map[string]*string{plan.SecretCertificateKey: &to.TLS.KeyFile, plan.SecretRegistryPassword: &to.Registry.PasswordFile} {
+		if !slices.Contains(asked, name) {
+			*field = ""
+		}
+	}
+	c.include(&to.TLS.KeyFile, "certificate.key")
+	c.include(&to.Registry.PasswordFile, "registry")
+	for i := range to.Hosts {
+		h := &to.Hosts[i]
+		switch {
+		case h.Wowza.KeyFile == "":
+		case slices.Contains(asked, plan.SecretLicence):
+			h.Wowza.KeyFile = own(s, host).Wowza.KeyFile // in the place of another's, since the file must name one
+		default: // what another host's licence is makes no difference here, and a file must be named with it
+			h.Wowza.KeyFile, h.Wowza.License = "", site.Physical
+		}
+		c.include(&h.Wowza.KeyFile, "licence-"+h.Name)
+		h.SSH = site.SSH{Port: h.SSH.Port}
+	}
+	to.SSH, to.Updates.Notify = site.SSH{Port: 22}, site.Notify{}
+	c.write(&to)
+	return &c.Seed, errors.Join(c.errs...)
+}
+
+// Lacking are the files of secrets that such a copy might hold, and this one does not.
+func (c *Seed) Lacking(s *site.Site) []string {
+	names := []string{"certificate.key", "registry"}
+	for _, h := range s.Hosts {
+		names = append(names, "licence-"+h.Name)
+	}
+	var lacking []string
+	for _, name := range names {
+		if file := path.Join(c.Folder, "files", name); c.Files[file] == nil {
+			lacking = append(lacking, file)
+		}
+	}
+	return lacking
+}
+
+// seed begins with what is no secret.
+func seed(s *site.Site, folder string) (*seeder, site.Site) {
 	c := &seeder{Seed: Seed{Folder: folder, Files: map[string][]byte{}}}
 	to := *s
 	to.Hosts, to.Network.Trust = slices.Clone(s.Hosts), slices.Clone(s.Network.Trust)
 	c.include(&to.TLS.Certificate, "certificate.pem")
-	c.include(&to.TLS.KeyFile, "certificate.key")
 	c.include(&to.Release.Root, "root.json")
-	c.include(&to.Registry.PasswordFile, "registry")
 	for i := range to.Network.Trust {
 		// An authority's name on a host is that of its file.
 		c.include(&to.Network.Trust[i], path.Join("trust-"+strconv.Itoa(i), filepath.Base(to.Network.Trust[i])))
 	}
-	for i := range to.Hosts {
-		h := &to.Hosts[i]
-		if host != "" && h.Name != host && h.Wowza.KeyFile != "" {
-			h.Wowza.KeyFile = own(s, host).Wowza.KeyFile
-		}
-		c.include(&h.Wowza.KeyFile, "licence-"+h.Name)
-	}
-	if host == "" {
-		c.reach(&to, logins, knownHosts)
-	} else {
-		to.SSH, to.Updates.Notify = site.SSH{Port: 22}, site.Notify{}
-		for i, h := range to.Hosts {
-			to.Hosts[i].SSH = site.SSH{Port: h.SSH.Port}
-		}
-	}
-	c.write(&to)
-	return &c.Seed, errors.Join(c.errs...)
+	return c, to
 }
 
 func own(s *site.Site, name string) site.Host {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -20,18 +19,22 @@ import (
 	"ipivs.com/valtctl/repos/problem"
 )
 
-// maxRollout caps what a run keeps beside its lease, in bytes; maxSeconds how long it may
-// hold it without renewing.
+// maxRollout caps what a run keeps beside its lease, in bytes, and maxReason what a person says
+// of breaking it; maxSeconds is how long a run may hold it without renewing.
 const (
 	maxRollout = 1 << 20
+	maxReason  = 4096
 	maxSeconds = 24 * 3600
 )
 
 // Store is the lease and the fence of one host.
 type Store struct {
-	Dir  string // /var/lib/valtctl
-	Now  func() time.Time
-	Boot func() (id string, up time.Duration, err error) // the boot clock
+	Dir    string // /var/lib/valtctl
+	Memory string // /run/valtctl: what a boot forgets
+	Now    func() time.Time
+	Boot   func() (id string, up time.Duration, err error) // the boot clock
+	// Key says that whoever asks has the key of unattended runs, which a person's run keeps out.
+	Key bool
 }
 
 // kept is the lease's file.
@@ -46,13 +49,9 @@ type kept struct {
 	Rollout json.RawMessage `json:"rollout,omitempty"`
 }
 
-// fence is the highest token that this host has seen.
-type fence struct {
-	Highest int64 `json:"highest"`
-}
-
 func (s *Store) leaseFile() string { return filepath.Join(s.Dir, "lease.json") }
 func (s *Store) fenceFile() string { return filepath.Join(s.Dir, "fence.json") }
+func (s *Store) guardFile() string { return filepath.Join(s.Dir, ".lease-guard") }
 
 // Do answers a request (agent.LeaseRequest). The error is a problem.Locked where another
 // run holds the lease, or where this one does no more.
@@ -60,12 +59,23 @@ func (s *Store) Do(r agent.LeaseRequest) (agent.LeaseReply, error) {
 	if err := check(r); err != nil {
 		return agent.LeaseReply{}, err
 	}
-	guard, err := s.guard()
+	guard, err := s.guardFor(r.Action)
 	if err != nil {
 		return agent.LeaseReply{}, err
 	}
 	defer guard.Close()
-	l, err := s.kept(r.Action)
+	switch r.Action {
+	case agent.LeaseFence:
+		if err := s.admit(r.Token); err != nil {
+			return agent.LeaseReply{}, err
+		}
+		return agent.LeaseReply{Token: r.Token}, s.attend(r)
+	case agent.LeaseBreak:
+		return s.brk(r)
+	case agent.LeaseRelease:
+		s.leave(r.Token)
+	}
+	l, err := s.kept()
 	if err != nil {
 		return agent.LeaseReply{}, err
 	}
@@ -82,31 +92,26 @@ func (s *Store) Do(r agent.LeaseRequest) (agent.LeaseReply, error) {
 		return s.renew(l, left, r)
 	case agent.LeaseRelease:
 		return s.release(l, r)
-	case agent.LeaseBreak:
-		return s.brk(l, left, r)
-	case agent.LeaseFence:
-		return reply(l, left), s.admit(r.Token)
 	}
 	return agent.LeaseReply{}, fmt.Errorf("reading the request: this valtctl knows no %q of a lease", r.Action)
 }
 
-// kept is the lease as it is written down. Breaking it must work whatever became of its
-// file, or nobody could ever change the site again; the damaged file is put aside.
-func (s *Store) kept(a agent.LeaseAction) (kept, error) {
+// kept is the lease as it is written down.
+func (s *Store) kept() (kept, error) {
 	var l kept
 	err := read(s.leaseFile(), &l)
-	if err == nil || a != agent.LeaseBreak {
-		return l, err
+	if err == nil && (l.Token < 0 || l.Token > last) {
+		err = damaged(s.leaseFile(), fmt.Errorf("its token is %d", l.Token))
 	}
-	if moved := os.Rename(s.leaseFile(), s.leaseFile()+".damaged"); moved != nil {
-		return l, errors.Join(err, moved)
-	}
-	return kept{Who: "nobody known (its file is damaged)"}, nil
+	return l, err
 }
 
 func check(r agent.LeaseRequest) error {
 	if len(r.Rollout) > maxRollout {
 		return fmt.Errorf("keeping the rollout: its %d bytes are more than %d", len(r.Rollout), maxRollout)
+	}
+	if len(r.Reason) > maxReason || len(r.Who) > maxReason {
+		return fmt.Errorf("reading the request: who breaks a lease, and why, is told in %d bytes each at most", maxReason)
 	}
 	if (r.Action == agent.LeaseTake || r.Action == agent.LeaseRenew) && (r.Run == "" || r.Seconds < 1 || r.Seconds > maxSeconds) {
 		return fmt.Errorf("reading the request: a lease is of a run, and for 1 to %d seconds", maxSeconds)
@@ -114,17 +119,36 @@ func check(r agent.LeaseRequest) error {
 	return nil
 }
 
+// guardFor is guard. Breaking a lease goes on where the guard's file is damaged: it holds nothing
+// but its lock, so it is made anew.
+func (s *Store) guardFor(a agent.LeaseAction) (io.Closer, error) {
+	guard, err := s.guard()
+	if err == nil || a != agent.LeaseBreak || problem.KindOf(err) == problem.Locked {
+		return guard, err
+	}
+	if removed := durable.RemoveAll(s.guardFile()); removed != nil {
+		return nil, errors.Join(err, removed)
+	}
+	return s.guard()
+}
+
 // guard lets one agent at a time decide.
 func (s *Store) guard() (io.Closer, error) {
 	if err := durable.MkdirAll(s.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("guarding the lease: %w", err)
 	}
+	if info, err := os.Lstat(s.guardFile()); err == nil && !info.Mode().IsRegular() { // a pipe would be waited for
+		return nil, damaged(s.guardFile(), errNotPlain)
+	}
 	for try := 0; ; try++ {
-		w, _, _, err := journal.Open(filepath.Join(s.Dir, ".lease-guard"), s.Now)
+		w, _, _, err := journal.Open(s.guardFile(), s.Now)
 		if err == nil {
 			return w, nil
 		}
-		if problem.KindOf(err) != problem.Locked || try == 100 {
+		if problem.KindOf(err) != problem.Locked {
+			return nil, damaged(s.guardFile(), err)
+		}
+		if try == 100 {
 			return nil, fmt.Errorf("guarding the lease: %w", err)
 		}
 		time.Sleep(10 * time.Millisecond) // another agent is deciding
@@ -151,8 +175,11 @@ func (s *Store) take(l kept, left time.Duration, r agent.LeaseRequest) (agent.Le
 	if err != nil {
 		return agent.LeaseReply{}, err
 	}
-	next := kept{Who: r.Who, Run: r.Run, Token: max(r.Token, l.Token, highest) + 1, Taken: s.Now().UTC(), Rollout: l.Rollout}
-	return s.hold(next, r)
+	next, err := following(highest, max(r.Token, l.Token, highest))
+	if err != nil {
+		return agent.LeaseReply{}, err
+	}
+	return s.hold(kept{Who: r.Who, Run: r.Run, Token: next, Taken: s.Now().UTC(), Rollout: l.Rollout}, r)
 }
 
 func (s *Store) renew(l kept, left time.Duration, r agent.LeaseRequest) (agent.LeaseReply, error) {
@@ -189,15 +216,6 @@ func (s *Store) release(l kept, r agent.LeaseRequest) (agent.LeaseReply, error) 
 	return reply(l, 0), write(s.leaseFile(), l)
 }
 
-func (s *Store) brk(l kept, left time.Duration, r agent.LeaseRequest) (agent.LeaseReply, error) {
-	if r.Reason == "" {
-		return reply(l, left), &problem.Error{Kind: problem.Input, Doing: "breaking the lease", Err: errors.New("no reason is given"), Fix: "say why: --reason"}
-	}
-	l.Broken = fmt.Sprintf("%s of run %s, by %s: %s", l.Who, l.Run, r.Who, r.Reason)
-	l.Who, l.Run, l.BootID, l.Until = "", "", "", 0
-	return reply(l, 0), write(s.leaseFile(), l)
-}
-
 func held(l kept, left time.Duration) error {
 	return &problem.Error{Kind: problem.Locked, Doing: "taking the site's lease",
 		Err: fmt.Errorf("%s holds it with run %s since %s, for another %s unless renewed", l.Who, l.Run, l.Taken.Format(time.DateTime), left.Round(time.Second)),
@@ -216,72 +234,10 @@ func lost(l kept, r agent.LeaseRequest) error {
 		Fix: "this run changes nothing any more; see what was done with: valtctl status"}
 }
 
-// Highest is the highest token that this host has seen.
-func (s *Store) Highest() (int64, error) {
-	var f fence
-	err := read(s.fenceFile(), &f)
-	return f.Highest, err
-}
-
-// While admits a token and does what its run asks for as one: no other token is admitted
-// before that is done, so that what an outranked run began is there for its successor to
-// see. do should be short: renewals wait for it.
-func (s *Store) While(token int64, do func() error) error {
-	guard, err := s.guard()
-	if err != nil {
-		return err
-	}
-	defer guard.Close()
-	if err := s.admit(token); err != nil {
-		return err
-	}
-	return do()
-}
-
-// admit refuses a token that a newer one has outranked, and remembers a newer one before anything
-// is done with it. Whoever calls it has the guard.
-func (s *Store) admit(token int64) error {
-	highest, err := s.Highest()
-	switch {
-	case err != nil:
-		return err
-	case token < highest:
-		return &problem.Error{Kind: problem.Locked, Doing: "changing this host",
-			Err: fmt.Errorf("another run has taken over: its token is %d, this one's %d", highest, token),
-			Fix: "see what that run does with: valtctl lock show, valtctl status"}
-	case token == highest:
-		return nil
-	}
-	return write(s.fenceFile(), fence{token})
-}
-
 func reply(l kept, left time.Duration) agent.LeaseReply {
 	r := agent.LeaseReply{Token: l.Token, Rollout: l.Rollout, Broken: l.Broken}
 	if left > 0 {
 		r.Who, r.Run, r.Left = l.Who, l.Run, int64((left+time.Second-1)/time.Second)
 	}
 	return r
-}
-
-func write(path string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return durable.WriteFile(path, append(text, '\n'), 0o600)
-}
-
-// read leaves v alone where there is no file.
-func read(path string, v any) error {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	if err := json.Unmarshal(text, v); err != nil {
-		return fmt.Errorf("reading %s: %w", path, err)
-	}
-	return nil
 }

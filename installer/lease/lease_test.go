@@ -30,12 +30,19 @@ func (h *host) Admit(token int64) error { return h.While(token, func() error { r
 
 func newHost(t *testing.T) *host {
 	h := &host{t: t, boot: "first", up: time.Hour}
-	h.Store = &Store{Dir: t.TempDir(), Now: time.Now, Boot: func() (string, time.Duration, error) { return h.boot, h.up, nil }}
+	h.Store = &Store{Dir: t.TempDir(), Memory: t.TempDir(), Now: time.Now, Boot: func() (string, time.Duration, error) { return h.boot, h.up, nil }}
 	return h
 }
 
 func (h *host) take(run string, token int64) (agent.LeaseReply, error) {
 	return h.Do(agent.LeaseRequest{Action: agent.LeaseTake, Who: "pat@" + run, Run: run, Token: token, Seconds: 60})
+}
+
+// brk breaks the lease, and returns what the host begins anew from.
+func (h *host) brk(reason string) (int64, error) {
+	token := Fresh()
+	_, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim", Reason: reason, Token: token})
+	return token, err
 }
 
 func (h *host) mustTake(run string) agent.LeaseReply {
@@ -90,7 +97,7 @@ func TestAPausedHolderLosesIt(t *testing.T) {
 		"expired and taken": func(h *host) { h.up += time.Hour; h.mustTake("b") },
 		"the host rebooted": func(h *host) { h.boot, h.up = "second", time.Second },
 		"broken": func(h *host) {
-			if _, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim", Reason: "laptop lost"}); err != nil {
+			if _, err := h.brk("laptop lost"); err != nil {
 				h.t.Fatal(err)
 			}
 		},
@@ -139,17 +146,18 @@ func TestAReinstalledHostHandsOutNoOldToken(t *testing.T) {
 func TestBreakingSaysWhy(t *testing.T) {
 	h := newHost(t)
 	h.mustTake("a")
-	if _, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim"}); problem.KindOf(err) != problem.Input {
+	if _, err := h.brk(""); problem.KindOf(err) != problem.Input {
 		t.Error("it was broken without a reason:", err)
 	}
-	if _, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim", Reason: "laptop lost"}); err != nil {
+	token, err := h.brk("laptop lost")
+	if err != nil {
 		t.Fatal(err)
 	}
 	shown, err := h.Do(agent.LeaseRequest{Action: agent.LeaseShow})
 	if err != nil || shown.Left != 0 || !strings.Contains(shown.Broken, "pat@a of run a, by kim: laptop lost") {
 		t.Errorf("%+v, %v", shown, err)
 	}
-	if next := h.mustTake("b"); next.Token != 2 {
+	if next := h.mustTake("b"); next.Token != token+1 {
 		t.Errorf("%+v", next)
 	}
 }
@@ -255,7 +263,7 @@ func TestADamagedLeaseCanBeBroken(t *testing.T) {
 	if _, err := h.take("b", 0); err == nil {
 		t.Error("a lease of which nothing is known was taken")
 	}
-	if _, err := h.Do(agent.LeaseRequest{Action: agent.LeaseBreak, Who: "kim", Reason: "power cut"}); err != nil {
+	if _, err := h.brk("power cut"); err != nil {
 		t.Fatal(err)
 	}
 	if next, err := h.take("b", 0); err != nil || next.Token <= first.Token {

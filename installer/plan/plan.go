@@ -9,6 +9,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/gowebpki/jcs"
 
@@ -60,6 +62,38 @@ func (h HostPlan) Health(r site.Role) (step.Spec, bool) {
 		}
 	}
 	return step.Spec{}, false
+}
+
+// Secrets are the names of the secrets that the host's steps ask for, in order: what of the site's
+// files it needs, and no more. A parameter that names one is called secret, or ends so.
+func (h HostPlan) Secrets() ([]string, error) {
+	var names []string
+	var walk func(key string, v any)
+	walk = func(key string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for k, one := range v {
+				walk(k, one)
+			}
+		case []any:
+			for _, one := range v {
+				walk(key, one)
+			}
+		case string:
+			if v != "" && (key == "secret" || strings.HasSuffix(key, "_secret")) {
+				names = append(names, v)
+			}
+		}
+	}
+	for _, s := range h.Steps {
+		var params any
+		if err := json.Unmarshal(s.Params, &params); err != nil {
+			return nil, fmt.Errorf("reading which secrets step %s asks for: %w", s.ID, err)
+		}
+		walk("", params)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
 }
 
 // Host finds a host's plan by its name.

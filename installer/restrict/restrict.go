@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/lease"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -52,6 +53,8 @@ type Judge struct {
 	Dir string // the host's folder of what was begun with the key
 	// Fence is the highest token that this host has seen.
 	Fence func() (int64, error)
+	// Unfinished are the host's transactions that are not over.
+	Unfinished func() ([]string, error)
 }
 
 // Handlers are those of h that the key may use.
@@ -270,25 +273,40 @@ func (j *Judge) confirm(_ context.Context, r *agent.TxnConfirmRequest) error {
 	return errors.Join(j.marked(r.ID), j.token(r.Fence))
 }
 
-// farToken is how far ahead a token may be: more would leave no numbers for those to come.
-const farToken = 1 << 40
-
+// token wants a run of the key to be a next one of the site's, while no person's transaction
+// runs here. That no person's run holds the site's lease is seen to where the token is admitted.
 func (j *Judge) token(token int64) error {
 	highest, err := j.Fence()
 	if err != nil {
 		return err
 	}
-	if token > highest+farToken {
+	if token < 0 || token-highest > lease.Jump {
 		return refuse(fmt.Sprintf("token %d", token), "the highest that this host has seen is %d", highest)
+	}
+	ids, err := j.Unfinished()
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if j.marked(id) != nil {
+			return &problem.Error{Kind: problem.Locked, Doing: "changing this host", Err: fmt.Errorf("transaction %s, which a person has begun, is not over", id),
+				Fix: "wait until it is; see valtctl status"}
+		}
 	}
 	return nil
 }
 
 // lease lets a run be announced. The lease itself is kept by the host that runs unattended,
-// which needs no key for itself.
+// which needs no key for itself; so there is none to give back here, either.
 func (j *Judge) lease(_ context.Context, r *agent.LeaseRequest) error {
-	if r.Action != agent.LeaseShow && r.Action != agent.LeaseFence {
-		return refuse("lease "+string(r.Action), "this host keeps no lease of unattended runs")
+	switch r.Action {
+	case agent.LeaseShow:
+		return nil
+	case agent.LeaseRelease:
+		*r = agent.LeaseRequest{Action: agent.LeaseShow}
+		return nil
+	case agent.LeaseFence:
+		return j.token(r.Token)
 	}
-	return j.token(r.Token)
+	return refuse("lease "+string(r.Action), "this host keeps no lease of unattended runs")
 }

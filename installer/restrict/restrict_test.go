@@ -6,9 +6,11 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/lease"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
@@ -77,6 +79,8 @@ type judgedHost struct {
 	inspects []agent.InspectRequest
 	survey   survey.Request
 	answered int
+	// unfinished are transactions that are not over.
+	unfinished []string
 }
 
 func host(t *testing.T) *judgedHost {
@@ -86,7 +90,8 @@ func host(t *testing.T) *judgedHost {
 		t.Fatal(err)
 	}
 	h := &judgedHost{}
-	j := &Judge{Own: view{s}, Dir: filepath.Join(t.TempDir(), "begun"), Fence: func() (int64, error) { return 41, nil }}
+	j := &Judge{Own: view{s}, Dir: filepath.Join(t.TempDir(), "begun"), Fence: func() (int64, error) { return 41, nil },
+		Unfinished: func() ([]string, error) { return h.unfinished, nil }}
 	h.Handlers = j.Handlers(agent.Handlers{
 		TxnStart: func(_ context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
 			h.started = append(h.started, r)
@@ -196,7 +201,9 @@ func TestEveryOtherTransactionIsRefused(t *testing.T) {
 		"staging something else": func(r *txn.Request) {
 			r.Stage, r.Confirm, r.Steps = true, "", []step.Spec{spec("file/x", "file", step.Fetch, `{}`)}
 		},
-		"nothing": func(r *txn.Request) { r.Steps = nil },
+		"a token too far":  func(r *txn.Request) { r.Fence = 41 + lease.Jump + 1 },
+		"a negative token": func(r *txn.Request) { r.Fence = -1 << 62 },
+		"nothing":          func(r *txn.Request) { r.Steps = nil },
 	}
 	for name, change := range bad {
 		t.Run(name, func(t *testing.T) {
@@ -271,6 +278,10 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 			_, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: 1 << 62})
 			return err
 		},
+		"a token too far": func() error {
+			_, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: 41 + lease.Jump + 1})
+			return err
+		},
 		"another engine": func() error {
 			_, err := h.Engine(ctx, wowza.Access{URL: "http://10.9.9.9/", PasswordFile: "/etc/shadow"})
 			return err
@@ -309,5 +320,43 @@ func TestWhatTheKeyAsksIsCutDownToWhatItNeeds(t *testing.T) {
 	}
 	if err := h.Probe(ctx, probe.Request{Specs: []probe.Spec{{Host: "apt.ipivs.com", Port: 443, Protocol: "tcp"}}}, nil); err != nil {
 		t.Error(err)
+	}
+}
+
+// While a transaction of a person's runs here, the key raises no token, begins nothing and
+// confirms nothing; what was begun with it goes on.
+func TestTheKeyLeavesAPersonsTransactionAlone(t *testing.T) {
+	h, ctx := host(t), t.Context()
+	if err := h.start(t, update()); err != nil {
+		t.Fatal(err)
+	}
+	tries := map[string]func() error{
+		"a token": func() error {
+			_, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseFence, Token: 42})
+			return err
+		},
+		"an update": func() error { return h.start(t, update()) },
+		"an answer": func() error {
+			_, err := h.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: "begun-here", Fence: 42})
+			return err
+		},
+		"a restart": func() error {
+			_, err := h.TxnRestart(ctx, agent.TxnRestartRequest{ID: "begun-here", Fence: 42})
+			return err
+		},
+	}
+	for name, try := range tries {
+		h.unfinished = []string{"begun-here", "20261128T000000Z-00000000"}
+		if err := try(); problem.KindOf(err) != problem.Locked || !strings.Contains(err.Error(), "20261128T000000Z-00000000") {
+			t.Errorf("%s beside a person's transaction: %v", name, err)
+		}
+		h.unfinished = []string{"begun-here"}
+		if err := try(); err != nil {
+			t.Errorf("%s beside its own: %v", name, err)
+		}
+	}
+	before := h.answered
+	if _, err := h.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseRelease, Token: 42}); err != nil || h.answered != before+1 {
+		t.Errorf("a run that ends says so, and is told %v", err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"strings"
 	"time"
 
@@ -38,6 +37,8 @@ type Change struct {
 	Hosts []HostChange `json:"hosts"` // the one that runs it comes first
 	// Key is the public half of the key that the others take, of one that is there.
 	Key string `json:"key,omitempty"`
+	// Unreached are hosts that could not be asked, and are as they were.
+	Unreached []string `json:"unreached,omitempty"`
 	// Notes are what a person should know.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -128,6 +129,8 @@ type siteChange struct {
 	change *Change
 	// key is the public half of the home's key; empty on a dry run before the first one.
 	key string
+	// renewed says that the home's former key was removed for another one.
+	renewed bool
 }
 
 // all connects to hosts, and does the work while the site's lease is held.
@@ -179,7 +182,10 @@ func (s *siteChange) held(ctx context.Context, do func(ctx context.Context, s *s
 // home gives the host that runs it its copy of the site, its key and what apt may not do.
 func (s *siteChange) home(ctx context.Context, h site.Host) error {
 	folder := facts.ScheduleFolder(s.Site.ID)
-	c, err := inputs.SeedOf(s.Site, folder, "", s.Logins, s.KnownHosts)
+	if err := s.forgetRevoked(ctx, h.Name); err != nil {
+		return err
+	}
+	c, err := inputs.SeedOf(s.Site, folder, s.Logins, s.KnownHosts)
 	if err != nil {
 		return err
 	}
@@ -192,21 +198,34 @@ func (s *siteChange) home(ctx context.Context, h site.Host) error {
 		return fmt.Errorf("writing since when it is enabled: %w", err)
 	}
 	b := &specs{steps: steps}
-	b.add("schedule-key", "key for the site's other hosts", files.SSHKeyKind(), files.SSHKeyParams{Path: facts.ScheduleKey, Comment: keyComment + "-of-" + s.Site.ID})
+	s.addKey(b)
 	b.file(aptFile, "0644", aptText)
 	b.file(facts.ScheduleEnabled(s.Site.ID), "0600", string(since)+"\n")
 	b.absent("schedule-pause", "an earlier pause", nil, facts.SchedulePause(s.Site.ID))
 	if err := s.doWith(ctx, h.Name, b, secrets); err != nil {
 		return err
 	}
+	return s.learnKey(ctx, h.Name)
+}
+
+// addKey adds the step that makes the home's key where there is none.
+func (s *siteChange) addKey(b *specs) {
+	b.add("schedule-key", "key for the site's other hosts", files.SSHKeyKind(), files.SSHKeyParams{Path: facts.ScheduleKey, Comment: keyComment + "-of-" + s.Site.ID})
+}
+
+// learnKey reads the public half of the home's key.
+func (s *siteChange) learnKey(ctx context.Context, home string) error {
+	if s.DryRun && s.renewed {
+		return nil // the next one is not made yet
+	}
 	if !s.DryRun {
-		if err := s.work.RefreshOne(ctx, h.Name); err != nil {
+		if err := s.work.RefreshOne(ctx, home); err != nil {
 			return err
 		}
 	}
-	s.key = s.work.Facts(h.Name).ScheduleKey
+	s.key = s.work.Facts(home).ScheduleKey
 	if s.key == "" && !s.DryRun {
-		return &problem.Error{Kind: problem.Failed, Doing: "making the key on", Object: h.Name, Err: errors.New("it is not there afterwards"), Fix: "valtctl logs tells more"}
+		return &problem.Error{Kind: problem.Failed, Doing: "making the key on", Object: home, Err: errors.New("it is not there afterwards"), Fix: "valtctl logs tells more"}
 	}
 	s.change.Key = s.key
 	return nil
@@ -215,7 +234,7 @@ func (s *siteChange) home(ctx context.Context, h site.Host) error {
 // other has a host take the key, for the restricted agent alone, and gives it what that
 // judges by.
 func (s *siteChange) other(ctx context.Context, h site.Host) error {
-	c, err := inputs.SeedOf(s.Site, facts.Restricted, h.Name, nil, nil)
+	c, err := s.judgedBy(ctx, h.Name)
 	if err != nil {
 		return err
 	}
@@ -223,11 +242,17 @@ func (s *siteChange) other(ctx context.Context, h site.Host) error {
 	if err != nil {
 		return err
 	}
-	login := s.Logins[h.Name].User
-	command := s.Program + " agent --restricted"
+	login, id := s.Logins[h.Name].User, facts.KeyID(s.key)
+	if id == "" {
+		id = "NEW" // on a dry run before the first one
+	}
+	command := s.Program + " agent --restricted --key " + id
 	b := &specs{steps: steps}
+	b.absent("schedule-unneeded", "secrets that this host has no need of", nil, c.Lacking(s.Site)...)
+	b.file(facts.RestrictedKey, "0600", id+"\n")
 	if login != "root" {
-		// What the login asked for is in its environment, which sudo would drop.
+		// What the login asked for is in its environment, which sudo would drop. The key's name is in
+		// the command, so that a connection of a key before cannot start it any more.
 		b.file(sudoers, "0440", fmt.Sprintf("# Written by valtctl schedule enable: the key of unattended runs starts the restricted agent.\n"+
 			"Defaults!%s env_keep += \"SSH_ORIGINAL_COMMAND\"\n%s ALL=(root) NOPASSWD: %s\n", s.Program, login, command))
 		command = "sudo -n " + command
@@ -240,6 +265,21 @@ func (s *siteChange) other(ctx context.Context, h site.Host) error {
 	return s.doWith(ctx, h.Name, b, secrets)
 }
 
+// judgedBy is what a host judges the key's requests by: of the site's secrets those that its own
+// steps ask for, and no more.
+func (s *siteChange) judgedBy(ctx context.Context, host string) (*inputs.Seed, error) {
+	t, err := s.work.Plan(ctx, s.work.Facts(host).Installed.Release, false)
+	if err != nil {
+		return nil, err
+	}
+	hp, _ := t.Plan.Host(host)
+	asked, err := hp.Secrets()
+	if err != nil {
+		return nil, err
+	}
+	return inputs.SeedFor(s.Site, facts.Restricted, host, asked)
+}
+
 // clock starts the timer, last: from then on everything is there.
 func (s *siteChange) clock(ctx context.Context, h site.Host) error {
 	service, timer, err := Units(s.Program, s.Site.ID)
@@ -249,31 +289,6 @@ func (s *siteChange) clock(ctx context.Context, h site.Host) error {
 	b := &specs{}
 	b.add("schedule-timer", "timer "+UnitName, system.TimerKind(), system.TimerParams{Name: UnitName, Service: service, Timer: timer})
 	return s.do(ctx, h.Name, b)
-}
-
-// Disable ends it: the timer, the key and what the other hosts judged it by are removed.
-func Disable(ctx context.Context, o EnableOptions) (*Change, error) {
-	return o.all(ctx, o.Site.Hosts, func(ctx context.Context, s *siteChange) error {
-		home := fleet.LeaseHost(o.Site)
-		units := path.Join("/etc/systemd/system", UnitName)
-		b := &specs{}
-		b.absent("schedule-timer", "timer "+UnitName, []string{UnitName + ".timer"},
-			path.Join("/etc/systemd/system/timers.target.wants", UnitName+".timer"), units+".timer", units+".service")
-		b.absent("schedule-files", "what the schedule worked from", nil, facts.ScheduleFolder(o.Site.ID), facts.ScheduleState(o.Site.ID), facts.ScheduleNotices(o.Site.ID),
-			facts.SchedulePause(o.Site.ID), path.Dir(facts.ScheduleKey), aptFile)
-		// A host that cannot let go of it now does not keep it on the others.
-		errs := []error{s.do(ctx, home.Name, b)}
-		for _, h := range o.Site.Hosts {
-			if h.Name == home.Name {
-				continue
-			}
-			b := &specs{}
-			b.add("schedule-access", "access for the key", files.AuthorizedKeyKind(), files.AuthorizedKeyParams{User: o.Logins[h.Name].User, Comment: keyComment})
-			b.absent("schedule-files", "what the key's requests were judged by", nil, sudoers, facts.Restricted, aptFile)
-			errs = append(errs, s.do(ctx, h.Name, b))
-		}
-		return errors.Join(errs...)
-	})
 }
 
 // SetPause has the schedule begin nothing until then; nil lifts it.

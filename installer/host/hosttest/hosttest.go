@@ -263,6 +263,7 @@ func (h *Host) handlers() agent.Handlers {
 		TxnConfirm: linked(h, "keep", real.TxnConfirm),
 		Engine:     linked(h, "engine", real.Engine),
 		Support:    real.Support,
+		Revoke:     counted(h, "revoke", real.Revoke),
 		TxnList:    counted(h, "list", real.TxnList),
 		TxnFollow: func(ctx context.Context, r agent.TxnFollowRequest, event func(txn.Event) error) (agent.TxnFollowReply, error) {
 			h.mu.Lock()

@@ -45,6 +45,7 @@ func All() scenario.Suite {
 		c("single-server", "one bare server installs itself without SSH and serves both roles", singleServer, scenario.Apart, aboutInstalls, 60),
 		c("single-server-update", "the one server updates itself, application and media, and rolls back", singleServerUpdate, scenario.Apart, aboutUpdates, 50),
 		c("two-controllers", "of two runs one works; one that slept past its lease changes nothing; a reinstalled host gives out no old token", twoControllers, scenario.Shares, aboutInstalls, 85),
+		c("tokens", "whatever servers remember of former runs, one command gives the site back; a broken run changes nothing; a stolen key ends at once", tokens, scenario.Alone, aboutAccess, 60),
 		c("bundle-cut", "the making of a bundle and an installation from it go on where they were cut, measured in bytes", bundleCut, scenario.Apart, aboutBundles, 140),
 		c("support-secrets", "an archive for support has the logs and journals of every host that can be reached, and none of ten planted secrets", supportSecrets, scenario.Shares, aboutAccess, 30),
 		c("recording-race", "recordings that begin at any moment around drains are refused or come to their end, and none is cut", recordingRace, scenario.Shares, aboutUpdates, 45),
