@@ -46,7 +46,7 @@ func PasswordKind() step.Kind {
 type password struct{ PasswordParams }
 
 func (p *password) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
-	was, err := step.ReadIfThere(h.Path(p.Path))
+	was, err := step.ReadFile(h, p.Path)
 	if err != nil {
 		return step.Finding{}, err
 	}
@@ -61,7 +61,7 @@ func (p *password) Inspect(_ context.Context, h *step.Machine) (step.Finding, er
 }
 
 func (p *password) Apply(_ context.Context, h *step.Machine) error {
-	content, err := step.ReadIfThere(h.Path(p.Path))
+	content, err := step.ReadFile(h, p.Path)
 	if err != nil {
 		return err
 	}
