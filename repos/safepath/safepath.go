@@ -367,7 +367,7 @@ func (w *walker) down(at string) error {
 			w.up(len(w.way) - 1)
 			continue
 		}
-		info, err := w.look(name, len(rest) == 0)
+		info, err := w.look(name)
 		if err != nil {
 			return err
 		}
@@ -377,6 +377,11 @@ func (w *walker) down(at string) error {
 				return err
 			}
 			w.way = append(w.way, f)
+			if w.making && !w.made && len(rest) == 0 {
+				if err := w.way[len(w.way)-2].files().Sync(); err != nil {
+					return err
+				}
+			}
 			continue
 		}
 		target, err := w.follow(name)
@@ -401,18 +406,15 @@ func (w *walker) follow(name string) (string, error) {
 }
 
 // look is what a name is, made if it is to be. As with durable.MkdirAll a folder that is there is
-// so for good, and so is the one that another is made in.
-func (w *walker) look(name string, last bool) (fs.FileInfo, error) {
+// so for good once a walk that makes has ended there, and so is the one that another is made in.
+func (w *walker) look(name string) (fs.FileInfo, error) {
 	info, err := w.top().Lstat(name)
 	switch missing := errors.Is(err, fs.ErrNotExist); {
 	case !w.making || err != nil && !missing:
 		return info, err
 	case !missing:
 		w.made = false
-		if last {
-			err = w.top().files().Sync()
-		}
-		return info, err
+		return info, nil
 	}
 	if n := len(w.way); !w.made && n > 1 {
 		if err := w.way[n-2].files().Sync(); err != nil {

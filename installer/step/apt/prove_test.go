@@ -140,6 +140,11 @@ func strangersPort(t *testing.T) string {
 		t.Fatal(back, err)
 	}
 	t.Cleanup(func() { l.Close() })
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			conn.Close()
+		}
+	}()
 	return l.Addr().String()
 }
 

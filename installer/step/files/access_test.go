@@ -122,7 +122,7 @@ func TestAnAuthorizedKeyIsRefused(t *testing.T) {
 // TestKeysThatAreNoKeysAreRefused: a login decides what lies at its authorized_keys, and root reads it.
 func TestKeysThatAreNoKeysAreRefused(t *testing.T) {
 	place := map[string]func(h *step.Machine, file string) error{
-		"a file without an end": func(_ *step.Machine, file string) error { return os.Truncate(file, 1<<30) },
+		"more than are keys": func(_ *step.Machine, file string) error { return os.Truncate(file, maxKeys+1) },
 		"a pipe that nobody writes to": func(_ *step.Machine, file string) error {
 			return errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600))
 		},

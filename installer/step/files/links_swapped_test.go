@@ -40,6 +40,7 @@ func swappedWriters() map[string]swapped {
 	return map[string]swapped{
 		"a key":                   {kind: AuthorizedKeyKind(), params: key, name: "/home/valt/.ssh"},
 		"a key in a file":         {kind: AuthorizedKeyKind(), params: key, name: "/home/valt/.ssh/authorized_keys"},
+		"a file in it":            {kind: FileKind(), params: FileParams{Path: "/home/valt/.ssh/own", Mode: "0600", UID: login, Content: "mine"}, name: "/home/valt/.ssh"},
 		"a file":                  {kind: FileKind(), params: FileParams{Path: "/home/valt/.ssh/deep/own", Mode: "0600", UID: login, Content: "mine"}, name: "/home/valt/.ssh"},
 		"a file that is put back": {kind: FileKind(), params: FileParams{Path: "/home/valt/.ssh/shadow", Mode: "0600", UID: login, Content: "mine"}, name: "/home/valt/.ssh", undone: true},
 		"a password":              {kind: PasswordKind(), params: PasswordParams{Path: "/home/valt/.ssh/own", UID: login}, name: "/home/valt/.ssh"},
@@ -202,7 +203,7 @@ func swap(t *testing.T, h *step.Machine, name string) (stop func(), leaked func(
 				pause(rand.IntN(2000))
 				_, _, _ = os.WriteFile(full+".own", []byte("# mine\n"), 0o600), os.Chown(full+".own", login, login), os.Rename(full+".own", full)
 			}
-			pause(rand.IntN(20000)) // root is to come through at times
+			pause(rand.IntN(20_000 + 1_000_000*rand.IntN(2))) // root is to come through at times
 		}
 	})
 	return sync.OnceFunc(func() { close(ended); running.Wait() }), func() bool { return leak }
