@@ -3,7 +3,6 @@ package fleet
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -20,7 +19,9 @@ import (
 )
 
 // Carrier is a bundle as the source of a run: hosts fetch from it over the connections that
-// the run has with them, and nothing else is asked. It has one password for the run.
+// the run has with them, and nothing else is asked. Every connection has a password of its own,
+// since the port on the host that leads to it is free again once the connection is lost, and whoever
+// takes it then may be told the password: it is good over the lost connection alone.
 type Carrier struct {
 	Bundle *bundle.Reader
 	server *bundle.Server
@@ -28,16 +29,16 @@ type Carrier struct {
 	done   chan struct{}
 	once   sync.Once
 	mu     sync.Mutex
-	ports  map[string]int // by host
+	hosts  map[string]step.Carried // where the bundle answers there now
 }
 
 // NewCarrier serves a bundle that has been verified.
 func NewCarrier(b *bundle.Reader) *Carrier {
-	var secret [24]byte
-	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
-	c := &Carrier{Bundle: b, server: &bundle.Server{Bundle: b, Password: hex.EncodeToString(secret[:])},
-		conns: make(chan net.Conn), done: make(chan struct{}), ports: map[string]int{}}
-	h := &http.Server{Handler: c.server, ReadHeaderTimeout: time.Minute}
+	c := &Carrier{Bundle: b, server: &bundle.Server{Bundle: b}, conns: make(chan net.Conn), done: make(chan struct{}), hosts: map[string]step.Carried{}}
+	h := &http.Server{Handler: http.HandlerFunc(c.answer), ReadHeaderTimeout: time.Minute,
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, overConn{}, conn)
+		}}
 	go func() { _ = h.Serve(c) }() // it ends with Close
 	return c
 }
@@ -82,8 +83,35 @@ func (c *Carrier) Accept() (net.Conn, error) {
 // Addr is of no meaning.
 func (c *Carrier) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)} }
 
+// overConn is the key under which a request's connection is found.
+type overConn struct{}
+
+// answer answers whoever has the password of the connection that the request came over.
+func (c *Carrier) answer(w http.ResponseWriter, r *http.Request) {
+	conn, _ := r.Context().Value(overConn{}).(*servedConn)
+	if conn == nil {
+		http.Error(w, "it came over no connection of this run", http.StatusForbidden)
+		return
+	}
+	c.server.Answer(w, r, conn.password)
+}
+
+// carried is the bundle over one connection to a host.
+type carried struct {
+	*Carrier
+	password string
+}
+
+// over is the bundle over a new connection; nil without a bundle.
+func (c *Carrier) over() *carried {
+	if c == nil {
+		return nil
+	}
+	return &carried{c, rand.Text()}
+}
+
 // streams are the handlers of what agents open; nil without a bundle.
-func (c *Carrier) streams() map[string]agent.StreamHandler {
+func (c *carried) streams() map[string]agent.StreamHandler {
 	if c == nil {
 		return nil
 	}
@@ -91,8 +119,8 @@ func (c *Carrier) streams() map[string]agent.StreamHandler {
 }
 
 // handle gives a stream to the server and waits for its end.
-func (c *Carrier) handle(ctx context.Context, stream net.Conn) {
-	conn := &servedConn{Conn: stream, closed: make(chan struct{})}
+func (c *carried) handle(ctx context.Context, stream net.Conn) {
+	conn := &servedConn{Conn: stream, password: c.password, closed: make(chan struct{})}
 	select {
 	case c.conns <- conn:
 	case <-ctx.Done():
@@ -109,8 +137,9 @@ func (c *Carrier) handle(ctx context.Context, stream net.Conn) {
 // servedConn is a connection whose end can be waited for.
 type servedConn struct {
 	net.Conn
-	once   sync.Once
-	closed chan struct{}
+	password string // of the connection to the host that it came over
+	once     sync.Once
+	closed   chan struct{}
 }
 
 func (w *servedConn) Close() error {
@@ -118,14 +147,14 @@ func (w *servedConn) Close() error {
 	return w.Conn.Close()
 }
 
-// begin has a host's agent carry. After a lost connection it is at the same port, so that a
-// transaction that goes on finds it.
-func (c *Carrier) begin(ctx context.Context, host string, client *agent.Client) error {
+// begin has a host's agent carry. After a lost connection it is at the same port, if nobody has
+// taken it, so that lists which apt keeps by their address are not carried again.
+func (c *carried) begin(ctx context.Context, host string, client *agent.Client) error {
 	if c == nil {
 		return nil
 	}
 	c.mu.Lock()
-	port := c.ports[host]
+	port := c.hosts[host].Port()
 	c.mu.Unlock()
 	reply, err := client.Carry(ctx, agent.CarryRequest{Port: port})
 	if err != nil {
@@ -133,25 +162,22 @@ func (c *Carrier) begin(ctx context.Context, host string, client *agent.Client) 
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ports[host] = reply.Port
+	c.hosts[host] = step.Carried{Address: fmt.Sprintf("127.0.0.1:%d", reply.Port), User: bundle.User, Password: c.password}
 	return nil
 }
 
-// port is where a host's programs reach the bundle; 0 where there is none.
-func (c *Carrier) port(host string) int {
+// secret is what a host's steps are told: where the bundle answers now; none where it does not.
+func (c *Carrier) secret(host string) []byte {
 	if c == nil {
-		return 0
+		return nil
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.ports[host]
-}
-
-// secret is what a host's steps are told.
-func (c *Carrier) secret(host string) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	text, err := json.Marshal(step.Carried{Address: fmt.Sprintf("127.0.0.1:%d", c.ports[host]), User: bundle.User, Password: c.server.Password})
+	at, begun := c.hosts[host]
+	if !begun {
+		return nil
+	}
+	text, err := json.Marshal(at)
 	if err != nil {
 		return nil // it holds strings alone
 	}

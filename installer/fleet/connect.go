@@ -26,11 +26,12 @@ func (dial Dialer) open(ctx context.Context, h site.Host, obs event.Observer, c 
 	if err != nil {
 		return nil, err
 	}
-	client, err := agent.NewClient(ctx, channel, h.Name, c.streams())
+	bundle := c.over()
+	client, err := agent.NewClient(ctx, channel, h.Name, bundle.streams())
 	if err != nil {
 		return nil, errors.Join(err, ignoreClosed(channel.Close()))
 	}
-	if err := c.begin(ctx, h.Name, client); err != nil {
+	if err := bundle.begin(ctx, h.Name, client); err != nil {
 		return nil, errors.Join(err, ignoreClosed(client.Close()))
 	}
 	return client, nil

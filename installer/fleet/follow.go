@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -69,7 +70,6 @@ type follower struct {
 	titles map[string]title
 	lost   bool
 	over   *agent.Client // what it is followed over; nil: nothing yet
-	port   int           // where the transaction was told that the bundle answers; 0: as it was begun
 	// switched says that the host has switched and was not answered yet.
 	switched bool
 	records  []journal.Record
@@ -150,22 +150,20 @@ func (f *follower) once(ctx context.Context) (txn.Result, error) {
 }
 
 // attach is the connection to follow over, opened again where it is lost. Over another one
-// than before the bundle may answer at another place, which the transaction is told.
+// than before the bundle answers at another place, or to another password, which the transaction is told.
 func (f *follower) attach(ctx context.Context) (*agent.Client, error) {
 	client, err := f.reach(ctx, f.over)
 	if err != nil {
 		return nil, err
 	}
-	before := f.over
+	first := f.over == nil
 	f.over, f.lost, f.answered = client, false, ""
-	if before == nil {
+	now, told := f.fleet.Options.Carrier.secret(f.Name), f.wasTold()
+	if now == nil || bytes.Equal(now, told) || first && told == nil {
 		return client, nil
 	}
-	if port := f.fleet.Options.Carrier.port(f.Name); port != f.port {
-		if err := f.Restart(ctx, f.ID, f.Secrets()); err != nil {
-			return nil, err
-		}
-		f.port = port
+	if err := f.Restart(ctx, f.ID, f.Secrets()); err != nil {
+		return nil, err
 	}
 	return client, nil
 }

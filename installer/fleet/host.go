@@ -36,6 +36,7 @@ type Host struct {
 	client *agent.Client // nil: it was not connected to, or left
 	facts  agent.FactsReply
 	extra  map[string][]byte
+	told   []byte // where its transaction was told last that the bundle answers
 }
 
 // Connect opens the connection to the host's agent. From then on a connection that is lost is
@@ -108,13 +109,27 @@ func (h *Host) Supplied() map[string][]byte {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := map[string][]byte{}
-	if h.fleet.Options.Carrier != nil {
-		all[plan.SecretBundle] = h.fleet.Options.Carrier.secret(h.Name)
+	if at := h.fleet.Options.Carrier.secret(h.Name); at != nil {
+		all[plan.SecretBundle] = at
 	}
 	for name, value := range h.extra {
 		all[name] = value
 	}
 	return all
+}
+
+// telling notes what a transaction is told of where the bundle answers.
+func (h *Host) telling(secrets map[string][]byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = secrets[plan.SecretBundle]
+}
+
+// wasTold is what telling noted last.
+func (h *Host) wasTold() []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.told
 }
 
 // tell passes on what happened to this host.
@@ -200,6 +215,7 @@ func (h *Host) Start(ctx context.Context, t txn.Request, secrets map[string][]by
 	}
 	t.Schema, t.Site, t.Host, t.Roles, t.RunID, t.Who, t.Fence = txn.Schema, h.fleet.Options.Site.ID, h.Name, plan.RoleNames(h.Host), h.fleet.Options.Run, h.fleet.Options.Who, token
 	t.Key = rand.Text()
+	h.telling(secrets)
 	reply, err := call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.TxnReply, error) {
 		return c.TxnStart(ctx, agent.TxnStartRequest{Request: t, Secrets: secrets, TrustedState: trusted})
 	})
@@ -216,6 +232,7 @@ func (h *Host) Restart(ctx context.Context, id string, secrets map[string][]byte
 	if err != nil {
 		return err
 	}
+	h.telling(secrets)
 	return h.do(ctx, func(ctx context.Context, c *agent.Client) error {
 		_, err := c.TxnRestart(ctx, agent.TxnRestartRequest{ID: id, Secrets: secrets, Fence: token})
 		return err

@@ -3,14 +3,18 @@ package host
 import (
 	"bufio"
 	"bytes"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // KeptAgents is how many programs of ours a host keeps besides those that something on it
@@ -61,16 +65,11 @@ func (s *Side) whatStarts() ([]byte, error) {
 		}
 		files = append(files, found...)
 	}
-	logins, err := os.ReadFile(m.Path("/etc/passwd"))
+	keys, err := keysOfLogins(m.Files())
 	if err != nil {
 		return nil, err
 	}
-	for lines := bufio.NewScanner(bytes.NewReader(logins)); lines.Scan(); {
-		if fields := strings.Split(lines.Text(), ":"); len(fields) > 5 && fields[5] != "" {
-			files = append(files, m.Path(filepath.Join(fields[5], ".ssh/authorized_keys")))
-		}
-	}
-	var all bytes.Buffer
+	all := bytes.NewBuffer(keys)
 	for _, file := range files {
 		text, err := os.ReadFile(file)
 		if err == nil {
@@ -84,4 +83,29 @@ func (s *Side) whatStarts() ([]byte, error) {
 		}
 	}
 	return all.Bytes(), err
+}
+
+// maxKeys caps what is read of a login's keys, in bytes.
+const maxKeys = 1 << 20
+
+// keysOfLogins is the text of all logins' authorized_keys. What a login has put in their place, or made too large
+// to be read, may name a program of ours as well: it is an error.
+func keysOfLogins(files safepath.Tree) ([]byte, error) {
+	logins, err := files.ReadFile("/etc/passwd", maxKeys)
+	if err != nil {
+		return nil, err
+	}
+	var all []byte
+	for lines := bufio.NewScanner(bytes.NewReader(logins)); lines.Scan(); {
+		fields := strings.Split(lines.Text(), ":")
+		if len(fields) < 6 || fields[5] == "" {
+			continue
+		}
+		text, err := files.ReadFile(filepath.Join(fields[5], ".ssh/authorized_keys"), maxKeys)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) {
+			return nil, err
+		}
+		all = append(all, text...)
+	}
+	return all, nil
 }

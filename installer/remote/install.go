@@ -14,7 +14,8 @@ import (
 // take it from ("-": standard input). It holds a lock, so that of two controllers the
 // later finds the work of the first; it goes on from a partial file; it verifies the
 // hash of root's own copy before the rename, since the login could still write to its
-// own. LF becomes a space on the way, and quotes, backslashes and exclamation marks are
+// own. That file is in the login's folder, where it may become a link at any moment: as the login
+// it is opened, so that nothing is read that the login may not read, and no more of it than the agent has. LF becomes a space on the way, and quotes, backslashes and exclamation marks are
 // absent, so that every login shell passes it on unharmed.
 const installScript = `set -eu;
 umask 022;
@@ -25,12 +26,13 @@ exec 9>$base/.lock;
 flock -w 30 9 || exit 75;
 say() { echo; echo "valtctl/install/1 $nonce $1"; };
 sum() { sha256sum <"$1" | cut -c 1-64; };
-drop() { case $from in -) ;; *) rm -f "$from";; esac; };
+as() { if test "${SUDO_UID:-0}" = 0; then "$@"; else setpriv --reuid "$SUDO_UID" --regid "$SUDO_GID" --clear-groups "$@"; fi; };
+drop() { case $from in -) ;; *) as rm -f "$from";; esac; };
 if test -x "$final" && test "$(sum "$final")" = "$hash"; then drop; say $size; exit 0; fi;
 have=$(stat -c %s "$part" 2>/dev/null || echo 0);
 if test "$have" -gt "$size"; then rm -f "$part"; have=0; fi;
 if test "$from" = -; then say "$have"; cat >>"$part" || { rm -f "$part"; exit 73; };
-else say "$size"; cat <"$from" >"$part" || { rm -f "$part"; exit 73; }; fi;
+else say "$size"; as timeout 600 head -c "$size" "$from" >"$part" || { rm -f "$part"; exit 73; }; fi;
 if test "$(stat -c %s "$part")" -lt "$size"; then exit 74; fi;
 if test "$(sum "$part")" = "$hash"; then :; else rm -f "$part"; drop; exit 76; fi;
 chown 0:0 "$part"; chmod 0755 "$part"; sync "$part";

@@ -33,6 +33,7 @@ type Socket struct {
 	Protocol string         // tcp, udp
 	At       netip.AddrPort // what it is bound to
 	Inode    string
+	UID      int // of the user that made it; -1 where the kernel does not say
 }
 
 // Listening reads the kernel's tables of both protocols and address families. Root is put
@@ -70,10 +71,40 @@ func parse(table []byte, protocol, state string) []Socket {
 		}
 		at, ok := ParseAddress(f[1])
 		if _, remote, _ := strings.Cut(f[2], ":"); ok && strings.Trim(remote, "0") == "" {
-			all = append(all, Socket{protocol, at, f[9]})
+			uid, err := strconv.Atoi(f[7])
+			if err != nil {
+				uid = -1
+			}
+			all = append(all, Socket{protocol, at, f[9], uid})
 		}
 	}
 	return all
+}
+
+// ErrStranger says that somebody else may answer at an address of this machine.
+var ErrStranger = errors.New("another user of this machine listens there")
+
+// Held says whether whoever takes TCP connections to an address of this machine's is of one
+// user. Nobody who listens there is fs.ErrNotExist; another user, also one who would be next, is ErrStranger.
+func Held(root string, at netip.AddrPort, uid int) error {
+	all, err := Listening(root)
+	if err != nil {
+		return err
+	}
+	held := false
+	for _, s := range all {
+		if s.Protocol != "tcp" || s.At.Port() != at.Port() || s.At.Addr() != at.Addr() && !s.At.Addr().IsUnspecified() {
+			continue
+		}
+		if s.UID != uid {
+			return fmt.Errorf("%s: %w", at, ErrStranger)
+		}
+		held = true
+	}
+	if !held {
+		return fmt.Errorf("%s: nobody listens there: %w", at, os.ErrNotExist)
+	}
+	return nil
 }
 
 // ParseAddress reads "0100007F:1F90", as the kernel's tables have addresses: words of four bytes in the machine's order, which is

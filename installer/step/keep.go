@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // keptFile is what a file of the host was before a step changed it. Its content is beside
@@ -56,7 +57,16 @@ func KeepFile(h *Machine, path string) error {
 
 func lookAtFile(h *Machine, path string) (keptFile, []byte, error) {
 	was := keptFile{Path: path}
-	info, err := os.Lstat(h.Path(path))
+	folder, name, err := h.Files().Parent(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		was.Absent = true
+		return was, nil, nil
+	}
+	if err != nil {
+		return was, nil, err
+	}
+	defer folder.Close()
+	info, err := folder.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		was.Absent = true
 		return was, nil, nil
@@ -65,13 +75,16 @@ func lookAtFile(h *Machine, path string) (keptFile, []byte, error) {
 		return was, nil, err
 	}
 	if info.Mode()&fs.ModeSymlink != 0 {
-		was.Link, err = os.Readlink(h.Path(path))
+		was.Link, err = folder.Readlink(name)
+		return was, nil, err
+	}
+	content, info, err := folder.ReadFile(name, maxFile)
+	if err != nil {
 		return was, nil, err
 	}
 	was.Mode = info.Mode().Perm()
-	was.UID, was.GID, _ = ownerOf(info)
-	content, err := os.ReadFile(h.Path(path))
-	return was, content, err
+	was.UID, was.GID, _ = safepath.OwnerOf(info)
+	return was, content, nil
 }
 
 // PutBack makes every file that was kept what it was, and says whether there was any.
@@ -106,15 +119,14 @@ func putBackFile(h *Machine, kept string) error {
 	if err := json.Unmarshal(text, &was); err != nil {
 		return fmt.Errorf("reading what was kept: %w", err)
 	}
-	full := h.Path(was.Path)
-	switch {
-	case was.Absent:
-		if err := durable.Remove(full); err != nil {
+	if was.Absent {
+		if err := removeFile(h, was.Path); err != nil {
 			return fmt.Errorf("taking %s away again: %w", was.Path, err)
 		}
 		return nil
-	case was.Link != "":
-		if err := errors.Join(durable.RemoveAll(full), durable.Symlink(was.Link, full)); err != nil {
+	}
+	if was.Link != "" {
+		if err := putBackLink(h, was); err != nil {
 			return fmt.Errorf("bringing back the link %s: %w", was.Path, err)
 		}
 		return nil
@@ -124,6 +136,15 @@ func putBackFile(h *Machine, kept string) error {
 		return fmt.Errorf("reading what was kept of %s: %w", was.Path, err)
 	}
 	return WriteFile(nothingKept(h), was.Path, content, Owner{was.Mode, was.UID, was.GID})
+}
+
+func putBackLink(h *Machine, was keptFile) error {
+	folder, name, err := h.Files().Parent(was.Path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return errors.Join(folder.RemoveAll(name), folder.Symlink(was.Link, name))
 }
 
 // nothingKept is the host for steps whose changes are not to be noted: those of a way back.
@@ -136,8 +157,20 @@ func RemoveFile(h *Machine, path string) error {
 	if err := KeepFile(h, path); err != nil {
 		return err
 	}
-	if err := durable.Remove(h.Path(path)); err != nil {
+	if err := removeFile(h, path); err != nil {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
 	return nil
+}
+
+func removeFile(h *Machine, path string) error {
+	folder, name, err := h.Files().Parent(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.Remove(name)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // OwnProgram is a program of the site's on its host: a check of its own, or what it wants to be
@@ -47,7 +49,7 @@ func onlyRoots(h *Machine, path string) error {
 		if info.Mode()&fs.ModeSymlink != 0 {
 			return fmt.Errorf("%s is a link: name the file itself", at)
 		}
-		if uid, _, known := ownerOf(info); known && uid != rootOf(h) || info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
+		if uid, _, known := safepath.OwnerOf(info); known && uid != rootOf(h) || info.Mode().Perm()&0o022 != 0 && info.Mode()&fs.ModeSticky == 0 {
 			return fmt.Errorf("%s can be changed by others than root: chown root and chmod go-w", at)
 		}
 		if at == path && (!info.Mode().IsRegular() || info.Mode().Perm()&0o100 == 0) {

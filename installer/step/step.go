@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/docker/docker/client"
+
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // Half is the half of a transaction a step runs in (design.md).
@@ -202,6 +204,9 @@ type Output struct {
 
 // Path is where a path of the host is for this process.
 func (m *Machine) Path(p string) string { return m.Root + p }
+
+// Files are the host's, opened so that nobody but root leads root anywhere.
+func (m *Machine) Files() safepath.Tree { return safepath.Under(m.Root) }
 
 // Docker is the client of the host's engine at its default socket. It does not
 // dial: a missing engine shows at the first call. Every call has a deadline, that of stopping

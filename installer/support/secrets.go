@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
-	"io"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -51,7 +50,7 @@ func (h *host) secrets(ctx context.Context, given map[string][]byte) []redact.Se
 }
 
 func (h *host) secretFile(name, file string) redact.Secret {
-	content, err := readCapped(h.Machine.Path(file), maxSecret)
+	content, err := h.readCapped(file, maxSecret)
 	if err != nil {
 		return redact.Secret{Name: name} // it is not there, or no file
 	}
@@ -82,7 +81,7 @@ func (h *host) planned() []redact.Secret {
 	var all []redact.Secret
 	seen := map[string]bool{}
 	for _, file := range h.glob("/var/lib/valtctl/txn/*/request.json") {
-		content, err := readCapped(h.Machine.Path(file), 64<<20)
+		content, err := h.readCapped(file, 64<<20)
 		if err != nil {
 			continue
 		}
@@ -125,7 +124,7 @@ func placed(s step.Spec) (name, place string) {
 
 // registryLogins are those of Docker's configuration.
 func (h *host) registryLogins() []redact.Secret {
-	content, err := readCapped(h.Machine.Path("/root/.docker/config.json"), maxSecret)
+	content, err := h.readCapped("/root/.docker/config.json", maxSecret)
 	if err != nil {
 		return nil
 	}
@@ -161,7 +160,7 @@ func (h *host) logins() []redact.Secret {
 	var all []redact.Secret
 	for _, pattern := range append(settingFiles(), "/etc/apt/auth.conf", "/etc/apt/auth.conf.d/*", "/etc/wgetrc", "/root/.netrc", "/root/.curlrc") {
 		for _, file := range h.glob(pattern) {
-			content, err := readCapped(h.Machine.Path(file), maxSecret)
+			content, err := h.readCapped(file, maxSecret)
 			if err != nil {
 				continue
 			}
@@ -194,27 +193,6 @@ func (h *host) glob(pattern string) []string {
 }
 
 // readCapped reads a plain file of at most so many bytes.
-func readCapped(name string, most int64) ([]byte, error) {
-	f, err := openPlain(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, most+1))
-	if err == nil && int64(len(content)) > most {
-		err = fs.ErrInvalid
-	}
-	return content, err
-}
-
-// openPlain opens what is a file, and waits for no pipe.
-func openPlain(name string) (*os.File, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fs.ErrInvalid
-	}
-	return os.Open(name)
+func (h *host) readCapped(name string, most int64) ([]byte, error) {
+	return h.Machine.Files().ReadFile(name, most)
 }

@@ -13,10 +13,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/survey"
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // sources lists every file, the most useful first: where the host's limit is reached, what
@@ -86,8 +88,8 @@ const maxRead = 64 << 20
 // file copies the end of a file of the host. Anything but a file is passed over.
 func (h *host) file(as, name string) source {
 	return source{path: as, take: func(_ context.Context, out io.Writer) error {
-		f, err := openPlain(h.Machine.Path(name))
-		if errors.Is(err, fs.ErrInvalid) || errors.Is(err, fs.ErrNotExist) {
+		f, err := h.Machine.Files().Open(name)
+		if errors.Is(err, safepath.ErrPlanted) || errors.Is(err, syscall.EISDIR) || errors.Is(err, fs.ErrNotExist) {
 			return errAbsent
 		}
 		if err != nil {

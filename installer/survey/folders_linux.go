@@ -2,6 +2,7 @@ package survey
 
 import (
 	"context"
+	crand "crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // What one write test writes at most, and for how long. The space that must be free
@@ -54,7 +57,7 @@ func (h *host) writes(ctx context.Context, r Request) (answer, error) {
 		}
 		seen[device] = true
 		measuring.Go(func() {
-			if err := measure(ctx, h.Path(folder), &results[i], h.Now); err != nil {
+			if err := measure(ctx, h.Files(), folder, &results[i], h.Now); err != nil {
 				results[i].Err = err.Error()
 			}
 		})
@@ -78,9 +81,14 @@ func (h *host) device(folder string) (uint64, error) {
 
 // measure writes past the cache into a file that never has a name, or loses it before the
 // first byte: however this process ends, the kernel takes the space back.
-func measure(ctx context.Context, folder string, into *Write, now func() time.Time) error {
+func measure(ctx context.Context, files safepath.Tree, path string, into *Write, now func() time.Time) error {
+	folder, err := opened(files, path)
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
 	var space unix.Statfs_t
-	if err := unix.Statfs(folder, &space); err != nil {
+	if err := unix.Fstatfs(int(folder.Fd()), &space); err != nil {
 		return fmt.Errorf("looking at the free space: %w", err)
 	}
 	if int64(space.Bavail)*space.Bsize < writeLeave+writeBytes {
@@ -117,22 +125,34 @@ func measure(ctx context.Context, folder string, into *Write, now func() time.Ti
 
 // nameless opens a file without a name (open(2), O_TMPFILE), past the cache where the file
 // system can (O_DIRECT). Where it cannot make one, as NFS, the name is taken away at once.
-func nameless(folder string) (f *os.File, direct bool, err error) {
+func nameless(folder *os.File) (f *os.File, direct bool, err error) {
+	at := int(folder.Fd())
 	for _, try := range []int{unix.O_DIRECT, 0} {
-		fd, err := unix.Open(folder, unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC|try, 0o600)
+		fd, err := unix.Openat(at, ".", unix.O_TMPFILE|unix.O_WRONLY|unix.O_CLOEXEC|try, 0o600)
 		if err == nil {
-			return os.NewFile(uintptr(fd), folder), try != 0, nil
+			return os.NewFile(uintptr(fd), folder.Name()), try != 0, nil
 		}
 	}
-	f, err = os.CreateTemp(folder, ".valtctl-write-test-*")
+	name := ".valtctl-write-test-" + crand.Text()
+	fd, err := unix.Openat(at, name, unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW|unix.O_WRONLY|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("opening a file for a test: %w", err)
 	}
-	if err := os.Remove(f.Name()); err != nil {
-		f.Close()
-		return nil, false, fmt.Errorf("opening a file for a test: %w", err)
+	f = os.NewFile(uintptr(fd), name)
+	if err := unix.Unlinkat(at, name, 0); err != nil {
+		return nil, false, fmt.Errorf("opening a file for a test: %w", errors.Join(err, f.Close()))
 	}
 	return f, false, nil
+}
+
+// opened is a folder, open: whoever may change one above it cannot lead a test elsewhere.
+func opened(files safepath.Tree, path string) (*os.File, error) {
+	folder, err := files.Folder(path)
+	if err != nil {
+		return nil, err
+	}
+	defer folder.Close()
+	return folder.Handle()
 }
 
 // aligned is a chunk of noise, which no file system shrinks, on a page boundary as

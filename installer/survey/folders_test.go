@@ -6,11 +6,18 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 func TestWriteTestHasNoNameWhileItRuns(t *testing.T) {
 	folder := t.TempDir()
-	f, _, err := nameless(folder)
+	dir, err := opened(safepath.Under(""), folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	f, _, err := nameless(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +46,7 @@ func TestWriteTestEndsAfterItsTimeOrItsBytes(t *testing.T) {
 	}{"bytes": {noted, writeBytes}, "time": {slow(), 0}} {
 		t.Run(name, func(t *testing.T) {
 			var w Write
-			if err := measure(t.Context(), t.TempDir(), &w, c.now); err != nil {
+			if err := measure(t.Context(), safepath.Under(""), t.TempDir(), &w, c.now); err != nil {
 				t.Fatal(err)
 			}
 			if w.Bytes != c.want {

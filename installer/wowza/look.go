@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"time"
 
 	"github.com/icholy/digest"
+
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // Caps of what is read, in bytes, and of how long one question may take.
@@ -79,7 +79,7 @@ type client struct {
 }
 
 func open(a Access, root string) (*client, error) {
-	password, err := readPassword(filepath.Join(root, a.PasswordFile))
+	password, err := readPassword(root, a.PasswordFile)
 	if err != nil {
 		return nil, fmt.Errorf("asking the media engine: %w", err)
 	}
@@ -95,13 +95,9 @@ func open(a Access, root string) (*client, error) {
 	return c, nil
 }
 
-func readPassword(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxPassword))
+// readPassword reads it where the engine's user may own the folder.
+func readPassword(root, path string) (string, error) {
+	text, err := safepath.Under(root).ReadFile(path, maxPassword)
 	if err != nil {
 		return "", err
 	}

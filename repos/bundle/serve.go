@@ -36,11 +36,15 @@ func (s *Server) Sent() map[string]int64 {
 }
 
 // ServeHTTP answers GET and HEAD to whoever has the password.
-func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.Answer(w, r, s.Password) }
+
+// Answer is ServeHTTP of whoever has another password: of connections that come one way, where
+// each way has its own. An empty one is nobody's.
+func (s *Server) Answer(w http.ResponseWriter, r *http.Request, wanted string) {
 	user, password, _ := r.BasicAuth()
-	good := subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(User+"\x00"+s.Password))
+	good := subtle.ConstantTimeCompare([]byte(user+"\x00"+password), []byte(User+"\x00"+wanted))
 	switch {
-	case good != 1:
+	case good != 1 || wanted == "":
 		w.Header().Set("WWW-Authenticate", `Basic realm="bundle"`)
 		http.Error(w, "the password of this run is needed", http.StatusUnauthorized)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:

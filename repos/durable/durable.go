@@ -17,13 +17,13 @@ import (
 // beside path, fsynced, renamed over it, and the folder is fsynced (rename(2) alone
 // does not survive a power cut). The folder must exist.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	return write(path, content(data), func(f File) error { return f.Chmod(mode) })
+	return write(below(path), path, content(data), func(f File) error { return f.Chmod(mode) }, nil)
 }
 
 // WriteFrom is WriteFile of what fill writes, for what is too large to be held. Where fill
 // fails path stays what it was.
 func WriteFrom(path string, mode fs.FileMode, fill func(io.Writer) error) error {
-	return write(path, fill, func(f File) error { return f.Chmod(mode) })
+	return write(below(path), path, fill, func(f File) error { return f.Chmod(mode) }, nil)
 }
 
 func content(data []byte) func(io.Writer) error {
@@ -42,23 +42,30 @@ type Owner struct {
 // WriteFileAs is WriteFile of a file that is o's before it has its name, so that a secret
 // is never open to others even for a moment.
 func WriteFileAs(path string, data []byte, o Owner) error {
-	return write(path, content(data), func(f File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) })
+	return write(below(path), path, content(data), o.give, nil)
 }
 
-func write(path string, from func(io.Writer) error, own func(File) error) error {
-	disk, dir := below(path), filepath.Dir(path)
+func (o Owner) give(f File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) }
+
+// write writes beside path and renames, unless check, where there is one, refuses what is then
+// on the disk under a temporary name.
+func write(disk Files, path string, from func(io.Writer) error, own func(File) error, check func(temporary string) error) error {
+	dir := filepath.Dir(path)
 	f, err := disk.CreateTemp(dir, "."+filepath.Base(path)+".*.new")
 	if err != nil {
 		return fmt.Errorf("making a temporary file for %s: %w", path, err)
 	}
 	err = fill(f, from, own)
+	if err == nil && check != nil {
+		err = check(filepath.Join(dir, filepath.Base(f.Name())))
+	}
 	if err == nil {
 		err = disk.Rename(f.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", path, errors.Join(err, disk.Remove(f.Name())))
 	}
-	return SyncDir(dir)
+	return syncDir(disk, dir)
 }
 
 func fill(f File, from func(io.Writer) error, own func(File) error) error {
@@ -73,15 +80,17 @@ func fill(f File, from func(io.Writer) error, own func(File) error) error {
 }
 
 // Remove takes a file, a link or an empty folder away for good, if it is there.
-func Remove(path string) error {
-	err := below(path).Remove(path)
+func Remove(path string) error { return remove(below(path), path) }
+
+func remove(disk Files, path string) error {
+	err := disk.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("removing %s: %w", path, err)
 	}
-	return SyncDir(filepath.Dir(path))
+	return syncDir(disk, filepath.Dir(path))
 }
 
 // RemoveAll takes a folder away with all that is in it, if it is there. A power cut may bring
@@ -106,15 +115,16 @@ func Rename(from, to string) error {
 }
 
 // Symlink makes a link, in the place of a file or link that is there, for good.
-func Symlink(target, path string) error {
-	disk := below(path)
+func Symlink(target, path string) error { return symlink(below(path), target, path) }
+
+func symlink(disk Files, target, path string) error {
 	if err := disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("making the link %s: %w", path, err)
 	}
 	if err := disk.Symlink(target, path); err != nil {
 		return fmt.Errorf("making the link: %w", err)
 	}
-	return SyncDir(filepath.Dir(path))
+	return syncDir(disk, filepath.Dir(path))
 }
 
 // IsThere says whether there is a file, a link or a folder of that name, for good: one that a
@@ -149,8 +159,10 @@ func MkdirAll(path string, mode fs.FileMode) error {
 }
 
 // SyncDir makes names that were made, renamed or removed in a folder durable (fsync(2)).
-func SyncDir(dir string) error {
-	if err := below(dir).SyncDir(dir); err != nil {
+func SyncDir(dir string) error { return syncDir(below(dir), dir) }
+
+func syncDir(disk Files, dir string) error {
+	if err := disk.SyncDir(dir); err != nil {
 		return fmt.Errorf("syncing the folder %s: %w", dir, err)
 	}
 	return nil

@@ -24,6 +24,8 @@ type transaction struct {
 	waited time.Duration // for locks, so far
 	total  int64         // bytes to download
 	more   []string      // apt's options where it reads a bundle
+	secret string        // names the one that tells where the bundle answers; empty: none is read
+	given  step.Carried  // what apt was given of it
 }
 
 func newTransaction(h *step.Machine, w waiting) *transaction { return &transaction{h: h, wait: w} }
@@ -82,6 +84,9 @@ func (t *transaction) runUnder(wait, run context.Context, within time.Duration, 
 			return step.Output{}, fmt.Errorf("running %s: %w", argv[0], context.Cause(wait))
 		}
 		out, err := t.h.Run.Run(run, step.Command{Argv: t.with(argv), Env: Environment(), Status: t.line, Within: within})
+		if err != nil && t.renewed(wait, out) {
+			continue
+		}
 		if err == nil || !lockedMessage.Match(out.Stderr) {
 			return out, err
 		}

@@ -2,15 +2,19 @@ package apt
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // What apt needs to read a bundle: sources, lists and a login of its own, so that the
@@ -56,9 +60,13 @@ func (t *transaction) useBundle(secret string) error {
 func (t *transaction) reachBundle(secret string) (step.Carried, error) {
 	t.more = carriedOptions()
 	c, err := step.ReadCarried(t.h, secret)
+	if err == nil {
+		err = c.Ours()
+	}
 	if err != nil {
 		return step.Carried{}, err
 	}
+	t.secret, t.given = secret, c
 	for _, dir := range []string{carriedSources, carriedLists + "/partial", path.Dir(carriedLogin)} {
 		if err := durable.MkdirAll(t.h.Path(dir), 0o755); err != nil {
 			return step.Carried{}, fmt.Errorf("having apt read the bundle: %w", err)
@@ -66,6 +74,37 @@ func (t *transaction) reachBundle(secret string) (step.Carried, error) {
 	}
 	login := fmt.Sprintf("machine http://%s/ login %s password %s\n", c.Address, c.User, c.Password)
 	return c, durable.WriteFile(t.h.Path(carriedLogin), []byte(login), 0o600)
+}
+
+// A link that was lost is back within seconds, or its controller is gone.
+const (
+	renewPause = time.Second
+	renewTries = 15
+)
+
+// refusedLogin is what apt says of a server that does not know its password.
+var refusedLogin = regexp.MustCompile(`\b401 +Unauthorized\b`)
+
+// renewed says whether apt failed because the bundle answers, at the same place, to another password than it was
+// given, as it does over every new connection; and gives it that one. The transaction is told a moment later.
+func (t *transaction) renewed(ctx context.Context, out step.Output) bool {
+	if t.secret == "" || !refusedLogin.Match(out.Stderr) {
+		return false
+	}
+	for range renewTries {
+		c, err := step.ReadCarried(t.h, t.secret)
+		if err != nil || c.Address != t.given.Address {
+			return false // its lists are another address's
+		}
+		if c != t.given {
+			_, err := t.reachBundle(t.secret)
+			return err == nil
+		}
+		if sleep.For(ctx, renewPause) != nil {
+			return false
+		}
+	}
+	return false
 }
 
 // ownSources are the contents of our own source files, by their names.

@@ -3,15 +3,20 @@ package apt
 import (
 	"encoding/json"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
+	"ipivs.com/valtctl/installer/sockets"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/steptest"
 	"ipivs.com/valtctl/repos/apt"
@@ -23,6 +28,9 @@ type carrying struct {
 	repo   *aptRepo
 	mu     sync.Mutex
 	served []string // paths, in order
+	refuse bool     // the password is another one by now
+	asks   int      // how often where it answers was asked since then
+	at     step.Carried
 }
 
 func (c *carrying) asked(part string) (n int) {
@@ -43,7 +51,7 @@ func bundleHost(t *testing.T, all ...deb) (*aptRoot, *carrying) {
 	c.repo.add(all...)
 	files := http.StripPrefix("/apt/practice/", http.FileServer(http.Dir(c.repo.dir)))
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
-		if user, password, _ := q.BasicAuth(); user != "bundle" || password != "secret" {
+		if user, password, _ := q.BasicAuth(); user != "bundle" || password != c.password() {
 			http.Error(w, "who are you?", http.StatusUnauthorized)
 			return
 		}
@@ -53,17 +61,91 @@ func bundleHost(t *testing.T, all ...deb) (*aptRoot, *carrying) {
 		files.ServeHTTP(w, q)
 	}))
 	t.Cleanup(server.Close)
-	text, err := json.Marshal(step.Carried{Address: strings.TrimPrefix(server.URL, "http://"), User: "bundle", Password: "secret"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c.at = step.Carried{Address: strings.TrimPrefix(server.URL, "http://"), User: "bundle", Password: "secret"}
 	r.Secret = func(name string) ([]byte, error) {
 		if name != "bundle" {
 			return nil, errors.New("no such secret")
 		}
-		return text, nil
+		return json.Marshal(c.where())
 	}
 	return r, c
+}
+
+// password is what the bundle answers to.
+func (c *carrying) password() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.refuse {
+		return "another"
+	}
+	return "secret"
+}
+
+// where is what the host was told: of another password only with the second question.
+func (c *carrying) where() step.Carried {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := c.at
+	if c.refuse {
+		if c.asks++; c.asks > 1 {
+			at.Password = "another"
+		}
+	}
+	return at
+}
+
+// TestAptGoesOnWithAnotherPassword: the link was lost while apt read, and is back with another one.
+func TestAptGoesOnWithAnotherPassword(t *testing.T) {
+	t.Parallel()
+	r, c := bundleHost(t, deb{name: "valt-host", version: "1"})
+	if err := steptest.MakeStep(t, SourceKind(), c.source()).Apply(t.Context(), r.Machine); err != nil {
+		t.Fatal(err)
+	}
+	c.mu.Lock()
+	c.refuse = true
+	c.mu.Unlock()
+	p := wanting(t, "valt-host")
+	p.Bundle = "bundle"
+	if err := p.Apply(t.Context(), r.Machine); err != nil {
+		t.Fatal(err)
+	}
+	if v := r.version("valt-host"); v != "ii 1" {
+		t.Errorf("valt-host is %q", v)
+	}
+}
+
+// TestAStrangersPortIsNotReadByApt: apt cannot look whom it tells a password, so it is looked before.
+func TestAStrangersPortIsNotReadByApt(t *testing.T) {
+	t.Parallel()
+	r, c := bundleHost(t, deb{name: "valt-host", version: "1"})
+	c.at.Address = strangersPort(t)
+	if _, err := ProveBundle(t.Context(), r.Machine, c.specs(t, []string{"valt-host"})); !errors.Is(err, sockets.ErrStranger) {
+		t.Errorf("got %v", err)
+	}
+	if login, _ := os.ReadFile(r.Path(carriedLogin)); len(login) > 0 {
+		t.Error("apt was given the password")
+	}
+}
+
+// strangersPort is an address of this machine at which another user listens.
+func strangersPort(t *testing.T) string {
+	t.Helper()
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Setfsuid(51234); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if back := unix.Setfsuid(os.Getuid()); back != nil || err != nil {
+		t.Fatal(back, err)
+	}
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			conn.Close()
+		}
+	}()
+	return l.Addr().String()
 }
 
 // source is the vendor's, which the host of these tests does not reach.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 
 	"ipivs.com/valtctl/installer/step"
 )
@@ -24,7 +23,7 @@ func (c *containerStep) watched(h *step.Machine) (map[string]string, error) {
 	}
 	sums := map[string]string{}
 	for _, p := range paths {
-		sum, err := hashFile(h.Path(p))
+		sum, err := hashFile(h, p)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -38,16 +37,17 @@ func (c *containerStep) watched(h *step.Machine) (map[string]string, error) {
 	return sums, nil
 }
 
-// hashFile is the SHA-256 of a regular file in hex, empty for anything else.
-func hashFile(full string) (string, error) {
-	info, err := os.Stat(full)
+// hashFile is the SHA-256 of a regular file in hex, empty for anything else. A container's user may own the
+// folder that it is in.
+func hashFile(h *step.Machine, path string) (string, error) {
+	info, err := h.Files().Stat(path)
 	if err != nil {
 		return "", err
 	}
 	if !info.Mode().IsRegular() {
 		return "", nil
 	}
-	f, err := os.Open(full)
+	f, err := h.Files().Open(path)
 	if err != nil {
 		return "", err
 	}

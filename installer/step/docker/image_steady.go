@@ -97,7 +97,7 @@ func serveSteady(from func() (step.Carried, error), waiting func(), absent *abse
 	var secret [24]byte
 	_, _ = rand.Read(secret[:]) // never fails (crypto/rand)
 	s := &steady{Address: l.Addr().String(), Password: hex.EncodeToString(secret[:]), from: from, waiting: waiting, absent: absent,
-		bundle: &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true}}} // no proxy of the host's
+		bundle: &http.Client{Transport: &http.Transport{DisableCompression: true, DisableKeepAlives: true, DialContext: step.DialOurs}}} // no proxy of the host's
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ErrorLog: log.New(io.Discard, "", 0)}
 	go func() { _ = s.server.Serve(l) }() // it ends with Close
 	return s, nil
@@ -201,6 +201,9 @@ func (s *steady) askOnce(r *http.Request, part string) (*http.Response, error) {
 	reply, err := s.bundle.Do(q)
 	if err != nil {
 		return nil, fmt.Errorf("asking the bundle: %w", err)
+	}
+	if reply.StatusCode == http.StatusUnauthorized { // it answers over another connection, whose password is on its way
+		return nil, errors.Join(errors.New("asking the bundle: its password is another one by now"), reply.Body.Close())
 	}
 	return reply, nil
 }

@@ -390,3 +390,38 @@ func TestAnotherAnswerIsNotGoneOnWith(t *testing.T) {
 		server.Close()
 	}
 }
+
+// TestAnotherPasswordIsWaitedFor: a controller that connects again has another password, which the host is told a
+// moment later. The engine learns nothing of that.
+func TestAnotherPasswordIsWaitedFor(t *testing.T) {
+	asked := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, password, _ := r.BasicAuth(); password != "second" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		_, _ = io.WriteString(w, "layer")
+	}))
+	defer server.Close()
+	s, err := serveSteady(func() (step.Carried, error) {
+		asked++
+		return step.Carried{Address: strings.TrimPrefix(server.URL, "http://"), Password: []string{"first", "second"}[min(asked-1, 1)]}, nil
+	}, func() {}, &absence{patience: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.Address+"/v2/valt/web/blobs/sha256:a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(steadyUser, s.Password)
+	reply, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reply.Body.Close()
+	if text, err := io.ReadAll(reply.Body); err != nil || string(text) != "layer" || reply.StatusCode != http.StatusOK || asked != 2 {
+		t.Errorf("after %d tries it is answered %s %q, %v", asked, reply.Status, text, err)
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"ipivs.com/valtctl/installer/step"
 )
@@ -40,17 +39,42 @@ type absent struct{ AbsentParams }
 func (a *absent) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
 	found := step.Finding{Disrupts: step.Nothing}
 	for _, path := range a.Paths {
-		_, err := os.Lstat(h.Path(path))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
+		there, err := isThere(h, path)
 		if err != nil {
-			return found, fmt.Errorf("looking at %s: %w", path, err)
+			return found, fmt.Errorf("looking for %s: %w", path, err)
+		}
+		if !there {
+			continue
 		}
 		found.Change = true
 		found.Diff += "- " + path + "\n"
 	}
 	return found, nil
+}
+
+func isThere(h *step.Machine, path string) (bool, error) {
+	folder, name, err := h.Files().Parent(path)
+	if err == nil {
+		defer folder.Close()
+		_, err = folder.Lstat(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// remove takes away what a path names, and follows no link to it.
+func remove(h *step.Machine, path string) error {
+	folder, name, err := h.Files().Parent(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer folder.Close()
+	return folder.RemoveAll(name)
 }
 
 func (a *absent) Apply(ctx context.Context, h *step.Machine) error {
@@ -61,7 +85,7 @@ func (a *absent) Apply(ctx context.Context, h *step.Machine) error {
 		}
 	}
 	for _, path := range a.Paths {
-		if err := os.RemoveAll(h.Path(path)); err != nil {
+		if err := remove(h, path); err != nil {
 			return fmt.Errorf("removing %s: %w", path, err)
 		}
 	}

@@ -1,10 +1,12 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -115,4 +117,45 @@ func TestAnAuthorizedKeyIsRefused(t *testing.T) {
 	if _, err := s.Inspect(t.Context(), h); err == nil || !strings.Contains(err.Error(), "nobody-here") {
 		t.Errorf("a login that is not there: %v", err)
 	}
+}
+
+// TestKeysThatAreNoKeysAreRefused: a login decides what lies at its authorized_keys, and root reads it.
+func TestKeysThatAreNoKeysAreRefused(t *testing.T) {
+	place := map[string]func(h *step.Machine, file string) error{
+		"more than are keys": func(_ *step.Machine, file string) error { return os.Truncate(file, maxKeys+1) },
+		"a pipe that nobody writes to": func(_ *step.Machine, file string) error {
+			return errors.Join(os.Remove(file), syscall.Mkfifo(file, 0o600))
+		},
+		"another user's that it may not read": func(_ *step.Machine, file string) error {
+			return errors.Join(os.Chown(file, 0, 0), os.Chmod(file, 0o600))
+		},
+		"a folder of keys that is a link": func(h *step.Machine, file string) error { return relinked(h.Path("/home/valt/.ssh")) },
+		"a folder of keys that is a plain file": func(h *step.Machine, file string) error {
+			return errors.Join(os.RemoveAll(h.Path("/home/valt/.ssh")), os.WriteFile(h.Path("/home/valt/.ssh"), nil, 0o600))
+		},
+	}
+	for name, spoil := range place {
+		t.Run(name, func(t *testing.T) {
+			h := preyed(t)
+			if err := spoil(h, h.Path("/home/valt/.ssh/authorized_keys")); err != nil {
+				t.Fatal(err)
+			}
+			before := state(t, h)
+			s := steptest.MakeStep(t, AuthorizedKeyKind(), AuthorizedKeyParams{User: "valt", Comment: "c", Key: someKey, Command: "x"})
+			if found, err := s.Inspect(t.Context(), h); err == nil {
+				t.Errorf("it is taken: %+v", found)
+			}
+			if err := s.Apply(t.Context(), h); err == nil || !strings.Contains(err.Error(), ".ssh") {
+				t.Errorf("got %v", err)
+			}
+			if state(t, h) != before {
+				t.Error("something else was changed")
+			}
+		})
+	}
+}
+
+// relinked makes a folder a link to itself under another name: also what leads nowhere else is refused.
+func relinked(folder string) error {
+	return errors.Join(os.Rename(folder, folder+"2"), os.Symlink(filepath.Base(folder)+"2", folder))
 }

@@ -15,6 +15,8 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/safepath"
 )
 
 // AuthorizedKeyParams is one key that may log in to do one thing.
@@ -65,8 +67,13 @@ func (k *authorizedKey) Inspect(_ context.Context, h *step.Machine) (step.Findin
 	if err != nil {
 		return step.Finding{}, err
 	}
-	was, err := a.read(h)
-	if err != nil {
+	var was []byte
+	folder, err := a.folder(h, false)
+	if err == nil {
+		defer folder.Close()
+		was, err = a.read(folder)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return step.Finding{}, err
 	}
 	want := authorize(was, k.Comment, k.line)
@@ -81,20 +88,16 @@ func (k *authorizedKey) Apply(_ context.Context, h *step.Machine) error {
 	if err != nil {
 		return err
 	}
-	was, err := a.read(h)
+	folder, err := a.folder(h, true)
 	if err != nil {
 		return err
 	}
-	folder := h.Path(path.Dir(a.file()))
-	if err := os.Mkdir(folder, 0o700); err == nil {
-		err = os.Chown(folder, a.uid, a.gid)
-		if err != nil {
-			return fmt.Errorf("making %s: %w", path.Dir(a.file()), err)
-		}
-	} else if !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("making %s: %w", path.Dir(a.file()), err)
+	defer folder.Close()
+	was, err := a.read(folder)
+	if err != nil {
+		return err
 	}
-	return durable.WriteFileAs(h.Path(a.file()), authorize(was, k.Comment, k.line), durable.Owner{Mode: 0o600, UID: a.uid, GID: a.gid})
+	return folder.WriteFile(keysFile, authorize(was, k.Comment, k.line), durable.Owner{Mode: 0o600, UID: a.uid, GID: a.gid}, nil)
 }
 
 // authorize puts a line in place of the one that has its comment; an empty line removes it.
@@ -119,7 +122,14 @@ type account struct {
 	uid, gid int
 }
 
-func (a account) file() string { return path.Join(a.home, ".ssh", "authorized_keys") }
+// Where sshd looks for a login's keys (sshd_config(5), AuthorizedKeysFile).
+const (
+	keysFolder = ".ssh"
+	keysFile   = "authorized_keys"
+	maxKeys    = 1 << 20 // bytes; some thousand keys
+)
+
+func (a account) file() string { return path.Join(a.home, keysFolder, keysFile) }
 
 func (k *authorizedKey) account(h *step.Machine) (account, error) {
 	content, err := os.ReadFile(h.Path("/etc/passwd"))
@@ -141,20 +151,43 @@ func (k *authorizedKey) account(h *step.Machine) (account, error) {
 	return account{}, fmt.Errorf("looking for the login %s: /etc/passwd does not have it; a key can be given to a login of this host alone", k.User)
 }
 
-// read is the login's file. Its owner could make it a link to a file that only root may
-// read, so links are refused.
-func (a account) read(h *step.Machine) ([]byte, error) {
-	for _, p := range []string{path.Dir(a.file()), a.file()} {
-		info, err := os.Lstat(h.Path(p))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("looking at %s: %w", p, err)
-		}
-		if info.Mode()&fs.ModeSymlink != 0 || !info.IsDir() && !info.Mode().IsRegular() {
-			return nil, fmt.Errorf("looking at %s: it is a link or a special file, and only plain ones are followed", p)
-		}
+// folder opens the login's own folder of keys, made if it is to be. Its owner could make it, at
+// any moment, a link to where only root may write: a link is refused, and what was opened stays what it is.
+func (a account) folder(h *step.Machine, making bool) (*safepath.Folder, error) {
+	home, err := h.Files().Folder(a.home)
+	if err != nil {
+		return nil, err
 	}
-	return step.ReadIfThere(h.Path(a.file()))
+	defer home.Close()
+	keys, err := home.Enter(keysFolder)
+	if !making || !errors.Is(err, fs.ErrNotExist) {
+		return keys, err
+	}
+	if err := home.Mkdir(keysFolder, 0o700); err != nil {
+		return nil, err
+	}
+	if keys, err = home.Enter(keysFolder); err != nil {
+		return nil, err
+	}
+	if err := keys.Give(durable.Owner{Mode: 0o700, UID: a.uid, GID: a.gid}); err != nil {
+		return nil, errors.Join(err, keys.Close())
+	}
+	return keys, nil
+}
+
+// read is the login's file; none where there is none. What it holds is written again for the login alone, so a
+// file that the login may not read itself, a hard link to one of root's, is refused.
+func (a account) read(keys *safepath.Folder) ([]byte, error) {
+	content, info, err := keys.ReadFile(keysFile, maxKeys)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if uid, _, known := safepath.OwnerOf(info); known && uid != a.uid && info.Mode().Perm()&0o004 == 0 {
+		return nil, &problem.Error{Kind: problem.Check, Doing: "reading", Object: a.file(), Err: errors.New("it is another user's, and the login may not read it"),
+			Fix: "see where it comes from, and give it to the login or remove it"}
+	}
+	return content, nil
 }

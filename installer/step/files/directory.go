@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
@@ -61,7 +60,7 @@ func (d *directory) Inspect(_ context.Context, h *step.Machine) (step.Finding, e
 	if err := d.allowed(h); err != nil {
 		return step.Finding{}, err
 	}
-	info, err := os.Stat(h.Path(d.path))
+	info, err := h.Files().Stat(d.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		diff := fmt.Sprintf("+ %s/ mode %04o owner %d:%d\n", d.path, d.Mode, d.UID, d.GID)
 		return step.Finding{Change: true, Diff: diff, Disrupts: step.Nothing}, nil
@@ -80,21 +79,12 @@ func (d *directory) Apply(_ context.Context, h *step.Machine) error {
 	if err := d.allowed(h); err != nil {
 		return err
 	}
-	full := h.Path(d.path)
-	if err := durable.MkdirAll(full, 0o755); err != nil {
+	folder, err := h.Files().MakeFolder(d.path, 0o755)
+	if err != nil {
 		return fmt.Errorf("making %s: %w", d.path, err)
 	}
-	if err := d.allowed(h); err != nil { // chown and chmod follow links anew
-		return err
-	}
-	if err := os.Chown(full, d.UID, d.GID); err != nil {
-		return fmt.Errorf("giving %s to %d:%d: %w", d.path, d.UID, d.GID, err)
-	}
-	// After chown, which may clear bits; and whatever the umask was.
-	if err := os.Chmod(full, d.Mode); err != nil {
-		return fmt.Errorf("setting the mode of %s: %w", d.path, err)
-	}
-	return nil
+	defer folder.Close()
+	return folder.Give(durable.Owner(d.Owner))
 }
 
 // Undo leaves the folder: what is in it by now may be wanted.

@@ -89,7 +89,7 @@ func (f *File) Inspect(_ context.Context, h *step.Machine) (step.Finding, error)
 	if err != nil {
 		return step.Finding{}, err
 	}
-	was, err := step.ReadIfThere(h.Path(f.Path))
+	was, err := step.ReadFile(h, f.Path)
 	if err != nil {
 		return step.Finding{}, err
 	}
@@ -110,7 +110,7 @@ func (f *File) Inspect(_ context.Context, h *step.Machine) (step.Finding, error)
 	return step.Finding{Change: was == nil || text != "", Diff: text, Disrupts: step.Nothing}, nil
 }
 
-func (f *File) Apply(_ context.Context, h *step.Machine) error {
+func (f *File) Apply(ctx context.Context, h *step.Machine) error {
 	want, err := f.wanted(h)
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (f *File) Apply(_ context.Context, h *step.Machine) error {
 	if err := f.Release.allowed(h, f.Path); err != nil {
 		return err
 	}
-	return step.WriteFile(h, f.Path, want, step.Owner{Mode: f.mode, UID: f.UID, GID: f.GID})
+	return step.WriteChecked(h, f.Path, want, step.Owner{Mode: f.mode, UID: f.UID, GID: f.GID}, checkOf(ctx, h, f.Path))
 }
 
 // Undo puts back what the file was.

@@ -60,7 +60,7 @@ func (p *password) Inspect(_ context.Context, h *step.Machine) (step.Finding, er
 	if err := p.allowed(h); err != nil {
 		return step.Finding{}, err
 	}
-	was, err := step.ReadIfThere(h.Path(p.Path))
+	was, err := step.ReadFile(h, p.Path)
 	if err != nil {
 		return step.Finding{}, err
 	}
@@ -75,7 +75,7 @@ func (p *password) Inspect(_ context.Context, h *step.Machine) (step.Finding, er
 }
 
 func (p *password) Apply(_ context.Context, h *step.Machine) error {
-	content, err := step.ReadIfThere(h.Path(p.Path))
+	content, err := step.ReadFile(h, p.Path)
 	if err != nil {
 		return err
 	}

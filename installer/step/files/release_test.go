@@ -74,7 +74,7 @@ func TestAHostWritesWhatAReleaseMayHave(t *testing.T) {
 	}
 	// What valtctl writes itself is nobody's wish, and goes where it belongs.
 	h := &step.Machine{Root: t.TempDir()}
-	steptest.Settles(t, steptest.MakeStep(t, FileKind(), FileParams{Path: "/etc/sudoers.d/valtctl", Mode: "0440", UID: os.Getuid(), GID: os.Getgid(), Content: "x"}), h)
+	steptest.Settles(t, steptest.MakeStep(t, FileKind(), FileParams{Path: "/etc/apt/apt.conf.d/zz-valtctl", Mode: "0440", UID: os.Getuid(), GID: os.Getgid(), Content: "x"}), h)
 }
 
 func TestAFolderThatHoldsVALTsOthersStaysRoots(t *testing.T) {

@@ -44,7 +44,7 @@ func (k *sshKey) Inspect(_ context.Context, h *step.Machine) (step.Finding, erro
 	if err != nil {
 		return step.Finding{}, err
 	}
-	shown, err := step.ReadIfThere(h.Path(k.Path + ".pub"))
+	shown, err := step.ReadFile(h, k.Path+".pub")
 	if err != nil {
 		return step.Finding{}, err
 	}
@@ -57,7 +57,7 @@ func (k *sshKey) Inspect(_ context.Context, h *step.Machine) (step.Finding, erro
 
 // public is the public half of the key that is there; nil: there is none.
 func (k *sshKey) public(h *step.Machine) ([]byte, error) {
-	content, err := step.ReadIfThere(h.Path(k.Path))
+	content, err := step.ReadFile(h, k.Path)
 	if content == nil || err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (k *sshKey) Apply(_ context.Context, h *step.Machine) error {
 	if err != nil {
 		return err
 	}
-	content, err := step.ReadIfThere(h.Path(k.Path))
+	content, err := step.ReadFile(h, k.Path)
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,14 @@
 //go:build unix
 
-package step
+package safepath
 
 import (
 	"io/fs"
 	"syscall"
 )
 
-// ownerOf is who owns a file (stat(2)); ok is false where that is not known.
-func ownerOf(info fs.FileInfo) (uid, gid int, ok bool) {
+// OwnerOf is who owns a file (stat(2)); ok is false where that is not known.
+func OwnerOf(info fs.FileInfo) (uid, gid int, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return 0, 0, false
