@@ -83,10 +83,8 @@ func (a *app) flowsReport(s *site.Site, flows []network.Flow) report {
 		"table": func(w io.Writer) error { return writeFlows(w, flows) },
 		"csv":   func(w io.Writer) error { return network.WriteCSV(w, flows) },
 		"html":  func(w io.Writer) error { return page.Network(w, s, flows, a.now()) },
-		"ps1": func(w io.Writer) error {
-			_, err := w.Write(network.PowerShell(s, flows))
-			return err
-		},
+	}, files: map[string]func() []byte{
+		"ps1": func() []byte { return network.PowerShell(s, flows) },
 	}}
 }
 

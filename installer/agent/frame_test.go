@@ -18,7 +18,7 @@ func (*closer) Close() error { return nil }
 
 func TestFramesComeBackWhole(t *testing.T) {
 	var wire closer
-	f := newFrames(&wire)
+	f := newFrames(&wire, newLedger(OfAHost(), true), func(error) {})
 	messages := []string{"", "{}", strings.Repeat("x", 3<<20)}
 	for _, m := range messages {
 		if err := f.Send([]byte(m)); err != nil {
@@ -26,22 +26,22 @@ func TestFramesComeBackWhole(t *testing.T) {
 		}
 	}
 	for i, want := range messages {
-		got, err := f.Recv()
+		got, err := readFrame(&wire, MaxMessage)
 		if err != nil || string(got) != want {
 			t.Errorf("message %d came with %d bytes of %d, %v", i, len(got), len(want), err)
 		}
 	}
-	if _, err := f.Recv(); err != io.EOF {
+	if _, err := readFrame(&wire, MaxMessage); err != io.EOF {
 		t.Errorf("the end reads %v", err)
 	}
 }
 
 func TestFramesThatAreTooLong(t *testing.T) {
-	if err := newFrames(&closer{}).Send(make([]byte, MaxFrame+1)); err == nil {
+	if err := newFrames(&closer{}, newLedger(OfAHost(), true), func(error) {}).Send(make([]byte, MaxMessage+1)); err == nil {
 		t.Error("one was sent")
 	}
-	head := binary.BigEndian.AppendUint32(nil, MaxFrame+1)
-	if _, err := readFrame(bytes.NewReader(head)); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
+	head := binary.BigEndian.AppendUint32(nil, MaxMessage+1)
+	if _, err := readFrame(bytes.NewReader(head), MaxMessage); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("one was received: %v", err)
 	}
 }
@@ -52,7 +52,7 @@ func FuzzReadFrame(f *testing.F) {
 	f.Add([]byte{0x03, 0xff, 0xff, 0xff, 1})
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, wire []byte) {
-		msg, err := readFrame(bytes.NewReader(wire))
+		msg, err := readFrame(bytes.NewReader(wire), MaxMessage)
 		if err == nil && !bytes.Equal(msg, wire[4:4+len(msg)]) {
 			t.Errorf("%x became %x", wire, msg)
 		}

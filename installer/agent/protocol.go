@@ -62,6 +62,8 @@ type Handlers struct {
 	Prove      func(ctx context.Context, r ProveRequest) (ProveReply, error)
 	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 
+	// Limits are what is taken of the controller; nil: OfAController.
+	Limits *Limits
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
 	NoCarry bool
 	// Loopback listens for the host's programs on 127.0.0.1, at a port or, for 0, at any; nil: by TCP.

@@ -22,7 +22,11 @@ import (
 func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	session, err := yamux.Server(conn, settings())
+	limits := OfAController()
+	if h.Limits != nil {
+		limits = *h.Limits
+	}
+	session, err := yamux.Server(newPaced(conn), settings(limits))
 	if err != nil {
 		return fmt.Errorf("serving the controller: %w", err)
 	}
@@ -32,7 +36,8 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	if err != nil {
 		return ended(ctx, err)
 	}
-	m := newMux(session, h.Streams)
+	m := newMux(session, h.Streams, limits)
+	open := newLedger(limits, false)
 	if h.Controller != nil {
 		h.Controller(m.open)
 	}
@@ -41,13 +46,14 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 		carried.loopback = loopback
 	}
 	methods := h.methods(m)
+	methods[methodCancel] = cancelCall(open)
 	if !h.NoCarry {
 		methods[methodCarry] = answer(carried.carry)
 	}
 	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
-		Concurrency: 64, // a call that follows something must not hold up the others
+		Concurrency: limits.Calls, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },
-	}).Start(newFrames(calls))
+	}).Start(newFrames(calls, open, m.fail))
 	err = m.serve(ctx)
 	cancel()
 	session.Close() // what is carried ends with it
@@ -87,7 +93,6 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodSupport:    stream(m, lines(h.Support)),
 		methodSolve:      answer(h.Solve),
 		methodProve:      answer(h.Prove),
-		methodCancel:     cancelCall,
 	}
 }
 
@@ -182,11 +187,16 @@ type cancelRequest struct {
 	ID string `json:"id"`
 }
 
-func cancelCall(ctx context.Context, r *jrpc2.Request) (any, error) {
-	var req cancelRequest
-	if err := r.UnmarshalParams(&req); err != nil {
-		return nil, toWire(err)
+func cancelCall(open *ledger) jrpc2.Handler {
+	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
+		if r.IsNotification() {
+			defer open.heeded()
+		}
+		var req cancelRequest
+		if err := r.UnmarshalParams(&req); err != nil {
+			return nil, toWire(err)
+		}
+		jrpc2.ServerFromContext(ctx).CancelRequest(req.ID)
+		return nil, nil
 	}
-	jrpc2.ServerFromContext(ctx).CancelRequest(req.ID)
-	return nil, nil
 }

@@ -56,6 +56,7 @@ type Judge struct {
 
 // Handlers are those of h that the key may use.
 func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
+	limits := agent.OfAStranger()
 	return agent.Handlers{
 		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
 		Inspect:    judged(j.inspect, h.Inspect),
@@ -68,6 +69,7 @@ func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 		Survey:     judged(j.survey, h.Survey),
 		Probe:      j.probing(h.Probe),
 		NoCarry:    true,
+		Limits:     &limits,
 	}
 }
 
