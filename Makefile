@@ -26,7 +26,7 @@ RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd
 	installer/survey repos/apt
 
 # Which of these have tests that compute alone: with -short those are skipped.
-ALONE := cmd/valtctl cmd/valtlab/mutants repos/bundle
+ALONE := cmd/valtctl cmd/valtlab/mutants installer/agent repos/bundle
 
 .PHONY: all build demo test unit race stories scenarios campaign whole mistakes mutants reliability bench lint fuzz down clean
 

@@ -146,7 +146,7 @@ func (a *app) canAsk() bool {
 
 // newGuide starts from the site file, which need not be there.
 func (a *app) newGuide() (*wizard.Guide, []byte, error) {
-	base, err := os.ReadFile(a.flags.site)
+	base, err := site.ReadFile(a.flags.site)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: a.flags.site, Err: err, Fix: "name the site file with --site"}
 	}

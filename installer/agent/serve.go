@@ -140,6 +140,9 @@ func (h Handlers) logs(ctx context.Context, r LogsRequest, out io.Writer) (struc
 
 var errNotServed = errors.New("this agent does not serve the method")
 
+// envelopeSize is more than what stands around an answer, in bytes.
+const envelopeSize = 1 << 10
+
 // answer makes a typed function a method. Parameters it does not know are an error.
 func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Handler {
 	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
@@ -156,7 +159,14 @@ func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Han
 		if err != nil {
 			return nil, toWire(err)
 		}
-		return resp, nil
+		text, err := json.Marshal(resp)
+		if err == nil && len(text)+envelopeSize > MaxMessage { // nobody would hear of it
+			err = fmt.Errorf("%d bytes, and at most %d are taken", len(text), MaxMessage)
+		}
+		if err != nil {
+			return nil, toWire(fmt.Errorf("answering %s: %w", r.Method(), err))
+		}
+		return json.RawMessage(text), nil
 	}
 }
 

@@ -3,10 +3,13 @@ package host
 import (
 	"bufio"
 	"bytes"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ipivs.com/valtctl/installer/facts"
@@ -49,6 +52,26 @@ func (s *Side) clearAgents() {
 	}
 }
 
+// maxNamed caps a file that may name a program of ours, in bytes: a login's own may be anything.
+const maxNamed = 1 << 20
+
+// textOf is a file's content, and nothing of what is no file.
+func textOf(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's would wait for its writer
+	if err != nil {
+		return nil, nil //nolint:nilerr // it starts nothing that cannot be read by root
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxNamed+1))
+	if err == nil && len(text) > maxNamed {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxNamed)
+	}
+	return text, err
+}
+
 // whatStarts is all text of the host that may name a program of ours: units, sudo's rules, the
 // keys of logins, and what runs now.
 func (s *Side) whatStarts() ([]byte, error) {
@@ -72,10 +95,11 @@ func (s *Side) whatStarts() ([]byte, error) {
 	}
 	var all bytes.Buffer
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			all.Write(text)
+		text, err := textOf(file)
+		if err != nil {
+			return nil, err
 		}
+		all.Write(text)
 	}
 	running, err := filepath.Glob(m.Path("/proc/[0-9]*/exe"))
 	for _, link := range running {
