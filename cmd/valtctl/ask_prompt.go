@@ -58,6 +58,9 @@ func (w *promptWriter) Close() error {
 }
 
 func (t *prompter) sayf(format string, args ...any) {
+	for i, arg := range args {
+		args[i] = oneLine(arg)
+	}
 	fmt.Fprint(t.out, wrapped(fmt.Sprintf(format, args...), t.columns()))
 }
 
