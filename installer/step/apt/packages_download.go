@@ -246,10 +246,11 @@ func (t *transaction) keepDeb(ctx context.Context, one apt.Package) error {
 	if err := durable.MkdirAll(t.h.Path(keptDebs), 0o700); err != nil {
 		return fmt.Errorf("keeping %s: %w", one.Key(), err)
 	}
-	return durable.WriteFrom(t.h.Path(keptDeb(one)), 0o600, func(w io.Writer) error { // some have hundreds of MB
+	copied := func(w io.Writer) error { // some have hundreds of MB
 		_, err := io.Copy(w, file)
 		return err
-	})
+	}
+	return durable.WriteFrom(t.h.Path(keptDeb(one)), 0o600, copied)
 }
 
 // beforeFile is, in a step's own folder, what was installed before its first change.
