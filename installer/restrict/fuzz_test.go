@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -37,25 +36,26 @@ func FuzzRestrictedCalls(f *testing.F) {
 	seed("restart", agent.TxnRestartRequest{ID: "../begun/begun-here", Fence: 42})
 	seed("confirm", agent.TxnConfirmRequest{ID: "begun-here", Fence: 42})
 	seed("confirm", agent.TxnConfirmRequest{ID: ".", Undo: "because", Fence: 1 << 62})
+	seed("confirm", agent.TxnConfirmRequest{ID: "."})
+	seed("restart", agent.TxnRestartRequest{ID: ".."})
 	seed("lease", agent.LeaseRequest{Action: agent.LeaseFence, Token: 42})
 	seed("lease", agent.LeaseRequest{Action: agent.LeaseBreak, Token: -1})
 	seed("engine", wowza.Access{URL: wowza.DefaultURL, User: wowza.DefaultUser})
 	seed("survey", survey.Request{Packages: []string{"docker-ce=5:1", "-o"}, Folders: []string{"/etc"}})
 	seed("probe", probe.Request{Specs: []probe.Spec{{Host: "docker.ipivs.com", Port: 443, Protocol: "tcp", Token: "x"}}})
-	f.Fuzz(func(t *testing.T, method string, params []byte) {
-		s, err := site.Parse("site.yaml", []byte(practice), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		fuzzed(t, &Judge{Own: view{s}, Dir: filepath.Join(t.TempDir(), "begun"), Fence: func() (int64, error) { return 41, nil }}, s, method, params)
-	})
+	s, err := site.Parse("site.yaml", []byte(practice), "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	judge := &Judge{Own: view{s}, Dir: f.TempDir(), Fence: func() (int64, error) { return 41, nil }}
+	if err := judge.mark("begun-here"); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, method string, params []byte) { fuzzed(t, judge, s, method, params) })
 }
 
 // fuzzed makes one call, and judges what of it comes through.
 func fuzzed(t *testing.T, j *Judge, s *site.Site, method string, params []byte) {
-	if err := j.mark("begun-here"); err != nil {
-		t.Fatal(err)
-	}
 	own := map[string][]byte{"licence": []byte("own")}
 	secrets := func(got map[string][]byte) {
 		if fmt.Sprint(got) != fmt.Sprint(own) {

@@ -244,7 +244,8 @@ func (j *Judge) mark(id string) error {
 
 // marked wants a transaction to have been begun with the key.
 func (j *Judge) marked(id string) error {
-	if _, err := os.Stat(j.markOf(id)); err != nil || filepath.Base(id) != id {
+	info, err := os.Lstat(j.markOf(id))
+	if err != nil || !info.Mode().IsRegular() || filepath.Base(id) != id { // "." is a folder, and no transaction
 		return refuse("transaction "+id, "it was not begun with this key")
 	}
 	return nil
