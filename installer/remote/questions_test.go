@@ -59,7 +59,7 @@ func TestALoginsQuestionSaysWhoseItIs(t *testing.T) {
 		t.Fatal(questions, err)
 	}
 	for line := range strings.Lines(questions[0]) {
-		if !strings.HasPrefix(line, "media1 (valt@media1:22): ") {
+		if !strings.HasPrefix(line, "valt@media1:22: ") {
 			t.Errorf("the line %q says not whose it is", line)
 		}
 	}

@@ -221,7 +221,9 @@ func FuzzNothingActs(f *testing.F) {
 	})
 }
 
-func isNumber(text string) bool { return Cell(text) == text && strings.Trim(text, "+-0123456789.eExXpP_abcdfABCDFinINftyTY") == "" }
+func isNumber(text string) bool {
+	return Cell(text) == text && strings.Trim(text, "+-0123456789.eExXpP_abcdfABCDFinINftyTY") == ""
+}
 
 func row(cells ...string) string {
 	var out strings.Builder
