@@ -19,7 +19,7 @@ RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 
 # Where goroutines are started: a test holds this against the code. Those that take longest come
 # first, so that none is left to run alone at the end.
-RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd/valtlab/mutants repos/bundle \
+RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd/valtlab/mutants repos/bundle repos/plain \
 	cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay cmd/valtlab/scenario \
 	cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine installer/agent \
 	installer/check installer/facts installer/fleet installer/host installer/probe installer/status installer/step \
