@@ -19,14 +19,14 @@ RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 
 # Where goroutines are started: a test holds this against the code. Those that take longest come
 # first, so that none is left to run alone at the end.
-RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd/valtlab/mutants repos/bundle \
+RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd/valtlab/mutants repos/bundle repos/plain \
 	cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay cmd/valtlab/scenario \
 	cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine installer/agent \
 	installer/check installer/facts installer/fleet installer/host installer/probe installer/status installer/step \
 	installer/survey repos/apt
 
 # Which of these have tests that compute alone: with -short those are skipped.
-ALONE := cmd/valtctl cmd/valtlab/mutants repos/bundle
+ALONE := cmd/valtctl cmd/valtlab/mutants installer/agent repos/bundle
 
 .PHONY: all build demo test unit race stories scenarios campaign whole mistakes mutants reliability bench lint fuzz down clean
 

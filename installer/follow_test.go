@@ -10,6 +10,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -231,5 +232,25 @@ func TestADryResumeOnlyTells(t *testing.T) {
 	p.resume(func(o *installer.Options) { o.DryRun = true })
 	if all := p.hosts["media1"].Transactions(); len(all) != 1 || all[0].State != txn.StateInterrupted {
 		t.Errorf("%+v", all)
+	}
+}
+
+// A host that tells without end is not listened to without end, and is not taken for one that is lost.
+func TestAHostThatTellsWithoutEnd(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	p.hosts["media1"].Tells = func(event func(txn.Event) error) error {
+		for seq := int64(0); ; seq++ {
+			if err := event(txn.Event{Record: &journal.Record{Seq: seq, Kind: journal.Unchanged}}); err != nil {
+				return err
+			}
+		}
+	}
+	result, err := p.try()
+	if err == nil || !strings.Contains(err.Error(), "more than 20000 records") {
+		t.Errorf("%+v, %v", result, err)
+	}
+	if p.saw(event.Lost, "") {
+		t.Error("it is called lost")
 	}
 }

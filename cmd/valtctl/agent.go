@@ -60,8 +60,8 @@ func (a *app) serveAgent(ctx context.Context, nonce string, once bool, calls fun
 		handlers.TxnStart, handlers.TxnRestart, handlers.Answer = nil, nil, nil
 	}
 	// A line of its own, in case the login shell printed a line without an end.
-	if _, err := fmt.Fprintf(a.out, "\n%s\n", remote.Ready(nonce)); err != nil {
+	if _, err := fmt.Fprintf(a.raw.out, "\n%s\n", remote.Ready(nonce)); err != nil {
 		return fmt.Errorf("announcing the agent: %w", err)
 	}
-	return agent.Serve(ctx, agent.Stdio(a.in, a.out), handlers)
+	return agent.Serve(ctx, agent.Stdio(a.in, a.raw.out), handlers)
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/term"
 
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // terminal is the person's terminal, or nil where standard input is none.
@@ -38,7 +39,7 @@ func (a *app) prompt() remote.Prompt {
 
 // askAt puts question to the terminal. When ctx ends first, the terminal is as before.
 func (a *app) askAt(ctx context.Context, tty *os.File, question string, echo bool) (string, error) {
-	fmt.Fprint(a.err, question)
+	fmt.Fprint(a.err, plain.Under(question))
 	before, err := term.GetState(int(tty.Fd()))
 	if err != nil {
 		return "", fmt.Errorf("asking %q: %w", question, err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -11,6 +12,7 @@ import (
 	"github.com/manifoldco/promptui"
 
 	"ipivs.com/valtctl/installer/wizard"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // errStopped says that the person pressed Ctrl-C, or that the terminal is gone.
@@ -23,7 +25,9 @@ const longest = 40
 // prompter asks at a terminal.
 type prompter struct {
 	keys *keys
-	out  io.Writer
+	// drawn is where prompts move the cursor: no filter stands behind it, so what they hold
+	// goes through package plain. Everything else is said to out.
+	drawn, out io.Writer
 	// columns is how wide the terminal is now.
 	columns func() int
 }
@@ -54,6 +58,9 @@ func (w *promptWriter) Close() error {
 }
 
 func (t *prompter) sayf(format string, args ...any) {
+	for i, arg := range args {
+		args[i] = oneLine(arg)
+	}
 	fmt.Fprint(t.out, wrapped(fmt.Sprintf(format, args...), t.columns()))
 }
 
@@ -87,13 +94,14 @@ func wrapped(text string, columns int) string {
 // line asks for one line. Enter alone is what fallback says.
 func (t *prompter) line(label, fallback string) (string, gesture, error) {
 	shown := fallback
-	if len(shown) > longest {
+	if len(shown) > longest || shown != plain.Line(shown) {
 		shown = ""
 	}
+	label = plain.Line(label)
 	const plain = "{{ . | bold }}: "
 	held := t.keys.begin(false)
 	defer held.end()
-	out := &promptWriter{out: t.out}
+	out := &promptWriter{out: t.drawn}
 	defer out.Close() // before what was held back goes on
 	p := promptui.Prompt{Label: label, Default: shown, Stdin: t.keys, Stdout: out, Pointer: underCursor, Validate: held.holdBack,
 		Templates: &promptui.PromptTemplates{Prompt: plain, Valid: plain, Invalid: plain, Success: "{{ . }}: "}}
@@ -145,9 +153,14 @@ func (t *prompter) choose(label string, options []wizard.Option, at string) (str
 		}
 	}
 	defer t.keys.begin(true).end()
-	out := &promptWriter{out: t.out}
+	shown := slices.Clone(options)
+	for i := range shown {
+		shown[i].Text = plain.Line(shown[i].Text)
+	}
+	label = plain.Line(label)
+	out := &promptWriter{out: t.drawn}
 	defer out.Close()
-	s := promptui.Select{Label: label, Items: options, CursorPos: pos, Size: 12, HideSelected: true, HideHelp: true, Stdin: t.keys, Stdout: out,
+	s := promptui.Select{Label: label, Items: shown, CursorPos: pos, Size: 12, HideSelected: true, HideHelp: true, Stdin: t.keys, Stdout: out,
 		Templates: &promptui.SelectTemplates{Label: "{{ . | bold }}:", Active: "▸ {{ .Text | underline }}", Inactive: "  {{ .Text }}"}}
 	n, _, err := s.Run()
 	if err != nil {

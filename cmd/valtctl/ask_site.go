@@ -86,7 +86,7 @@ func (v *interview) fromFlag(q wizard.Question) string {
 }
 
 func (v *interview) explain(q wizard.Question) {
-	v.sayf("  %s\n", strings.ReplaceAll(q.Explain, "\n", "\n  "))
+	v.sayf("  %s\n", block(strings.ReplaceAll(q.Explain, "\n", "\n  ")))
 	if !strings.Contains(q.Flag, "…") {
 		v.sayf("  Without a terminal: %s\n", q.Flag)
 	}

@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -181,7 +182,7 @@ func saveReport(path string, r *check.Report) error {
 	var text bytes.Buffer
 	err := check.WriteSaved(&text, r)
 	if err == nil {
-		err = durable.WriteFile(path, text.Bytes(), 0o600)
+		err = durable.WriteFile(path, plain.JSON(text.Bytes()), 0o600)
 	}
 	if err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "saving the report to", Object: path, Err: err, Fix: "name a file that you may write"}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // signs mark an answer in front of its check.
@@ -83,10 +84,10 @@ func writeUnknown(p *printer, r *check.Report) {
 		if subjects[g] == nil {
 			order = append(order, g)
 		}
-		subjects[g] = append(subjects[g], one.Subject)
+		subjects[g] = append(subjects[g], plain.Line(one.Subject))
 	}
 	for _, g := range order {
-		p.printf("%s %s\n", sign(check.Unknown), strings.Join(subjects[g], "\n     "))
+		p.printf("%s %s\n", sign(check.Unknown), block(strings.Join(subjects[g], "\n     ")))
 		p.printf("     %s\n", g.cause)
 		if g.fix != "" {
 			p.printf("     to find out: %s\n", g.fix)

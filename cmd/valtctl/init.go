@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/network"
@@ -142,13 +141,12 @@ func (a *app) init(ctx context.Context, f *initFlags) (report, error) {
 
 // canAsk says that a person sits at a terminal, on both of its ways.
 func (a *app) canAsk() bool {
-	out, ok := a.err.(*os.File)
-	return ok && term.IsTerminal(int(out.Fd())) && a.terminal() != nil && a.flags.output != "json" && !a.flags.events
+	return a.screen() != nil && a.terminal() != nil && a.flags.output != "json" && !a.flags.events
 }
 
 // newGuide starts from the site file, which need not be there.
 func (a *app) newGuide() (*wizard.Guide, []byte, error) {
-	base, err := os.ReadFile(a.flags.site)
+	base, err := site.ReadFile(a.flags.site)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: a.flags.site, Err: err, Fix: "name the site file with --site"}
 	}
@@ -209,9 +207,9 @@ func (a *app) writeGuided(w io.Writer, done *guided, s *site.Site) error {
 		return err
 	}
 	if a.flags.dryRun {
-		p.printf("\nThe site file would be:\n\n%s", done.text)
+		p.printf("\nThe site file would be:\n\n%s", block(done.text))
 	}
-	p.printf("\nThe site %s:\n\n%s\n%s\nThe commands:\n\n", s.ID, wizard.Table(s), wizard.Picture(s))
+	p.printf("\nThe site %s:\n\n%s\n%s\nThe commands:\n\n", s.ID, block(wizard.Table(s)), block(wizard.Picture(s)))
 	for _, c := range done.Commands {
 		p.printf("  %s\n", c)
 	}

@@ -86,7 +86,7 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 		g.Prepare(given)
 	}
 	v := &interview{
-		prompter: &prompter{keys: &keys{tty: readerOf(a.terminal()), done: ctx.Done()}, out: a.err, columns: a.columns},
+		prompter: &prompter{keys: &keys{tty: readerOf(a.terminal()), done: ctx.Done()}, drawn: a.raw.err, out: a.err, columns: a.columns},
 		a:        a, g: g, look: &looker{a: a, g: g, facts: map[int]facts.Facts{}}, given: given, used: map[string]bool{}, form: f.noLook,
 		keep: func() error { return a.keepDraft(g) },
 	}
@@ -100,7 +100,7 @@ func (a *app) guide(ctx context.Context, f *initFlags) (*interview, *guided, err
 
 // columns is the width of the terminal that progress is shown on.
 func (a *app) columns() int {
-	if f, ok := a.err.(*os.File); ok {
+	if f := a.screen(); f != nil {
 		if wide, _, err := term.GetSize(int(f.Fd())); err == nil && wide > 0 {
 			return wide
 		}

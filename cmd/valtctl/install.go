@@ -7,11 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 func (a *app) installCommand() *cobra.Command {
@@ -122,7 +124,7 @@ func writeDiffs(p *printer, h installer.HostResult) {
 		if c.Disrupts != "" && c.Disrupts != "nothing" {
 			p.printf("    (interrupts the %s)\n", c.Disrupts)
 		}
-		p.printf("%s\n", strings.TrimRight(c.Diff, "\n"))
+		p.printf("%s\n", block(strings.TrimRight(c.Diff, "\n")))
 	}
 	if len(h.Changes)+len(h.Deferred) > 0 {
 		p.printf("\n")
@@ -135,11 +137,34 @@ type printer struct {
 	err error
 }
 
+// printf keeps the lines and columns of the result its own: a word that has some within, from
+// wherever it is, is shown on one line. What is to be several is a block.
 func (p *printer) printf(format string, args ...any) {
 	if p.err != nil {
 		return
 	}
+	for i, arg := range args {
+		args[i] = oneLine(arg)
+	}
 	if _, err := fmt.Fprintf(p.w, format, args...); err != nil {
 		p.err = fmt.Errorf("writing the result: %w", err)
 	}
+}
+
+// block is text of several lines that printf leaves as they are.
+type block string
+
+func oneLine(arg any) any {
+	switch v := arg.(type) {
+	case block:
+		return string(v)
+	case error:
+		return plain.Line(v.Error())
+	case fmt.Stringer:
+		return plain.Line(v.String())
+	}
+	if v := reflect.ValueOf(arg); v.Kind() == reflect.String {
+		return plain.Line(v.String())
+	}
+	return arg
 }

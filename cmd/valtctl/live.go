@@ -9,10 +9,12 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // liveView shows one line a host, redrawn in place: what it does, how many of its steps
-// are done, and bytes with the time left where a step moves bytes.
+// are done, and bytes with the time left where a step moves bytes. It moves the cursor, so what
+// it shows has to be plain before: no filter stands behind it.
 type liveView struct {
 	mu    sync.Mutex
 	bars  *mpb.Progress
@@ -43,7 +45,7 @@ func (v *liveView) Observe(e event.Event) {
 	}
 	h := v.host(e.Host)
 	if text := describe(e); text != "" {
-		h.text = text
+		h.text = plain.Line(text)
 	}
 	h.done, h.total = e.Done, e.Total
 	if e.Count > 0 {
@@ -62,7 +64,7 @@ func (v *liveView) host(name string) *liveHost {
 	}
 	h := &liveHost{}
 	h.bar = v.bars.AddBar(0,
-		mpb.PrependDecorators(decor.Name(name, decor.WC{W: 10, C: decor.DindentRight})),
+		mpb.PrependDecorators(decor.Name(plain.Line(name), decor.WC{W: 10, C: decor.DindentRight})),
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return v.say(h) })))
 	v.hosts[name] = h
 	return h
@@ -94,5 +96,5 @@ func joinHost(host, text string) string {
 	if host == "" {
 		return text
 	}
-	return host + ": " + text
+	return plain.Line(host) + ": " + text
 }

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
+	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/status"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 func (a *app) logsCommand() *cobra.Command {
@@ -40,37 +41,37 @@ func (a *app) logs(ctx context.Context, r agent.LogsRequest) error {
 	if err != nil {
 		return err
 	}
-	var mu sync.Mutex
-	return status.Logs(ctx, o, r, func(host string) io.Writer {
-		return &prefixed{mu: &mu, out: a.out, prefix: host + " "}
-	})
+	var all prefixes
+	defer all.flush()
+	return status.Logs(ctx, o, r, func(host string) io.Writer { return all.of(a.out, host) })
 }
 
-// prefixed writes whole lines with the host's name before each, one host at a time.
-type prefixed struct {
-	mu     *sync.Mutex
-	out    io.Writer
-	prefix string
-	rest   []byte
+// maxLogLine is how much of a line is kept until its end comes, in bytes, the service's name
+// before it included.
+const maxLogLine = 80 << 10
+
+// prefixes write whole lines with the host's name before each, one host at a time.
+type prefixes struct {
+	mu  sync.Mutex
+	all []*plain.Lines
 }
 
-func (p *prefixed) Write(b []byte) (int, error) {
-	p.rest = append(p.rest, b...)
-	for {
-		line, rest, ok := bytes.Cut(p.rest, []byte("\n"))
-		if !ok {
-			return len(b), nil
-		}
-		p.rest = rest
-		if err := p.line(line); err != nil {
-			return 0, err
-		}
-	}
-}
-
-func (p *prefixed) line(line []byte) error {
+func (p *prefixes) of(out io.Writer, host string) io.Writer {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, err := p.out.Write(append([]byte(p.prefix), append(line, '\n')...))
-	return err
+	lines := &plain.Lines{Most: maxLogLine, Each: func(line []byte) error {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		_, err := out.Write(slices.Concat([]byte(host+" "), line, []byte("\n")))
+		return err
+	}}
+	p.all = append(p.all, lines)
+	return lines
+}
+
+// flush writes last lines that have no end.
+func (p *prefixes) flush() {
+	for _, lines := range p.all {
+		_ = lines.Flush() // its writer has told of what it cannot write
+	}
 }

@@ -17,6 +17,10 @@ import (
 // 4 MiB at 100, grows with it.
 const garbagePercent = 400
 
+// memoryAim is where collecting becomes more frequent again, in bytes, so that garbage of large
+// answers does not pile up: what a stranger may send takes less than 100 MB in all.
+const memoryAim = 64 << 20
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal cancels; the next one kills
@@ -24,6 +28,7 @@ func main() {
 	// A run is short and small: collecting the few megabytes that it makes costs a fifth of
 	// its time on the hosts.
 	debug.SetGCPercent(garbagePercent)
+	debug.SetMemoryLimit(memoryAim)
 	a := &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, home: home, now: time.Now}
 	os.Exit(a.main(ctx, os.Args[1:]))
 }

@@ -83,10 +83,8 @@ func (a *app) flowsReport(s *site.Site, flows []network.Flow) report {
 		"table": func(w io.Writer) error { return writeFlows(w, flows) },
 		"csv":   func(w io.Writer) error { return network.WriteCSV(w, flows) },
 		"html":  func(w io.Writer) error { return page.Network(w, s, flows, a.now()) },
-		"ps1": func(w io.Writer) error {
-			_, err := w.Write(network.PowerShell(s, flows))
-			return err
-		},
+	}, files: map[string]func() []byte{
+		"ps1": func() []byte { return network.PowerShell(s, flows) },
 	}}
 }
 
@@ -142,23 +140,25 @@ func flowsOf(flows []network.Flow, id string) ([]network.Flow, error) {
 
 func writeFlows(w io.Writer, flows []network.Flow) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "SOURCE\tADDRESS\tDESTINATION\tADDRESS\tPORT\tSERVICE\tBASIS\tID")
+	p := &printer{w: tab}
+	p.printf("SOURCE\tADDRESS\tDESTINATION\tADDRESS\tPORT\tSERVICE\tBASIS\tID\n")
 	for _, f := range flows {
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Source.Name, f.Source.Address,
+		p.printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", f.Source.Name, f.Source.Address,
 			f.Destination.Name, f.Destination.Address, portOf(f), f.Service, f.Basis, f.ID)
 	}
-	return tab.Flush()
+	return errors.Join(p.err, tab.Flush())
 }
 
 // writeRequest is the request for a terminal, flows that differ in their ends alone on one line.
 func writeRequest(w io.Writer, items []network.Item) error {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "DIRECTION\tFROM\tTO\tASKED FOR\tHOW LONG\tBASIS\tPURPOSE")
+	p := &printer{w: tab}
+	p.printf("DIRECTION\tFROM\tTO\tASKED FOR\tHOW LONG\tBASIS\tPURPOSE\n")
 	for _, g := range network.Groups(items) {
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Direction, strings.Join(network.PartiesText(g.Sources), ", "),
+		p.printf("%s\t%s\t%s\t%s\t%s\t%s\t%s\n", g.Direction, strings.Join(network.PartiesText(g.Sources), ", "),
 			strings.Join(network.PartiesText(g.Destinations), ", "), g.Asked(), g.Lifetime, g.Basis, strings.TrimSpace(g.Purpose+" "+g.Unclear))
 	}
-	return tab.Flush()
+	return errors.Join(p.err, tab.Flush())
 }
 
 // portOf is "tcp/443", or the protocol alone where it has no ports.

@@ -4,12 +4,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 
-	"golang.org/x/term"
-
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // observer is how the progress of a run is shown, until end.
@@ -24,7 +22,7 @@ func (a *app) observe() observer {
 	if a.flags.events {
 		return &jsonEvents{out: a.out}
 	}
-	if f, ok := a.err.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f := a.screen(); f != nil {
 		return newLiveView(f)
 	}
 	return &plainLines{out: a.err}
@@ -47,6 +45,7 @@ func (j *jsonEvents) Observe(e event.Event) {
 	if err != nil {
 		return // an Event is plain data
 	}
+	line = plain.JSON(line)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	fmt.Fprintf(j.out, "%s\n", line)
@@ -81,13 +80,15 @@ func (p *plainLines) Observe(e event.Event) {
 		fmt.Fprintf(p.out, "%s\n", text)
 		return
 	}
-	fmt.Fprintf(p.out, "%-10s %s\n", e.Host, text)
+	fmt.Fprintf(p.out, "%-10s %s\n", plain.Line(e.Host), text)
 }
 
 func (p *plainLines) end() {}
 
-// describe is an event in words; empty where there is nothing to say.
-func describe(e event.Event) string {
+// describe is an event in words that are safe to show; empty where there is nothing to say.
+func describe(e event.Event) string { return plain.Under(words(e)) }
+
+func words(e event.Event) string {
 	switch e.Kind {
 	case event.Step:
 		if e.Count > 0 {

@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/cmd/valtctl/page"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
 )
@@ -88,7 +89,7 @@ func (a *app) signReport(s *site.Site, r *updater.Report, file string) error {
 	if err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
-	content = append(content, '\n')
+	content = append(plain.JSON(content), '\n')
 	var identity string
 	for _, h := range s.Hosts {
 		identity = h.SSH.Identity

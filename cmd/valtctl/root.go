@@ -17,8 +17,10 @@ import (
 
 // app is what the commands share: the streams, the clock and the flags.
 type app struct {
-	in       io.Reader
+	in io.Reader
+	// out and err show words from anywhere: main puts the filter before them.
 	out, err io.Writer
+	raw      raw
 	home     string // what ~ stands for; empty without one
 	now      func() time.Time
 	hostRoot string // put before every path of this host; empty outside tests
@@ -138,6 +140,7 @@ func usage(cause error, fix string) error {
 
 // main runs the command line and returns its exit code.
 func (a *app) main(ctx context.Context, args []string) int {
+	defer a.filter()()
 	root := a.root()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)

@@ -189,7 +189,7 @@ func writeScheduleChange(w io.Writer, c *schedule.Change, done string, diffs boo
 	p := &printer{w: w}
 	for _, h := range c.Hosts {
 		if diffs && h.Diff != "" {
-			p.printf("=== %s\n%s", h.Host, h.Diff)
+			p.printf("=== %s\n%s", h.Host, block(h.Diff))
 		}
 	}
 	for _, h := range c.Hosts {

@@ -13,9 +13,12 @@ package main
 //     waits for an answer.
 //   - -o json is one envelope on standard output, also when the command fails. Standard error
 //     is the same as without it.
+//   - Words from outside are shown, never obeyed: all that is printed goes through package
+//     plain (raw.go). Further lines of a problem are moved in, so that none passes for another.
 //   - The exit code says what kind of problem it was; see exitCode.
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,6 +29,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -42,6 +46,9 @@ const (
 type report struct {
 	value any                              // the result of -o json
 	as    map[string]func(io.Writer) error // the other formats, by name
+	// files are formats whose bytes are made whole elsewhere, of plain words: their own ends of
+	// lines and byte order mark must stay.
+	files map[string]func() []byte
 }
 
 // text is a report whose only other format is text.
@@ -65,13 +72,22 @@ func (a *app) action(formats []string, run func(context.Context, []string) (repo
 			a.printEnvelope(envelope{Kind: kindName(cmd), Exit: exitCode(cmd.Context(), err), Result: rep.value, Errors: problemsOf(err)})
 			return err
 		}
-		if print := rep.as[format]; print != nil {
-			if printErr := print(a.out); printErr != nil {
-				err = errors.Join(err, fmt.Errorf("writing the result: %w", printErr))
-			}
+		if printErr := a.printAs(format, rep); printErr != nil {
+			err = errors.Join(err, fmt.Errorf("writing the result: %w", printErr))
 		}
 		return err
 	}
+}
+
+func (a *app) printAs(format string, rep report) error {
+	if file := rep.files[format]; file != nil {
+		_, err := a.raw.out.Write(file())
+		return err
+	}
+	if print := rep.as[format]; print != nil {
+		return print(a.out)
+	}
+	return nil
 }
 
 func pickFormat(want string, formats []string) (string, error) {
@@ -116,10 +132,15 @@ func problemList(all []*problem.Error) []problemJSON {
 
 func (a *app) printEnvelope(e envelope) {
 	e.Schema = "valtctl/v1"
-	enc := json.NewEncoder(a.out)
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	err := enc.Encode(e)
+	if err == nil {
+		_, err = a.out.Write(plain.JSON(text.Bytes()))
+	}
+	if err != nil {
 		fmt.Fprintf(a.err, "valtctl: writing the result: %v\n", err)
 	}
 }
@@ -158,9 +179,9 @@ func (a *app) printWarnings(warnings []*problem.Error) {
 }
 
 func printProblem(w io.Writer, lead string, p *problem.Error) {
-	fmt.Fprintf(w, "%s%v\n", lead, p)
+	fmt.Fprintf(w, "%s%s\n", lead, plain.Under(p.Error()))
 	if p.Fix != "" {
-		fmt.Fprintf(w, "hint: %s\n", p.Fix)
+		fmt.Fprintf(w, "hint: %s\n", plain.Under(p.Fix))
 	}
 }
 

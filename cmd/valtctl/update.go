@@ -217,6 +217,6 @@ func writeStepPreviews(p *printer, h updater.HostPreview) {
 		if s.Disrupts != "" && s.Disrupts != step.Nothing {
 			p.printf(", interrupts the %s", s.Disrupts)
 		}
-		p.printf(")\n%s\n", strings.TrimRight(s.Diff, "\n"))
+		p.printf(")\n%s\n", block(strings.TrimRight(s.Diff, "\n")))
 	}
 }

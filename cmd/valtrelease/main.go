@@ -7,9 +7,11 @@ package main
 import (
 	"os"
 	"time"
+
+	"ipivs.com/valtctl/repos/plain"
 )
 
 func main() {
-	a := &app{out: os.Stdout, err: os.Stderr, now: time.Now}
+	a := &app{out: plain.NewWriter(os.Stdout), err: plain.NewWriter(os.Stderr), now: time.Now}
 	os.Exit(a.main(os.Args[1:]))
 }

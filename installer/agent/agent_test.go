@@ -125,7 +125,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		}
 	}
 	served := Handlers{}.methods(nil)
-	if len(served) != len(calls)+1 { // and cancel
+	if len(served) != len(calls) {
 		t.Errorf("the agent has %d methods, the client calls %d", len(served), len(calls))
 	}
 }
@@ -384,4 +384,44 @@ func TestAConnectionEndsOnceItIsNotToBeServed(t *testing.T) {
 		t.Error("what streams goes on")
 	}
 	<-ended
+}
+
+// An answer that is too long is told as such: without an answer its caller would wait for ever.
+func TestAnAnswerThatIsTooLongIsAnError(t *testing.T) {
+	c, _ := pair(t, Handlers{
+		Facts: func(context.Context, FactsRequest) (FactsReply, error) {
+			return FactsReply{Facts: facts.Facts{Hostname: strings.Repeat("x", MaxMessage)}}, nil
+		},
+		TxnList: func(context.Context, TxnListRequest) (TxnListReply, error) { return TxnListReply{}, nil },
+	})
+	if _, err := c.Facts(t.Context(), FactsRequest{}); err == nil || !strings.Contains(err.Error(), "answering facts") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := c.TxnList(t.Context()); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
+}
+
+// Calls that are given up leave nothing behind that would count against the limits.
+func TestManyCallsThatAreGivenUp(t *testing.T) {
+	c, _ := pair(t, Handlers{
+		TxnFollow: func(ctx context.Context, _ TxnFollowRequest, event func(txn.Event) error) (TxnFollowReply, error) {
+			if err := event(txn.Event{}); err != nil {
+				return TxnFollowReply{}, err
+			}
+			<-ctx.Done()
+			return TxnFollowReply{}, ctx.Err()
+		},
+		TxnList: func(context.Context, TxnListRequest) (TxnListReply, error) { return TxnListReply{}, nil },
+	})
+	for range 2 * OfAController().Streams {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := c.TxnFollow(ctx, TxnFollowRequest{}, func(txn.Event) error { cancel(); return nil })
+		if !errors.Is(err, context.Canceled) {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.TxnList(t.Context()); err != nil {
+		t.Errorf("the next call: %v", err)
+	}
 }

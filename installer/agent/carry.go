@@ -35,6 +35,10 @@ type carrier struct {
 	under    sync.WaitGroup
 }
 
+// maxCarried is how many connections are carried at a time, fewer than the streams that a
+// controller takes of a host. Whoever else connects waits: everybody on the host can.
+const maxCarried = 32
+
 func loopback(port int) (net.Listener, error) {
 	return net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 }
@@ -58,12 +62,17 @@ func (c *carrier) carry(_ context.Context, r CarryRequest) (CarryReply, error) {
 }
 
 func (c *carrier) accept() {
+	slots := make(chan struct{}, maxCarried)
 	for {
+		slots <- struct{}{}
 		conn, err := c.listen.Accept()
 		if err != nil {
 			return // closed with the agent
 		}
-		c.under.Go(func() { c.pass(conn) })
+		c.under.Go(func() {
+			defer func() { <-slots }()
+			c.pass(conn)
+		})
 	}
 }
 

@@ -40,7 +40,8 @@ type Client struct {
 // by name; nil: nothing. The session lives until Close, also beyond ctx.
 func NewClient(ctx context.Context, conn io.ReadWriteCloser, host string, streams map[string]StreamHandler) (*Client, error) {
 	ctx = context.WithoutCancel(ctx)
-	session, err := yamux.Client(conn, settings())
+	limits := OfAHost()
+	session, err := yamux.Client(newPaced(conn), settings(limits))
 	if err != nil {
 		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
 	}
@@ -49,8 +50,9 @@ func NewClient(ctx context.Context, conn io.ReadWriteCloser, host string, stream
 		session.Close()
 		return nil, fmt.Errorf("speaking to the agent on %s: %w", host, err)
 	}
-	c := &Client{host: host, mux: newMux(session, streams), done: make(chan struct{})}
-	c.rpc = jrpc2.NewClient(newFrames(calls), &jrpc2.ClientOptions{OnCancel: sendCancel(ctx)})
+	c := &Client{host: host, mux: newMux(session, streams, limits), done: make(chan struct{})}
+	c.mux.unasked = true
+	c.rpc = jrpc2.NewClient(newFrames(calls, newLedger(limits, true), c.mux.fail), &jrpc2.ClientOptions{OnCancel: sendCancel(ctx)})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(c.done)
@@ -258,15 +260,33 @@ func giveUp(in net.Conn) {
 func eachLine(in io.Reader, event func(json.RawMessage) error) error {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	for {
-		line, err := lines.ReadBytes('\n')
+		line, err := readLine(lines)
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if err == nil && values(line) > maxValues {
+			err = tooMuch("a line of more than %d values", maxValues)
 		}
 		if err != nil {
 			return fmt.Errorf("reading events: %w", err)
 		}
-		if err := event(bytes.TrimSuffix(line, []byte("\n"))); err != nil {
+		if err := event(line); err != nil {
 			return err
+		}
+	}
+}
+
+// readLine is the next line without its end. What has none by the end of the stream is none.
+func readLine(r *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line)+len(part) > maxLine {
+			return nil, tooMuch("a line of more than %d bytes", maxLine)
+		}
+		line = append(line, part...)
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return bytes.TrimSuffix(line, []byte("\n")), err
 		}
 	}
 }

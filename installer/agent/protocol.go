@@ -67,6 +67,8 @@ type Handlers struct {
 	// Still, if set, is asked before every call, and now and then while one lasts: an error answers
 	// it, and ends the connection.
 	Still func() error
+	// Limits are what is taken of the controller; nil: OfAController.
+	Limits *Limits
 	// NoCarry refuses to pass a bundle's bytes on to the host's programs.
 	NoCarry bool
 	// Loopback listens for the host's programs on 127.0.0.1, at a port or, for 0, at any; nil: by TCP.

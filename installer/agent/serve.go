@@ -23,7 +23,11 @@ import (
 func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	session, err := yamux.Server(conn, settings())
+	limits := OfAController()
+	if h.Limits != nil {
+		limits = *h.Limits
+	}
+	session, err := yamux.Server(newPaced(conn), settings(limits))
 	if err != nil {
 		return fmt.Errorf("serving the controller: %w", err)
 	}
@@ -33,7 +37,8 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 	if err != nil {
 		return ended(ctx, err)
 	}
-	m := newMux(session, h.Streams)
+	m := newMux(session, h.Streams, limits)
+	open := newLedger(limits, false)
 	if h.Controller != nil {
 		h.Controller(m.open)
 	}
@@ -42,6 +47,7 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 		carried.loopback = loopback
 	}
 	methods := h.methods(m)
+	methods[methodCancel] = cancelCall(open)
 	if !h.NoCarry {
 		methods[methodCarry] = answer(carried.carry)
 	}
@@ -52,9 +58,9 @@ func Serve(ctx context.Context, conn io.ReadWriteCloser, h Handlers) error {
 		go h.watch(ctx, cancel)
 	}
 	server := jrpc2.NewServer(methods, &jrpc2.ServerOptions{
-		Concurrency: 64, // a call that follows something must not hold up the others
+		Concurrency: limits.Calls, // a call that follows something must not hold up the others
 		NewContext:  func() context.Context { return ctx },
-	}).Start(newFrames(calls))
+	}).Start(newFrames(calls, open, m.fail))
 	err = m.serve(ctx)
 	cancel()
 	session.Close() // what is carried ends with it
@@ -95,7 +101,6 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodSolve:      answer(h.Solve),
 		methodProve:      answer(h.Prove),
 		methodRevoke:     answer(h.Revoke),
-		methodCancel:     cancelCall,
 	}
 }
 
@@ -173,6 +178,9 @@ func (h Handlers) logs(ctx context.Context, r LogsRequest, out io.Writer) (struc
 
 var errNotServed = errors.New("this agent does not serve the method")
 
+// envelopeSize is more than what stands around an answer, in bytes.
+const envelopeSize = 1 << 10
+
 // answer makes a typed function a method. Parameters it does not know are an error.
 func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Handler {
 	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
@@ -189,7 +197,14 @@ func answer[Req, Resp any](f func(context.Context, Req) (Resp, error)) jrpc2.Han
 		if err != nil {
 			return nil, toWire(err)
 		}
-		return resp, nil
+		text, err := json.Marshal(resp)
+		if err == nil && len(text)+envelopeSize > MaxMessage { // nobody would hear of it
+			err = fmt.Errorf("%d bytes, and at most %d are taken", len(text), MaxMessage)
+		}
+		if err != nil {
+			return nil, toWire(fmt.Errorf("answering %s: %w", r.Method(), err))
+		}
+		return json.RawMessage(text), nil
 	}
 }
 
@@ -220,11 +235,16 @@ type cancelRequest struct {
 	ID string `json:"id"`
 }
 
-func cancelCall(ctx context.Context, r *jrpc2.Request) (any, error) {
-	var req cancelRequest
-	if err := r.UnmarshalParams(&req); err != nil {
-		return nil, toWire(err)
+func cancelCall(open *ledger) jrpc2.Handler {
+	return func(ctx context.Context, r *jrpc2.Request) (any, error) {
+		if r.IsNotification() {
+			defer open.heeded()
+		}
+		var req cancelRequest
+		if err := r.UnmarshalParams(&req); err != nil {
+			return nil, toWire(err)
+		}
+		jrpc2.ServerFromContext(ctx).CancelRequest(req.ID)
+		return nil, nil
 	}
-	jrpc2.ServerFromContext(ctx).CancelRequest(req.ID)
-	return nil, nil
 }

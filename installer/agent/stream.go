@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/yamux"
 )
@@ -33,13 +34,36 @@ type Opener func(name string) (net.Conn, error)
 type mux struct {
 	session  *yamux.Session
 	handlers map[string]StreamHandler
+	limits   Limits
+	unasked  bool // no call of the other side claims a stream here
 
 	mu      sync.Mutex
 	waiting map[string]chan net.Conn // streams that belong to a call, by name
+	failed  error                    // why this side ended the session
 }
 
-func newMux(session *yamux.Session, handlers map[string]StreamHandler) *mux {
-	return &mux{session: session, handlers: handlers, waiting: map[string]chan net.Conn{}}
+func newMux(session *yamux.Session, handlers map[string]StreamHandler, l Limits) *mux {
+	return &mux{session: session, handlers: handlers, limits: l, waiting: map[string]chan net.Conn{}}
+}
+
+// fail ends the session for what the other side did. The first reason is kept.
+func (m *mux) fail(why error) {
+	m.mu.Lock()
+	if m.failed == nil && !m.session.IsClosed() {
+		m.failed = why
+	}
+	m.mu.Unlock()
+	m.session.Close()
+}
+
+// why is what ended the session: what this side had against it, or else err.
+func (m *mux) why(err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.failed != nil {
+		return m.failed
+	}
+	return err
 }
 
 // open opens a stream and names it. It waits for no answer.
@@ -68,15 +92,26 @@ func (m *mux) serve(ctx context.Context) error {
 	for {
 		stream, err := m.session.Accept()
 		if err != nil {
-			return err
+			return m.why(err)
+		}
+		// One that this side has closed counts until the other side has: its bytes stay as long.
+		if n := m.session.NumStreams(); n > m.limits.Streams {
+			m.fail(tooMuch("a stream beside %d that are open, and at most %d may be", n-1, m.limits.Streams))
+			continue
 		}
 		running.Go(func() { m.dispatch(ctx, stream) })
 	}
 }
 
+// claimWithin is how long a stream may be without a name, and one that belongs to a call without
+// the call, which comes at the same time.
+const claimWithin = time.Minute
+
 func (m *mux) dispatch(ctx context.Context, stream net.Conn) {
+	late := time.AfterFunc(claimWithin, func() { giveUp(stream) })
 	in := bufio.NewReaderSize(stream, maxHeader)
 	h, err := readHeader(in)
+	late.Stop()
 	if err != nil {
 		stream.Close()
 		return
@@ -87,23 +122,42 @@ func (m *mux) dispatch(ctx context.Context, stream net.Conn) {
 		handler(ctx, named)
 		return
 	}
-	select {
-	case m.rendezvous(h.Name) <- named:
-	default: // nobody calls a second stream by the same name
+	if m.unasked || !m.wait(h.Name, named) {
 		stream.Close()
 	}
+}
+
+// wait has a stream wait for its call. A second one by the same name is none's.
+func (m *mux) wait(name string, stream net.Conn) bool {
+	ch := m.rendezvous(name)
+	select {
+	case ch <- stream:
+	default:
+		return false
+	}
+	time.AfterFunc(claimWithin, func() {
+		select {
+		case unclaimed := <-ch: // its call does not come any more
+			m.forget(name)
+			unclaimed.Close()
+		default:
+		}
+	})
+	return true
 }
 
 // claim waits for the stream that the other side opened for a call.
 func (m *mux) claim(ctx context.Context, name string) (net.Conn, error) {
 	defer m.forget(name)
+	ctx, cancel := context.WithTimeoutCause(ctx, claimWithin, fmt.Errorf("it did not come within %s", claimWithin))
+	defer cancel()
 	select {
 	case s := <-m.rendezvous(name):
 		return s, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("waiting for stream %s: %w", name, context.Cause(ctx))
 	case <-m.session.CloseChan():
-		return nil, fmt.Errorf("waiting for stream %s: %w", name, io.ErrUnexpectedEOF)
+		return nil, fmt.Errorf("waiting for stream %s: %w", name, m.why(io.ErrUnexpectedEOF))
 	}
 }
 

@@ -66,6 +66,9 @@ func ourEnd(f network.Flow) string {
 	return name
 }
 
+// maxArrivals is how many connections are kept of a host, far more than are tried.
+const maxArrivals = 1 << 16
+
 // run keeps what one host tells, until the listening ends. A host that cannot listen is
 // known by its ports having no state.
 func (l *Listening) run(ctx context.Context, m Machine, host string, ports []uint16, ready func()) {
@@ -73,10 +76,10 @@ func (l *Listening) run(ctx context.Context, m Machine, host string, ports []uin
 	err := m.Listen(ctx, probe.ListenRequest{Ports: ports, Token: l.token}, func(e probe.ListenEvent) error {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if e.Arrival != nil {
+		if e.Arrival != nil && len(l.arrivals[host]) < maxArrivals {
 			l.arrivals[host] = append(l.arrivals[host], *e.Arrival)
 		}
-		if e.State != nil {
+		if e.State != nil && slices.Contains(ports, e.State.Port) {
 			l.states[host][e.State.Port] = *e.State
 			if len(l.states[host]) == len(ports) {
 				ready()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
@@ -62,6 +63,9 @@ func (h *Host) Follow(ctx context.Context, t Transaction) (End, error) {
 	return end, nil
 }
 
+// maxRecords is how many records of a transaction are kept: its steps have a few each.
+const maxRecords = 20_000
+
 // follower is one host's transaction as the controller watches it.
 type follower struct {
 	*Host
@@ -97,7 +101,7 @@ func (f *follower) toTheEnd(ctx context.Context) (txn.Result, error) {
 	now := f.fleet.Options.Now
 	for {
 		result, err := f.once(ctx)
-		if err == nil || ctx.Err() != nil || saidByHost(err) {
+		if err == nil || ctx.Err() != nil || saidByHost(err) || errors.Is(err, agent.ErrTooMuch) {
 			return result, err
 		}
 		if !f.lost {
@@ -140,6 +144,9 @@ func (f *follower) once(ctx context.Context) (txn.Result, error) {
 		}
 		if f.switched {
 			approve()
+		}
+		if len(f.records) > maxRecords {
+			return fmt.Errorf("%w: more than %d records of transaction %s", agent.ErrTooMuch, maxRecords, f.ID)
 		}
 		return nil
 	})

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -53,6 +55,26 @@ func (s *Side) clearAgents() {
 	}
 }
 
+// maxNamed caps a file that may name a program of ours, in bytes: a login's own may be anything.
+const maxNamed = 1 << 20
+
+// textOf is a file's content, and nothing of what is no file.
+func textOf(name string) ([]byte, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a pipe's would wait for its writer
+	if err != nil {
+		return nil, nil //nolint:nilerr // it starts nothing that cannot be read by root
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxNamed+1))
+	if err == nil && len(text) > maxNamed {
+		err = fmt.Errorf("%s has more than %d bytes", name, maxNamed)
+	}
+	return text, err
+}
+
 // whatStarts is all text of the host that may name a program of ours: units, sudo's rules, the
 // keys of logins, and what runs now.
 func (s *Side) whatStarts() ([]byte, error) {
@@ -71,10 +93,11 @@ func (s *Side) whatStarts() ([]byte, error) {
 	}
 	all := bytes.NewBuffer(keys)
 	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err == nil {
-			all.Write(text)
+		text, err := textOf(file)
+		if err != nil {
+			return nil, err
 		}
+		all.Write(text)
 	}
 	running, err := filepath.Glob(m.Path("/proc/[0-9]*/exe"))
 	for _, link := range running {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -63,5 +64,24 @@ func TestProgramsStayWhereItIsNotKnownWhatStartsThem(t *testing.T) {
 	(&Side{Now: time.Now, Launcher: txn.Launcher{Root: root, Agent: "/valtctl"}}).clearAgents() // there is no /etc/passwd
 	if entries, err := os.ReadDir(filepath.Join(root, facts.AgentFolder)); err != nil || len(entries) != 20 {
 		t.Errorf("%d are left, %v", len(entries), err)
+	}
+}
+
+// A login's own file may be anything: a pipe is not waited for, and of what is too long nothing is
+// concluded.
+func TestALoginsFileIsReadUpToALimit(t *testing.T) {
+	root := t.TempDir()
+	pipe, long := filepath.Join(root, "pipe"), filepath.Join(root, "long")
+	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(long, make([]byte, maxNamed+1), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := textOf(pipe); len(text) > 0 || err != nil {
+		t.Errorf("of a pipe: %q, %v", text, err)
+	}
+	if _, err := textOf(long); err == nil {
+		t.Error("the beginning of a file is taken for all of it")
+	}
+	if text, err := textOf("/dev/zero"); len(text) > 0 || err != nil {
+		t.Errorf("of a device: %d bytes, %v", len(text), err)
 	}
 }

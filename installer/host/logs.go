@@ -1,7 +1,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +13,10 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -80,7 +79,7 @@ func copyLogs(ctx context.Context, engine *client.Client, all []container.Summar
 			}
 			defer log.Close()
 			to := shared.of(service(c))
-			if _, err := stdcopy.StdCopy(to, to, log); err != nil && ctx.Err() == nil {
+			if err := errors.Join(docker.CopyLog(to, log), to.Flush()); err != nil && ctx.Err() == nil {
 				errs[i] = fmt.Errorf("reading the log of %s: %w", service(c), err)
 			}
 		})
@@ -95,28 +94,12 @@ type lineWriter struct {
 	out io.Writer
 }
 
-func (l *lineWriter) of(name string) io.Writer { return &namedLines{shared: l, name: name} }
+// maxLogLine is how much of a log's line is kept until its end comes, in bytes.
+const maxLogLine = 64 << 10
 
-// namedLines puts the service's name before each whole line. stdcopy hands it frames, which
-// may end inside a line.
-type namedLines struct {
-	shared *lineWriter
-	name   string
-	rest   []byte
-}
-
-func (n *namedLines) Write(p []byte) (int, error) {
-	n.rest = append(n.rest, p...)
-	for {
-		i := bytes.IndexByte(n.rest, '\n')
-		if i < 0 {
-			return len(p), nil
-		}
-		if err := n.shared.line(n.name, n.rest[:i]); err != nil {
-			return 0, err
-		}
-		n.rest = n.rest[i+1:]
-	}
+// of puts the service's name before each whole line. A log's pieces may end inside one.
+func (l *lineWriter) of(name string) *plain.Lines {
+	return &plain.Lines{Most: maxLogLine, Each: func(line []byte) error { return l.line(name, line) }}
 }
 
 func (l *lineWriter) line(name string, line []byte) error {

@@ -10,6 +10,7 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -133,11 +134,13 @@ func (w *Writer) AppendStep(kind Kind, id string, of step.KindName, data any) (R
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, id, err)
 	}
+	encoded = plain.JSON(encoded) // people read journals with programs that obey what stands there
 	r := Record{Seq: w.chain.seq + 1, Time: w.now().UTC().Round(0), Prev: w.chain.prev, Kind: kind, Step: id, StepKind: of, Data: encoded}
 	line, err := json.Marshal(r)
 	if err != nil {
 		return Record{}, fmt.Errorf("encoding a journal record (%s %s): %w", kind, id, err)
 	}
+	line = plain.JSON(line)
 	if len(line) > MaxLine {
 		return Record{}, fmt.Errorf("appending to the journal %s: a record (%s %s) of %d bytes, at most %d are taken",
 			w.path, kind, id, len(line), MaxLine)

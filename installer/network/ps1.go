@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // What stands around the list of tests in the script.
@@ -85,12 +86,7 @@ func psWho(f Flow) string {
 // psQuote writes a literal that PowerShell expands nothing in. PowerShell takes the
 // typographic quotes for quotes too (about_Quoting_Rules; its tokenizer's IsSingleQuote), so each is doubled.
 func psQuote(s string) string {
-	quoted := strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
-			return ' '
-		}
-		return r
-	}, s)
+	quoted := plain.Line(s)
 	for _, quote := range []string{"'", "\u2018", "\u2019", "\u201a", "\u201b"} {
 		quoted = strings.ReplaceAll(quoted, quote, quote+quote)
 	}

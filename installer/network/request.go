@@ -139,25 +139,13 @@ func WriteRequestCSV(w io.Writer, items []Item) error {
 	out := csv.NewWriter(w)
 	rows := [][]string{{"id", "direction", "source", "source_address", "destination", "destination_address", "protocol", "port", "service", "purpose", "lifetime", "basis", "unclear"}}
 	for _, i := range items {
-		row := []string{
+		rows = append(rows, cells(
 			i.ID, string(i.Direction), i.Source.Name, i.Source.Address, i.Destination.Name, i.Destination.Address, i.Protocol.Name(),
 			Flow{Port: i.Port}.PortText(), i.Service, i.Purpose, string(i.Lifetime), string(i.Basis), i.Unclear,
-		}
-		for c := range row {
-			row[c] = plainCell(row[c])
-		}
-		rows = append(rows, row)
+		))
 	}
 	if err := out.WriteAll(rows); err != nil {
 		return fmt.Errorf("writing the request as CSV: %w", err)
 	}
 	return nil
-}
-
-// plainCell keeps a spreadsheet from reading a name of the site file as a formula.
-func plainCell(s string) string {
-	if s != "" && strings.ContainsRune("=+-@", rune(s[0])) {
-		return "'" + s
-	}
-	return s
 }

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/crypto/ssh"
 	sshagent "golang.org/x/crypto/ssh/agent"
 
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -28,7 +29,16 @@ type login struct {
 	tried     []string
 	untrusted error    // what the host key was refused for
 	agent     net.Conn // to the ssh-agent, while its keys may be needed
+	rounds    int      // of the server's questions so far
 }
+
+// What a server may ask of whoever logs in: as often as sshd does at most (sshd_config(5),
+// MaxAuthTries), and what a person can read.
+const (
+	maxRounds    = 6
+	maxQuestions = 8       // at once
+	maxQuestion  = 2 << 10 // bytes, also of what stands before the questions
+)
 
 // end gives up what only the login needed.
 func (l *login) end() {
@@ -193,6 +203,17 @@ func (l *login) ask(ctx context.Context, question string, echo bool) (string, er
 // where one hidden question asks for it, the person otherwise.
 func (l *login) interact(ctx context.Context, instruction string, questions []string, echos []bool) ([]string, error) {
 	l.note("keyboard-interactive")
+	if l.rounds++; l.rounds > maxRounds {
+		return nil, fmt.Errorf("the server asks questions for the %dth time; %d times are answered", l.rounds, maxRounds)
+	}
+	if len(questions) > maxQuestions {
+		return nil, fmt.Errorf("the server asks %d questions at once; at most %d are answered", len(questions), maxQuestions)
+	}
+	for _, text := range slices.Concat(questions, []string{instruction}) {
+		if len(text) > maxQuestion {
+			return nil, fmt.Errorf("the server asks with %d bytes of text; at most %d are shown", len(text), maxQuestion)
+		}
+	}
 	answers := make([]string, len(questions))
 	for i, q := range questions {
 		var err error
@@ -200,7 +221,7 @@ func (l *login) interact(ctx context.Context, instruction string, questions []st
 		case hidden && l.opts.Password != nil:
 			answers[i], err = l.password(ctx)
 		case l.opts.Prompt != nil:
-			answers[i], err = l.ask(ctx, strings.TrimSpace(instruction+"\n"+l.hop.String()+": "+q), echos[i])
+			answers[i], err = l.ask(ctx, l.asked(instruction, q), echos[i])
 		default:
 			err = fmt.Errorf("the server asks %q and there is nobody to answer", q)
 		}
@@ -209,6 +230,15 @@ func (l *login) interact(ctx context.Context, instruction string, questions []st
 		}
 	}
 	return answers, nil
+}
+
+// asked is a server's question, on lines that say whose words they are.
+func (l *login) asked(instruction, question string) string {
+	text := l.hop.String() + ": " + plain.Line(question)
+	if instruction = strings.TrimSpace(instruction); instruction != "" {
+		text = l.hop.String() + ": " + plain.Line(instruction) + "\n" + text
+	}
+	return text
 }
 
 func (l *login) password(ctx context.Context) (string, error) {

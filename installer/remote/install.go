@@ -7,6 +7,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // installScript runs as root and brings the agent's binary into its folder. It is
@@ -85,8 +86,9 @@ func (c *Conn) adopt(ctx context.Context, a Agent, path string) error {
 	if err != nil {
 		return fmt.Errorf("reading the host's answer %q: %w", rest, err)
 	}
-	sent := pour(p.command.stdin, a, have)
+	sent := pour(p.command.stdin, a, have, p.command.stop)
 	p.command.stdin.Close() // the end of what the script copies
+	defer time.AfterFunc(stalledAfter, p.command.stop).Stop()
 	if _, err := io.Copy(io.Discard, p.out); err != nil {
 		return errors.Join(fmt.Errorf("waiting for the host: %w", err), ctx.Err())
 	}
@@ -114,8 +116,24 @@ func explainInstall(err error) error {
 	return err
 }
 
+// stalledAfter is how long a host may take no byte of an upload, or go on after the last one.
+const stalledAfter = 5 * time.Minute
+
+// moving gives up once r was not read from for stalledAfter, unless it was ended before.
+func moving(r io.Reader, giveUp func()) (watched io.Reader, end func()) {
+	timer := time.AfterFunc(stalledAfter, giveUp)
+	return readerFunc(func(b []byte) (int, error) {
+		timer.Reset(stalledAfter)
+		return r.Read(b)
+	}), func() { timer.Stop() }
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
 // pour writes the binary from offset on to w.
-func pour(w io.Writer, a Agent, offset int64) error {
+func pour(w io.Writer, a Agent, offset int64, giveUp func()) error {
 	if offset == a.Size {
 		return nil
 	}
@@ -127,7 +145,9 @@ func pour(w io.Writer, a Agent, offset int64) error {
 	if _, err := file.Seek(offset, io.SeekStart); err != nil {
 		return fmt.Errorf("reading the agent's binary: %w", err)
 	}
-	if _, err := io.Copy(w, a.counted(file, offset)); err != nil {
+	watched, end := moving(a.counted(file, offset), giveUp)
+	defer end()
+	if _, err := io.Copy(w, watched); err != nil {
 		return fmt.Errorf("sending the agent's binary: %w", err)
 	}
 	return nil

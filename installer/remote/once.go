@@ -62,7 +62,7 @@ func (c *Conn) once(ctx context.Context, a Agent) (*Process, error) {
 // feed sends the binary and waits for the agent's own announcement.
 func (c *Conn) feed(ctx context.Context, t task, p *Process, a Agent) error {
 	defer context.AfterFunc(ctx, p.command.stop)()
-	sent := pour(p.command.stdin, a, 0)
+	sent := pour(p.command.stdin, a, 0, p.command.stop)
 	if sent != nil {
 		p.command.stdin.Close() // the host removes what there is, and says if it ended this
 	}

@@ -47,7 +47,7 @@ func (r *sshRunner) send(ctx context.Context, a Agent) (string, error) {
 		return "-", ctx.Err()
 	}
 	defer client.Close()
-	file, err := upload(client, a)
+	file, err := upload(client, a, func() { session.Close() })
 	if err != nil {
 		return "-", ctx.Err()
 	}
@@ -69,8 +69,9 @@ func leave(session *ssh.Session, stdout io.Reader) {
 	}
 }
 
-// upload writes the binary into the login's folder and returns its path.
-func upload(client *sftp.Client, a Agent) (string, error) {
+// upload writes the binary into the login's folder and returns its path. A server that takes
+// nothing any more is given up.
+func upload(client *sftp.Client, a Agent, giveUp func()) (string, error) {
 	home, err := client.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("finding the login's folder: %w", err)
@@ -91,7 +92,7 @@ func upload(client *sftp.Client, a Agent) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("looking at %s on the host: %w", name, err)
 	}
-	if err := fill(remote, a, resumeAt(info.Size(), a.Size)); err != nil {
+	if err := fill(remote, a, resumeAt(info.Size(), a.Size), giveUp); err != nil {
 		return "", err
 	}
 	return name, nil
@@ -106,7 +107,7 @@ func resumeAt(have, size int64) int64 {
 	return max(0, have-sftpInFlight*sftpPacket)
 }
 
-func fill(remote *sftp.File, a Agent, offset int64) error {
+func fill(remote *sftp.File, a Agent, offset int64, giveUp func()) error {
 	local, err := a.Open()
 	if err != nil {
 		return fmt.Errorf("opening the agent's binary: %w", err)
@@ -118,7 +119,9 @@ func fill(remote *sftp.File, a Agent, offset int64) error {
 	if _, err := remote.Seek(offset, io.SeekStart); err != nil {
 		return fmt.Errorf("writing on the host: %w", err)
 	}
-	if _, err := remote.ReadFromWithConcurrency(a.counted(local, offset), sftpInFlight); err != nil {
+	watched, end := moving(a.counted(local, offset), giveUp)
+	defer end()
+	if _, err := remote.ReadFromWithConcurrency(watched, sftpInFlight); err != nil {
 		return fmt.Errorf("writing on the host: %w", err)
 	}
 	if err := remote.Truncate(a.Size); err != nil {

@@ -16,8 +16,15 @@ import (
 // packageName is a package of apt, with a version or without; never one of its options.
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+:~-]+)?$`)
 
+// maxAsked is how many things one call may be about: a release has some dozens of packages, and a
+// host some dozens of flows.
+const maxAsked = 1000
+
 // survey answers what an update needs: no disk is written to and no file is named.
 func (j *Judge) survey(_ context.Context, r *survey.Request) error {
+	if len(r.Packages) > maxAsked {
+		return refuse("survey", "it is about %d packages, and at most %d are looked for", len(r.Packages), maxAsked)
+	}
 	for _, p := range r.Packages {
 		if !packageName.MatchString(p) {
 			return refuse("survey", "%q is no package", p)
@@ -40,6 +47,9 @@ func (j *Judge) engine(_ context.Context, a *wowza.Access) error {
 // key is no way into the network.
 func (j *Judge) probing(do func(context.Context, probe.Request, func(probe.Outcome) error) error) func(context.Context, probe.Request, func(probe.Outcome) error) error {
 	return func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
+		if len(r.Specs) > maxAsked {
+			return refuse("probe", "it has %d questions, and at most %d are asked", len(r.Specs), maxAsked)
+		}
 		s, self := j.Own.About()
 		for i, spec := range r.Specs {
 			if !reached(s, self, spec) {

@@ -59,6 +59,7 @@ type Judge struct {
 
 // Handlers are those of h that the key may use.
 func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
+	limits := agent.OfAStranger()
 	return agent.Handlers{
 		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
 		Inspect:    judged(j.inspect, h.Inspect),
@@ -71,6 +72,7 @@ func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 		Survey:     judged(j.survey, h.Survey),
 		Probe:      j.probing(h.Probe),
 		NoCarry:    true,
+		Limits:     &limits,
 	}
 }
 
@@ -245,7 +247,8 @@ func (j *Judge) mark(id string) error {
 
 // marked wants a transaction to have been begun with the key.
 func (j *Judge) marked(id string) error {
-	if _, err := os.Stat(j.markOf(id)); err != nil || filepath.Base(id) != id {
+	info, err := os.Lstat(j.markOf(id))
+	if err != nil || !info.Mode().IsRegular() || filepath.Base(id) != id { // "." is a folder, and no transaction
 		return refuse("transaction "+id, "it was not begun with this key")
 	}
 	return nil

@@ -18,6 +18,9 @@ const (
 // rangeLimit keeps a slip in a range from making millions of cameras.
 const rangeLimit = 1024
 
+// camerasLimit is how many cameras one server may have, far above what it can record.
+const camerasLimit = 4096
+
 // cameras reads addresses, ranges and mappings.
 func (r *reader) cameras(v value) []Camera {
 	var all []Camera
@@ -28,6 +31,10 @@ func (r *reader) cameras(v value) []Camera {
 		default:
 			some, _ := one(r, item, parseCameras)
 			all = append(all, some...)
+		}
+		if len(all) > camerasLimit {
+			r.at(v.path, fmt.Sprintf("there are more than %d cameras up to here", camerasLimit), "give the server fewer")
+			return nil
 		}
 	}
 	return all

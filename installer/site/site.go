@@ -8,6 +8,7 @@ package site
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -94,12 +95,29 @@ type Backup struct {
 	Recipient string `json:"recipient,omitempty" jsonschema_description:"An age recipient that backups are encrypted to."`
 }
 
+// maxFile caps a site file, in bytes: thousands of cameras, each with a name, fit in.
+const maxFile = 1 << 20
+
+// ReadFile is the text of a site file, which may have 1 MiB.
+func ReadFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening it: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("it has more than %d bytes", maxFile)
+	}
+	return data, err
+}
+
 // Load reads the site file at path. Home is the folder that ~ stands for; empty where
 // there is none. The error joins one *problem.Error of kind Input per mistake.
 func Load(path, home string) (*Site, error) {
-	data, err := os.ReadFile(path)
+	data, err := ReadFile(path)
 	if err != nil {
-		return nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: path, Err: fmt.Errorf("opening it: %w", err),
+		return nil, &problem.Error{Kind: problem.Input, Doing: "reading the site file", Object: path, Err: err,
 			Fix: "name the site file with --site, or make one with valtctl init"}
 	}
 	base, err := filepath.Abs(filepath.Dir(path))

@@ -23,6 +23,7 @@ import (
 
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -184,7 +185,7 @@ func (r *Receiver) Part(p Part) error {
 		if len(r.content) > 0 {
 			return fmt.Errorf("gathering from host %s: %s has no end", r.host, r.path)
 		}
-		if !fs.ValidPath(p.Path) || len(p.Path) > 300 || strings.ContainsAny(p.Path, "\\\x00\n") {
+		if !fs.ValidPath(p.Path) || len(p.Path) > 300 || strings.Contains(p.Path, `\`) || p.Path != plain.Line(p.Path) {
 			return fmt.Errorf("gathering from host %s: %q is no path of a file", r.host, p.Path)
 		}
 		r.path = p.Path
@@ -254,7 +255,7 @@ func (a *Archive) Write(file string, m Manifest, h *redact.Hider) (*Written, err
 	if err != nil {
 		return nil, fmt.Errorf("writing the list of what is in the archive: %w", err)
 	}
-	text := string(list) + "\n"
+	text := string(plain.JSON(list)) + "\n"
 	out := &Written{File: file, Manifest: m}
 	if h != nil {
 		text = h.Text(text)

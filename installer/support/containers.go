@@ -11,7 +11,6 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/step"
@@ -152,13 +151,13 @@ func (c *containers) logs() []source {
 			continue
 		}
 		id, name := one.ID, strings.TrimPrefix(one.Name, "/")
-		all = append(all, source{path: "containers/" + plain(name) + ".log", take: func(ctx context.Context, out io.Writer) error {
+		all = append(all, source{path: "containers/" + fileName(name) + ".log", take: func(ctx context.Context, out io.Writer) error {
 			log, err := c.engine.ContainerLogs(ctx, id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Timestamps: true, Tail: logLines})
 			if err != nil {
 				return fmt.Errorf("reading the log of %s: %w", name, err)
 			}
 			defer log.Close()
-			if _, err := stdcopy.StdCopy(out, out, log); err != nil {
+			if err := docker.CopyLog(out, log); err != nil {
 				return fmt.Errorf("reading the log of %s: %w", name, err)
 			}
 			return nil

@@ -196,8 +196,8 @@ func writeJSON(out io.Writer, v any) error {
 	return nil
 }
 
-// plain makes a name one that can be a file's.
-func plain(name string) string {
+// fileName makes a name one that can be a file's.
+func fileName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' || r == '.' {
 			return r

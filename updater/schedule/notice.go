@@ -18,6 +18,7 @@ import (
 	"github.com/wneessen/go-mail"
 
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -143,11 +144,11 @@ func message(to *site.Mail, n *Notice) (*mail.Msg, error) {
 	if err := errors.Join(msg.From(to.From), msg.To(to.To...)); err != nil {
 		return nil, err
 	}
-	msg.Subject(n.Subject)
+	msg.Subject(plain.Line(n.Subject)) // an end of a line would begin a header
 	msg.SetDateWithValue(n.Time)
-	msg.SetBodyString(mail.TypeTextPlain, n.Text)
+	msg.SetBodyString(mail.TypeTextPlain, plain.Text(n.Text))
 	if len(n.Report) > 0 {
-		if err := msg.AttachReader("report.json", bytes.NewReader(n.Report), mail.WithFileContentType("application/json")); err != nil {
+		if err := msg.AttachReader("report.json", bytes.NewReader(plain.JSON(n.Report)), mail.WithFileContentType("application/json")); err != nil {
 			return nil, err
 		}
 	}
@@ -176,7 +177,7 @@ func (p Post) webhook(ctx context.Context, n *Notice) error {
 	if err != nil {
 		return bad(err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader(plain.JSON(body)))
 	if err != nil {
 		return bad(errors.New("it is not an address")) // the error would repeat it
 	}

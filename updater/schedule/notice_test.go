@@ -3,6 +3,7 @@ package schedule
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,12 +15,15 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/plain"
+	"ipivs.com/valtctl/updater"
 )
 
 // hook is a web server that takes notices.
 type hook struct {
 	*httptest.Server
 	got    []Notice
+	raw    [][]byte
 	tokens []string
 	answer int
 }
@@ -33,7 +37,7 @@ func newHook(t *testing.T) *hook {
 		if err := json.Unmarshal(body, &n); err != nil || r.Method != http.MethodPost {
 			t.Errorf("%s with %q: %v", r.Method, body, err)
 		}
-		h.got, h.tokens = append(h.got, n), append(h.tokens, r.Header.Get("Authorization"))
+		h.got, h.raw, h.tokens = append(h.got, n), append(h.raw, body), append(h.tokens, r.Header.Get("Authorization"))
 		if h.answer/100 == 3 {
 			w.Header().Set("Location", "https://elsewhere.example/")
 		}
@@ -164,5 +168,54 @@ func TestStateKeepsWhatMustNotBeForgotten(t *testing.T) {
 	}
 	if _, err := f.Load(); err == nil {
 		t.Error("a torn state is read as none, so a rollout that was cut off would be forgotten")
+	}
+}
+
+// What hosts and servers say reaches people's mail and other programs as words, whoever says it:
+// no header is begun by it, and nothing in it acts, also of a notice that waited.
+func TestHostileWordsInANotice(t *testing.T) {
+	for name, word := range map[string]string{
+		"escape": "WORD\x1b]52;c;cm0K\a", "bidi": "WORD\u202Etxt.exe", "zero": "WORD\u200B\uFEFF\U000E0041", "eight bit": "WORD\u009b2J",
+		"header": "WORD\r\nBcc: all@evil.example\r\n\r\nbody", "separator": "WORD\u2028x", "broken": "WORD\xff\xc3(",
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &clockRun{result: &RunResult{}, Options: Options{Post: Post{To: site.Notify{Mail: &site.Mail{}}}}}
+			r.Site, r.Clock = &site.Site{ID: "st-marys"}, func() time.Time { return time.Unix(0, 0) }
+			report := &updater.Report{About: updater.About{Kind: updater.KindUpdate, To: word}, Halted: word, Hosts: []updater.HostRecord{{Host: "media1", Reason: word}}}
+			r.notice("update", true, word, r.updateText(report, errors.New(word)), report)
+			n := &r.state.Unsent[0]
+			h := newHook(t)
+			p := Post{HTTP: http.DefaultTransport, To: site.Notify{Webhook: &site.Webhook{URL: h.URL}}}
+			n.Ways = []string{byWebhook}
+			if err := p.Send(t.Context(), n, map[string]bool{}); err != nil {
+				t.Fatal(err)
+			}
+			// One that an earlier valtctl left to be sent has the words as they came.
+			if err := p.Send(t.Context(), &Notice{Subject: word, Text: word, Ways: []string{byWebhook}}, map[string]bool{}); err != nil {
+				t.Fatal(err)
+			}
+			n.Ways = nil
+			msg, err := message(&site.Mail{From: "valt@b.example", To: []string{"it@b.example"}}, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sent bytes.Buffer
+			if _, err := msg.WriteTo(&sent); err != nil {
+				t.Fatal(err)
+			}
+			head, _, _ := strings.Cut(sent.String(), "\r\n\r\n")
+			if strings.Contains(head, "\nBcc:") {
+				t.Errorf("it begins a header:\n%s", head)
+			}
+			for where, text := range map[string]string{"subject": n.Subject, "text": n.Text, "report": string(n.Report), "mail": strings.ReplaceAll(sent.String(), "\r\n", "\n"),
+				"webhook": h.got[0].Subject + h.got[0].Text + string(h.raw[0]), "webhook, of earlier": string(h.raw[1])} {
+				if where != "mail" && !strings.Contains(text, "WORD") {
+					t.Errorf("nothing of it is in the %s: %q", where, text)
+				}
+				if plain.Text(text) != text {
+					t.Errorf("the %s: %q", where, text)
+				}
+			}
+		})
 	}
 }

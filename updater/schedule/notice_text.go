@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
 )
@@ -74,7 +75,7 @@ func (r *clockRun) updateText(report *updater.Report, err error) string {
 		for _, h := range report.Hosts {
 			fmt.Fprintf(&b, "%-12s %s", h.Host, h.Outcome)
 			if h.Reason != "" {
-				fmt.Fprintf(&b, ": %s", h.Reason)
+				fmt.Fprintf(&b, ": %s", plain.Line(h.Reason))
 			}
 			b.WriteString("\n")
 			if n := r.state.Skipped[h.Host]; n >= tooOften {
@@ -83,7 +84,7 @@ func (r *clockRun) updateText(report *updater.Report, err error) string {
 			}
 		}
 		if report.Halted != "" {
-			fmt.Fprintf(&b, "\nHalted: %s\n", report.Halted)
+			fmt.Fprintf(&b, "\nHalted: %s\n", plain.Line(report.Halted))
 		}
 		if r.state.Halted == report.To {
 			b.WriteString("\nIt is not begun again by itself. A newer release is; this one after: valtctl schedule enable\n")
@@ -97,9 +98,9 @@ func (r *clockRun) updateText(report *updater.Report, err error) string {
 
 // notice puts a notice on the list of those to be sent.
 func (r *clockRun) notice(kind string, problem bool, subject, text string, report any) {
-	n := Notice{Kind: kind, Site: r.Site.ID, Subject: "VALT " + r.Site.ID + ": " + subject, Text: text, Time: r.Clock(), Problem: problem, Ways: ways(r.Post.To)}
+	n := Notice{Kind: kind, Site: r.Site.ID, Subject: plain.Line("VALT " + r.Site.ID + ": " + subject), Text: plain.Text(text), Time: r.Clock(), Problem: problem, Ways: ways(r.Post.To)}
 	if raw, err := json.MarshalIndent(report, "", "  "); err == nil && string(raw) != "null" {
-		n.Report = raw
+		n.Report = plain.JSON(raw)
 	}
 	r.result.Told = append(r.result.Told, n.Subject)
 	r.state.Unsent = append(r.state.Unsent, n)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 //go:embed *.html
@@ -50,7 +52,8 @@ func write(w io.Writer, name string, f frame) error {
 	if err != nil {
 		return fmt.Errorf("reading the page's template: %w", err)
 	}
-	if err := tmpl.ExecuteTemplate(w, name, f); err != nil {
+	out := plain.NewWriter(w) // what turns writing around does so in a browser too
+	if err := errors.Join(tmpl.ExecuteTemplate(out, name, f), out.Flush()); err != nil {
 		return fmt.Errorf("writing the page: %w", err)
 	}
 	return nil

@@ -59,6 +59,8 @@ type Host struct {
 	// Link is told of a call that has come in, and again before it is answered. An error is that
 	// the call, or its answer, is lost: whoever returns one cuts the link (Cut).
 	Link func(call string, answered bool) error
+	// Tells is what a follower is told before what is so; nil: nothing.
+	Tells func(event func(txn.Event) error) error
 	// Loopback is agent.Handlers'.
 	Loopback func(port int) (net.Listener, error)
 	// Programs runs a program in place of the imitated systemd and nft; nil: they are imitated.
@@ -270,6 +272,11 @@ func (h *Host) handlers() agent.Handlers {
 			h.froms = append(h.froms, r.From)
 			h.mu.Unlock()
 			return counted(h, "follow", func(ctx context.Context, r agent.TxnFollowRequest) (agent.TxnFollowReply, error) {
+				if h.Tells != nil {
+					if err := h.Tells(event); err != nil {
+						return agent.TxnFollowReply{}, err
+					}
+				}
 				return real.TxnFollow(ctx, r, event)
 			})(ctx, r)
 		},

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"path/filepath"
@@ -237,14 +238,19 @@ func (t *transaction) keepDeb(ctx context.Context, one apt.Package) error {
 			return err
 		}
 	}
-	content, err := os.ReadFile(t.h.Path(archive(one)))
+	file, err := os.Open(t.h.Path(archive(one)))
 	if err != nil {
 		return fmt.Errorf("keeping %s: %w", one.Key(), err)
 	}
+	defer file.Close()
 	if err := durable.MkdirAll(t.h.Path(keptDebs), 0o700); err != nil {
 		return fmt.Errorf("keeping %s: %w", one.Key(), err)
 	}
-	return durable.WriteFile(t.h.Path(keptDeb(one)), content, 0o600)
+	copied := func(w io.Writer) error { // some have hundreds of MB
+		_, err := io.Copy(w, file)
+		return err
+	}
+	return durable.WriteFrom(t.h.Path(keptDeb(one)), 0o600, copied)
 }
 
 // beforeFile is, in a step's own folder, what was installed before its first change.

@@ -15,7 +15,6 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"ipivs.com/valtctl/installer/sockets"
 	"ipivs.com/valtctl/repos/problem"
@@ -71,7 +70,7 @@ func (c *containerStep) portTaken(ctx context.Context, engine *client.Client, wh
 	}
 	defer log.Close()
 	text := &firstBytes{left: maxWords}
-	_, _ = stdcopy.StdCopy(text, text, log) // what came of it is looked through
+	_ = CopyLog(text, log) // what came of it is looked through
 	held := holders(ctx, engine, takenPorts(text.String()))
 	if len(held) == 0 {
 		return nil
