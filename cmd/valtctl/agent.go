@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +18,7 @@ import (
 // protocol on its standard streams and ends when they do.
 func (a *app) agentCommand() *cobra.Command {
 	var once, restricted bool
+	var ahead time.Duration
 	c := &cobra.Command{
 		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.MaximumNArgs(1), Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -25,12 +27,16 @@ func (a *app) agentCommand() *cobra.Command {
 			}
 			a.stage = running
 			if restricted {
-				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted)
+				given := cmd.Flags().Changed("ahead")
+				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, func(ctx context.Context, side *host.Side) (agent.Handlers, error) {
+					return a.restricted(ctx, side, ahead, given)
+				})
 			}
 			return a.serveAgent(cmd.Context(), args[0], once, everything)
 		},
 	}
 	c.Flags().BoolVar(&restricted, "restricted", false, "take nothing but what unattended runs may ask for")
+	c.Flags().DurationVar(&ahead, "ahead", 0, "judge the windows by a clock that is so far ahead of the host's own, for practice")
 	c.Flags().BoolVar(&once, "once", false, "remove this program first, and change nothing else")
 	return c
 }
