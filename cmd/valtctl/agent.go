@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/restrict"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -27,9 +28,9 @@ func (a *app) agentCommand() *cobra.Command {
 			}
 			a.stage = running
 			if restricted {
-				given := cmd.Flags().Changed("ahead")
+				clock := restrict.Clock{Now: a.now, Ahead: ahead, Given: cmd.Flags().Changed("ahead")}
 				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, func(ctx context.Context, side *host.Side) (agent.Handlers, error) {
-					return a.restricted(ctx, side, ahead, given)
+					return a.restricted(ctx, side, clock)
 				})
 			}
 			return a.serveAgent(cmd.Context(), args[0], once, everything)
