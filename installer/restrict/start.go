@@ -99,13 +99,15 @@ func (j *Judge) mayStart(ctx context.Context, r *agent.TxnStartRequest) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(j.request(p, t, m), j.token(t.Fence)); err != nil {
-		return err
-	}
 	if !again {
 		if err := p.Offered(ctx, m.has, t.Stage); err != nil {
 			return err
 		}
+	}
+	if err := errors.Join(j.request(p, t, m), j.token(t.Fence)); err != nil {
+		return err
+	}
+	if !again {
 		if err := j.wanted(ctx, what, p, t); err != nil {
 			return err
 		}
