@@ -95,6 +95,7 @@ type judgedHost struct {
 	started  []agent.TxnStartRequest
 	inspects []agent.InspectRequest
 	confirms []agent.TxnConfirmRequest
+	restarts []agent.TxnRestartRequest
 	answers  []step.Answer
 	survey   survey.Request
 	answered int
@@ -138,9 +139,10 @@ func host(t *testing.T) *judgedHost {
 			h.answered++
 			return struct{}{}, nil
 		},
-		TxnRestart: func(context.Context, agent.TxnRestartRequest) (agent.TxnReply, error) {
+		TxnRestart: func(_ context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
+			h.restarts = append(h.restarts, r)
 			h.answered++
-			return agent.TxnReply{}, nil
+			return agent.TxnReply{ID: r.ID}, nil
 		},
 		Answer: func(_ context.Context, a step.Answer) (struct{}, error) {
 			h.answers = append(h.answers, a)
@@ -162,11 +164,6 @@ func host(t *testing.T) *judgedHost {
 
 // begin is the host's own TxnStart: what it begins is at work from then on.
 func (h *judgedHost) begin(_ context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-	for _, s := range h.past {
-		if s.Key == r.Request.Key {
-			return agent.TxnReply{ID: s.ID}, nil
-		}
-	}
 	h.started = append(h.started, r)
 	q := r.Request
 	id := fmt.Sprintf("20261129T0300%02dZ-00000000", len(h.past))

@@ -31,8 +31,9 @@ const (
 // and lost its link is asked again while it is still at work.
 const guardTries = 2000 // 40 seconds
 
-// ownKey marks the requests of this key: the host puts it before the name that the asker gives
-// its request, so that no request can be taken for a person's.
+// ownKey marks the requests of this key: the host puts it, and the window that it is asked in, before
+// the name that the asker gives its request. So none is taken for a person's, and what was tried in
+// a window is known whatever was done to the clock since.
 const ownKey = "schedule-key/"
 
 // What names that the key gives must look like.
@@ -43,6 +44,19 @@ var (
 
 // isOwn says whether a transaction was begun with the key.
 func isOwn(t txn.Summary) bool { return strings.HasPrefix(t.Key, ownKey) }
+
+// inWindow is how the names of all requests in a window begin.
+func inWindow(m moment) string { return ownKey + m.opened.UTC().Format(time.RFC3339) + "/" }
+
+// earlier is what was begun by the request of a name; nil: nothing was.
+func earlier(t *txn.Request, all []txn.Summary) *txn.Summary {
+	for i, s := range all {
+		if t.Key != "" && isOwn(s) && strings.HasSuffix(s.Key, "/"+t.Key) && s.Release == t.Release && s.Stage == t.Stage {
+			return &all[i]
+		}
+	}
+	return nil
+}
 
 // start has the host begin what it would do itself, with its own secrets. Requests are judged
 // one at a time, so that no two of them are each the only one.
@@ -56,8 +70,12 @@ func (j *Judge) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRe
 		return agent.TxnReply{}, j.refused(u, fmt.Errorf("waiting for another request of the same key: %w", err))
 	}
 	defer guard.Close()
-	if err := j.mayStart(ctx, &r); err != nil {
+	was, err := j.mayStart(ctx, &r)
+	if err != nil {
 		return agent.TxnReply{}, j.refused(u, err)
+	}
+	if was != nil { // begun before, as it was judged then: nothing of what is sent now is taken
+		return j.host.TxnRestart(ctx, agent.TxnRestartRequest{ID: was.ID, Secrets: j.Own.Secrets(), Fence: r.Request.Fence})
 	}
 	u.Request = r.Request.Key
 	if err := j.accepted(u); err != nil {
@@ -70,47 +88,51 @@ func (j *Judge) start(ctx context.Context, r agent.TxnStartRequest) (agent.TxnRe
 	return reply, err
 }
 
-// mayStart judges a request and makes it the host's own.
-func (j *Judge) mayStart(ctx context.Context, r *agent.TxnStartRequest) error {
+// mayStart judges a request and makes it the host's own. What it returns was begun by the same
+// request before.
+func (j *Judge) mayStart(ctx context.Context, r *agent.TxnStartRequest) (was *txn.Summary, err error) {
 	t := &r.Request
 	what := "transaction for release " + t.Release
 	if !runForm.MatchString(t.RunID) || !keyForm.MatchString(t.Key) {
-		return refuse(keyuse.Foreign, what, "run %.40q and request %.40q are no names that valtctl gives", t.RunID, t.Key)
+		return nil, refuse(keyuse.Foreign, what, "run %.40q and request %.40q are no names that valtctl gives", t.RunID, t.Key)
 	}
-	t.Key = ownKey + cmp.Or(t.Key, rand.Text())
 	all, err := j.Transactions()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	again := slices.ContainsFunc(all, func(s txn.Summary) bool { return s.Key == t.Key })
-	var m moment
-	if !again { // what was begun is not begun again, but answered
-		if err := idle(what, all); err != nil {
-			return err
-		}
-		if m, err = j.moment(ctx, what, t.Stage); err != nil {
-			return err
-		}
-		if err := j.counts(what, t, m, all); err != nil {
-			return err
-		}
+	if was := earlier(t, all); was != nil {
+		return was, j.token(t.Fence)
 	}
+	if err := idle(what, all); err != nil {
+		return nil, err
+	}
+	m, err := j.moment(ctx, what, t.Stage)
+	if err != nil {
+		return nil, err
+	}
+	t.Key = inWindow(m) + cmp.Or(t.Key, rand.Text())
+	if err := j.counts(what, t, m, all); err != nil {
+		return nil, err
+	}
+	return nil, j.isOwnUpdate(ctx, r, what, m)
+}
+
+// isOwnUpdate wants what is asked for to be what this host would do now, and has it done with
+// what the host itself knows.
+func (j *Judge) isOwnUpdate(ctx context.Context, r *agent.TxnStartRequest, what string, m moment) error {
+	t := &r.Request
 	p, err := j.Own.Plan(ctx, t.Release)
 	if err != nil {
 		return err
 	}
-	if !again {
-		if err := p.Offered(ctx, m.has, t.Stage); err != nil {
-			return err
-		}
+	if err := p.Offered(ctx, m.has, t.Stage); err != nil {
+		return err
 	}
 	if err := errors.Join(j.request(p, t, m), j.token(t.Fence)); err != nil {
 		return err
 	}
-	if !again {
-		if err := j.wanted(ctx, what, p, t); err != nil {
-			return err
-		}
+	if err := j.wanted(ctx, what, p, t); err != nil {
+		return err
 	}
 	t.Who, t.PlanDigest, t.Before = Who(j.Home), p.Digest, time.Time{}
 	if !t.Stage {
@@ -141,9 +163,8 @@ func (j *Judge) counts(what string, t *txn.Request, m moment, all []txn.Summary)
 		if !isOwn(s) {
 			continue
 		}
-		began := s.Started.Add(j.Clock.Ahead)
 		if s.Stage {
-			if m.now.Sub(began) < 24*time.Hour {
+			if m.now.Sub(s.Started.Add(j.Clock.Ahead)) < 24*time.Hour {
 				stages++
 			}
 			continue
@@ -151,7 +172,7 @@ func (j *Judge) counts(what string, t *txn.Request, m moment, all []txn.Summary)
 		if s.Release != t.Release {
 			continue
 		}
-		if !began.Before(m.opened) {
+		if strings.HasPrefix(s.Key, inWindow(m)) {
 			begun++
 			if s.Fetched {
 				disturbed++

@@ -185,9 +185,11 @@ func TestAReleaseIsTriedOnceInAWindow(t *testing.T) {
 	if err := again("FIRST"); err != nil {
 		t.Fatal(err)
 	}
-	if err := again("FIRST"); err != nil || len(h.started) != 1 {
-		t.Errorf("a request whose answer was lost is not answered again: %v, %d begun", err, len(h.started))
+	h.open = false // it is asked once more as the window has closed
+	if err := again("FIRST"); err != nil || len(h.started) != 1 || len(h.restarts) != 1 || h.restarts[0].ID != h.past[0].ID || string(h.restarts[0].Secrets["licence"]) != "own" {
+		t.Errorf("a request whose answer was lost is not answered again: %v, %d begun, %+v", err, len(h.started), h.restarts)
 	}
+	h.open = true
 	for _, end := range []txn.State{txn.StateRolledBack, txn.StateDone, txn.StateNotDrained, txn.StateFailed} {
 		h.ends(end, true)
 		if err := again("SECOND"); problem.KindOf(err) != problem.Halted || len(h.started) != 1 {
@@ -214,12 +216,8 @@ func TestAReleaseThatGoesBackAgainAndAgainWaitsForAPerson(t *testing.T) {
 		h := host(t)
 		var err error
 		for week := range mostUnconfirmed + 1 {
-			at := opens().AddDate(0, 0, -7*(mostUnconfirmed-week)).Add(time.Hour)
-			if week == mostUnconfirmed {
-				at = h.at
-			}
-			if week < mostUnconfirmed {
-				h.past = slices.Insert(h.past, 0, txn.Summary{ID: fmt.Sprint(week), Key: ownKey + fmt.Sprint(week), Release: "6.5.0", State: c.end, Fetched: true, Started: at})
+			if at := opens().AddDate(0, 0, -7*(mostUnconfirmed-week)); week < mostUnconfirmed {
+				h.past = slices.Insert(h.past, 0, txn.Summary{ID: fmt.Sprint(week), Key: inWindow(moment{opened: at}) + "X", Release: "6.5.0", State: c.end, Fetched: true, Started: at})
 				continue
 			}
 			err = h.start(t, update())
