@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/updater/drain"
 )
@@ -256,12 +257,12 @@ func (s *stolen) window(ctx context.Context) error {
 	if _, err := s.Lab.Output(ctx, s.host.Name, "docker", "stop", "valt-engine"); err != nil {
 		return err
 	}
-	err = c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id})
-	if err == nil {
-		return errors.New("a host that is ill was confirmed with the key")
+	err = s.confirms(ctx, c, id, "")
+	if problem.KindOf(err) != problem.Check {
+		return fmt.Errorf("the confirmation of a host that is ill ends with: %w", errors.Join(err))
 	}
 	s.answered("the confirmation of a host that is ill", "in the window", "refused: "+lastWords(err))
-	if err := c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id, Undo: "it is ill"}); err != nil {
+	if err := s.confirms(ctx, c, id, "it is ill"); err != nil {
 		return fmt.Errorf("taking it back: %w", err)
 	}
 	if _, err := s.ends(ctx, c, id, txn.StateRolledBack); err != nil {
@@ -286,6 +287,15 @@ func (s *stolen) begins(ctx context.Context) (c *agent.Client, id string, err er
 		return nil, "", errors.Join(err, c.Close())
 	}
 	return c, t.ID, nil
+}
+
+// confirms answers a host that waits to be confirmed, as a run that nobody has outranked.
+func (s *stolen) confirms(ctx context.Context, c *agent.Client, id, undo string) error {
+	facts, err := c.Facts(ctx, agent.FactsRequest{})
+	if err != nil {
+		return err
+	}
+	return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id, Undo: undo, Fence: facts.Fence})
 }
 
 // ends waits until the host's newest transaction, or one by its name, is in a state.
@@ -323,7 +333,7 @@ func (s *stolen) nextWindow(ctx context.Context) error {
 		return err
 	}
 	defer c.Close()
-	if err := c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id}); err != nil {
+	if err := s.confirms(ctx, c, id, ""); err != nil {
 		return fmt.Errorf("confirming a host that is well: %w", err)
 	}
 	t, err := s.ends(ctx, c, id, txn.StateDone)
