@@ -132,6 +132,11 @@ func TestAnUnattendedUpdateIsTakenByHostsThatJudgeIt(t *testing.T) {
 			t.Errorf("%s has written down: %s", name, got)
 		}
 	}
+	for _, h := range j.status().Hosts {
+		if (h.KeyUse == nil) != (h.Host == "app1") {
+			t.Errorf("the status of %s says of the key %+v", h.Host, h.KeyUse)
+		}
+	}
 	j.nothingLeft()
 	again, err := updater.Update(t.Context(), j.asSchedule("20261129T022500Z-abcdef"))
 	if err != nil || again.Preview.Differs() {

@@ -32,8 +32,8 @@ type Clock struct {
 // moment is when something is asked for.
 type moment struct {
 	now            time.Time // as windows are judged
-	opened, closes time.Time // the window; zero: none is open, or it has no end
-	latest         time.Time // when the apply half may begin at the latest, by the host's own clock
+	closes         time.Time // when the window does, as it is judged; zero: none is open, or it has no end
+	opened, latest time.Time // when it opened, and when the apply half may begin at the latest, by the host's own clock
 	has            string    // the release that the host has
 }
 
@@ -58,10 +58,9 @@ func (j *Judge) moment(ctx context.Context, what string, stage bool) (moment, er
 	if len(s.Updates.Windows) == 0 {
 		return m, refuse(keyuse.OutsideHours, what, "the site file names no maintenance window")
 	}
-	var open bool
-	if m.opened, m.closes, open = j.Hours.Window(m.now); open {
-		if !m.closes.IsZero() {
-			m.latest = m.closes.Add(-j.Clock.Ahead)
+	if opened, closes, open := j.Hours.Window(m.now); open {
+		if m.opened, m.closes = opened.Add(-j.Clock.Ahead), closes; !closes.IsZero() {
+			m.latest = closes.Add(-j.Clock.Ahead)
 		}
 		return m, nil
 	}

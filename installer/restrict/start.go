@@ -45,8 +45,9 @@ var (
 // isOwn says whether a transaction was begun with the key.
 func isOwn(t txn.Summary) bool { return strings.HasPrefix(t.Key, ownKey) }
 
-// inWindow is how the names of all requests in a window begin.
-func inWindow(m moment) string { return ownKey + m.opened.UTC().Format(time.RFC3339) + "/" }
+// inWindow is how the names of all requests begin in the window that opened then, by the host's
+// own clock: for practice, nights that are judged on different days are different windows.
+func inWindow(opened time.Time) string { return ownKey + opened.UTC().Format(time.RFC3339) + "/" }
 
 // earlier is what was begun by the request of a name; nil: nothing was.
 func earlier(t *txn.Request, all []txn.Summary) *txn.Summary {
@@ -110,7 +111,7 @@ func (j *Judge) mayStart(ctx context.Context, r *agent.TxnStartRequest) (was *tx
 	if err != nil {
 		return nil, err
 	}
-	t.Key = inWindow(m) + cmp.Or(t.Key, rand.Text())
+	t.Key = inWindow(m.opened) + cmp.Or(t.Key, rand.Text())
 	if err := j.counts(what, t, m, all); err != nil {
 		return nil, err
 	}
@@ -172,7 +173,7 @@ func (j *Judge) counts(what string, t *txn.Request, m moment, all []txn.Summary)
 		if s.Release != t.Release {
 			continue
 		}
-		if strings.HasPrefix(s.Key, inWindow(m)) {
+		if strings.HasPrefix(s.Key, inWindow(m.opened)) {
 			begun++
 			if s.Fetched {
 				disturbed++

@@ -217,7 +217,7 @@ func TestAReleaseThatGoesBackAgainAndAgainWaitsForAPerson(t *testing.T) {
 		var err error
 		for week := range mostUnconfirmed + 1 {
 			if at := opens().AddDate(0, 0, -7*(mostUnconfirmed-week)); week < mostUnconfirmed {
-				h.past = slices.Insert(h.past, 0, txn.Summary{ID: fmt.Sprint(week), Key: inWindow(moment{opened: at}) + "X", Release: "6.5.0", State: c.end, Fetched: true, Started: at})
+				h.past = slices.Insert(h.past, 0, txn.Summary{ID: fmt.Sprint(week), Key: inWindow(at) + "X", Release: "6.5.0", State: c.end, Fetched: true, Started: at})
 				continue
 			}
 			err = h.start(t, update())
