@@ -408,7 +408,7 @@ func (s *stolen) told(ctx context.Context) error {
 	}
 	status, err = s.Expect(ctx, 3, "status", "--site", scheduledFile, "-o", "json")
 	if err == nil {
-		err = says(status.Stdout, `"refused":"outside-hours"`, `"refused":"ill"`, `"refused":"tried"`, `"refused":"not-offered"`, `"refused":"busy"`)
+		err = says(status.Stdout, `"refused": "outside-hours"`, `"refused": "ill"`, `"refused": "tried"`, `"refused": "not-offered"`, `"refused": "busy"`)
 	}
 	return err
 }
