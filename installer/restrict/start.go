@@ -24,7 +24,7 @@ import (
 const (
 	mostStages      = 12 // in a day: a look ahead fetches once, and an update once for each release on the way
 	mostBegun       = 4  // to one release in one window, with those that ended before anything that serves was touched
-	mostUnconfirmed = 3  // to one release in all, that went back or came to no good end
+	mostUnconfirmed = 3  // to one release in all, that went back or came to no good end since it last was there for good
 )
 
 // guardTries is how long another request of the key is waited for: one that began a transaction
@@ -157,41 +157,48 @@ func idle(what string, all []txn.Summary) error {
 	return nil
 }
 
-// counts refuses what was tried before: in this window, and too often in all.
-func (j *Judge) counts(what string, t *txn.Request, m moment, all []txn.Summary) error {
-	stages, begun, disturbed, gone := 0, 0, 0, 0
+// tries are what the key has begun before.
+type tries struct {
+	stages    int // within a day
+	begun     int // to this release, in this window
+	disturbed int // of those, that came to their apply half
+	gone      int // to this release, that went back since it last was there for good
+}
+
+// triesOf counts among all of the host's transactions, newest first.
+func (j *Judge) triesOf(t *txn.Request, m moment, all []txn.Summary) (n tries) {
+	settled := false
 	for _, s := range all {
-		if !isOwn(s) {
-			continue
+		switch {
+		case s.Stage && isOwn(s) && m.now.Sub(s.Started.Add(j.Clock.Ahead)) < 24*time.Hour:
+			n.stages++
+		case s.Stage || s.Release != t.Release:
+		case s.State == txn.StateDone:
+			settled = true
+		case isOwn(s) && s.Fetched && s.State != txn.StateNotDrained && !settled:
+			n.gone++
 		}
-		if s.Stage {
-			if m.now.Sub(s.Started.Add(j.Clock.Ahead)) < 24*time.Hour {
-				stages++
-			}
-			continue
-		}
-		if s.Release != t.Release {
-			continue
-		}
-		if strings.HasPrefix(s.Key, inWindow(m.opened)) {
-			begun++
+		if !s.Stage && s.Release == t.Release && strings.HasPrefix(s.Key, inWindow(m.opened)) {
+			n.begun++
 			if s.Fetched {
-				disturbed++
+				n.disturbed++
 			}
-		}
-		if s.Fetched && s.State != txn.StateDone && s.State != txn.StateNotDrained {
-			gone++
 		}
 	}
-	switch {
-	case t.Stage && stages >= mostStages:
-		return refuse(keyuse.Tried, what, "it was fetched %d times within a day", stages)
+	return n
+}
+
+// counts refuses what was tried before: in this window, and too often in all.
+func (j *Judge) counts(what string, t *txn.Request, m moment, all []txn.Summary) error {
+	switch n := j.triesOf(t, m, all); {
+	case t.Stage && n.stages >= mostStages:
+		return refuse(keyuse.Tried, what, "it was fetched %d times within a day", n.stages)
 	case t.Stage:
 		return nil
-	case disturbed > 0 || begun >= mostBegun:
+	case n.disturbed > 0 || n.begun >= mostBegun:
 		return refuse(keyuse.Tried, what, "it was tried in this maintenance window already")
-	case gone >= mostUnconfirmed:
-		return refuse(keyuse.NotOffered, what, "it went back %d times, and only a person tries it again: valtctl update", gone)
+	case n.gone >= mostUnconfirmed:
+		return refuse(keyuse.NotOffered, what, "it went back %d times, and only a person tries it again: valtctl update", n.gone)
 	}
 	return nil
 }

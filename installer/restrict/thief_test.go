@@ -209,22 +209,32 @@ func TestAReleaseIsTriedOnceInAWindow(t *testing.T) {
 }
 
 func TestAReleaseThatGoesBackAgainAndAgainWaitsForAPerson(t *testing.T) {
-	for _, c := range []struct {
-		end  txn.State
-		last problem.Kind
-	}{{txn.StateRolledBack, problem.Trust}, {txn.StateNotDrained, problem.Failed}} {
-		h := host(t)
-		var err error
-		for week := range mostUnconfirmed + 1 {
-			if at := opens().AddDate(0, 0, -7*(mostUnconfirmed-week)); week < mostUnconfirmed {
-				h.past = slices.Insert(h.past, 0, txn.Summary{ID: fmt.Sprint(week), Key: inWindow(at) + "X", Release: "6.5.0", State: c.end, Fetched: true, Started: at})
-				continue
+	const back, done, busy = txn.StateRolledBack, txn.StateDone, txn.StateNotDrained
+	for name, c := range map[string]struct {
+		own     []txn.State // newest first, a week apart
+		persons []txn.State // newer than those
+		refused bool
+	}{
+		"it went back twice":                      {[]txn.State{back, back}, nil, false},
+		"three times":                             {[]txn.State{back, back, back}, nil, true},
+		"three times, long after it was there":    {[]txn.State{back, back, back, done}, nil, true},
+		"and a person has brought the host there": {[]txn.State{back, back, back}, []txn.State{done}, false},
+		"and a person could not either":           {[]txn.State{back, back, back}, []txn.State{back}, true},
+		"recordings went on in three windows":     {[]txn.State{busy, busy, busy, busy}, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := host(t)
+			for _, s := range c.persons {
+				h.past = append(h.past, txn.Summary{ID: "person", Key: "P", Release: "6.5.0", State: s, Fetched: true})
 			}
-			err = h.start(t, update())
-		}
-		if problem.KindOf(err) != c.last || (err == nil) != (c.end == txn.StateNotDrained) {
-			t.Errorf("after %d that are %s: %v", mostUnconfirmed, c.end, err)
-		}
+			for week, s := range c.own {
+				at := opens().AddDate(0, 0, -7*(week+1))
+				h.past = append(h.past, txn.Summary{ID: fmt.Sprint(week), Key: inWindow(at) + "X", Release: "6.5.0", State: s, Fetched: true, Started: at})
+			}
+			if err := h.start(t, update()); (err != nil) != c.refused || c.refused && problem.KindOf(err) != problem.Trust {
+				t.Error(err)
+			}
+		})
 	}
 }
 
