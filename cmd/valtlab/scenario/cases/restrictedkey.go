@@ -46,11 +46,11 @@ func restrictedKey(ctx context.Context, e *Env) (err error) {
 	if err := thief.asAPerson(ctx); err != nil {
 		return fmt.Errorf("as a person would: %w", err)
 	}
-	before, err := e.fingerprints(ctx, target.Name)
-	if err != nil {
+	if err := e.judgesAt(ctx, "2026-11-29T03:05:00-06:00"); err != nil { // in a window: it is not the hour that is wrong
 		return err
 	}
-	if err := e.judgesAt(ctx, "2026-11-29T03:05:00-06:00"); err != nil { // in a window: it is not the hour that is wrong
+	before, err := e.fingerprints(ctx, target.Name)
+	if err != nil {
 		return err
 	}
 	if err := thief.withSteps(ctx); err != nil {
