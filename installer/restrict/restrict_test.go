@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,7 +92,9 @@ type judgedHost struct {
 	disturbs bool          // what differs does
 	ill      int           // so many looks find its health amiss
 	view     *view
+	looks    time.Duration // how long a look takes
 
+	mu       sync.Mutex
 	started  []agent.TxnStartRequest
 	inspects []agent.InspectRequest
 	confirms []agent.TxnConfirmRequest
@@ -122,8 +125,12 @@ func host(t *testing.T) *judgedHost {
 	h := &judgedHost{at: opens().Add(time.Hour), open: true, synced: true, differs: true, disturbs: true, view: &view{site: s}}
 	now := func() time.Time { return h.at }
 	h.judge = &Judge{Own: h, Hours: h, Clock: Clock{Now: now}, Home: "app1", Fence: func() (int64, error) { return 41, nil },
-		Transactions: func() ([]txn.Summary, error) { return h.past, nil },
-		Record:       keyuse.File{Dir: t.TempDir(), Now: now, Who: "the schedule's key of app1"}}
+		Transactions: func() ([]txn.Summary, error) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			return slices.Clone(h.past), nil
+		},
+		Record: keyuse.File{Dir: t.TempDir(), Now: now, Who: "the schedule's key of app1"}}
 	h.Handlers = h.judge.Handlers(agent.Handlers{
 		Facts: func(context.Context, agent.FactsRequest) (agent.FactsReply, error) {
 			return agent.FactsReply{Facts: facts.Facts{Clock: facts.Clock{Synchronized: h.synced}, Installed: &facts.Installed{Release: "6.4.2"}}}, nil
@@ -164,6 +171,8 @@ func host(t *testing.T) *judgedHost {
 
 // begin is the host's own TxnStart: what it begins is at work from then on.
 func (h *judgedHost) begin(_ context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.started = append(h.started, r)
 	q := r.Request
 	id := fmt.Sprintf("20261129T0300%02dZ-00000000", len(h.past))
@@ -172,6 +181,9 @@ func (h *judgedHost) begin(_ context.Context, r agent.TxnStartRequest) (agent.Tx
 }
 
 func (h *judgedHost) inspect(_ context.Context, r agent.InspectRequest) (agent.InspectReply, error) {
+	time.Sleep(h.looks)
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.inspects = append(h.inspects, r)
 	reply := agent.InspectReply{Findings: make([]agent.StepFinding, len(r.Steps))}
 	for i, s := range r.Steps {

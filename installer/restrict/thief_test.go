@@ -264,6 +264,7 @@ func TestFetchingIsCounted(t *testing.T) {
 // Two that ask at the same time are judged one after the other.
 func TestTwoThievesAtOnceBeginOneUpdate(t *testing.T) {
 	h := host(t)
+	h.looks = 300 * time.Millisecond
 	var all sync.WaitGroup
 	errs := make([]error, 8)
 	for i := range errs {
