@@ -1,12 +1,17 @@
 package installer_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
@@ -14,6 +19,8 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/restrict"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/publish"
+	"ipivs.com/valtctl/repos/publish/publishtest"
 )
 
 // keep puts the copy for a host into a folder, as schedule enable does on the host.
@@ -60,7 +67,7 @@ func TestAHostPlansFromItsCopyWhatItsControllerPlans(t *testing.T) {
 			t.Errorf("a host to be reached is given a way to reach others: %s", name)
 		}
 	}
-	own, err := restrict.OpenLocalPlan(folder, p.repo.Now, ofMedia("6.4.1"), nil)
+	own, err := p.judge(folder, ofMedia("6.4.1"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +104,7 @@ func TestAHostTakesOnlyWhatItHasVerified(t *testing.T) {
 	p := newPractice(t)
 	folder, _ := p.keep("media1")
 	open := func(is facts.Facts) (*restrict.LocalPlan, error) {
-		return restrict.OpenLocalPlan(folder, p.repo.Now, is, nil)
+		return p.judge(folder, is)
 	}
 	own, err := open(ofMedia("6.4.2"))
 	if err != nil {
@@ -119,6 +126,97 @@ func TestAHostTakesOnlyWhatItHasVerified(t *testing.T) {
 		if _, err := open(is); problem.KindOf(err) != problem.Trust {
 			t.Errorf("%s may judge by it: %v", name, err)
 		}
+	}
+}
+
+// follows has the site follow a channel.
+func (p *practice) follows(channel string) {
+	p.t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir, "site.yaml"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.write("site.yaml", bytes.Replace(text, []byte("version: 6.4.2"), []byte("channel: "+channel), 1))
+}
+
+// judge is the view of a host whose site is among the first half of all.
+func (p *practice) judge(folder string, is facts.Facts) (*restrict.LocalPlan, error) {
+	return restrict.OpenLocalPlan(restrict.LocalOptions{Folder: folder, Now: p.repo.Now, Facts: is,
+		Phased: func(_, _ string, percent int) bool { return percent >= 50 }})
+}
+
+// The host itself reads what the channel of its site offers that site now.
+func TestAHostTakesOnlyWhatItsSiteIsOffered(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	p.follows("stable")
+	p.repo.Change(t, func(r *publish.Repository) error {
+		for v, from := range map[string]string{"6.5.0": ">= 6.4.2", "6.6.0": ">= 6.5.0", "6.7.0": ">= 6.0.0"} {
+			rel := publishtest.Release(v)
+			rel.Manifest = bytes.Replace(rel.Manifest, []byte(`">= 6.2"`), []byte(strconv.Quote(from)), 1)
+			if _, err := r.AddRelease(rel); err != nil {
+				return err
+			}
+		}
+		return errors.Join(r.SetChannel("canary", "6.7.0"), r.SetChannelFor("stable", "6.6.0", 50))
+	})
+	for name, c := range map[string]struct {
+		percent      int
+		has, version string
+		ahead, ok    bool
+	}{
+		"the next on the way":                     {50, "6.4.2", "6.5.0", false, true},
+		"the one on offer, past one in between":   {50, "6.4.2", "6.6.0", false, false},
+		"fetching it while it is two updates off": {50, "6.4.2", "6.6.0", true, true},
+		"the one on offer":                        {50, "6.5.0", "6.6.0", false, true},
+		"the one that it has, to put it right":    {50, "6.6.0", "6.6.0", false, true},
+		"the one that it has, behind the offer":   {50, "6.5.0", "6.5.0", false, false},
+		"one that is for the canary":              {50, "6.5.0", "6.7.0", false, false},
+		"fetching one that is for the canary":     {50, "6.5.0", "6.7.0", true, false},
+		"one that this site is not to have yet":   {10, "6.5.0", "6.6.0", false, false},
+		"the next on the way to that":             {10, "6.4.2", "6.5.0", false, false},
+		"one that nobody is to have yet":          {0, "6.5.0", "6.6.0", true, false},
+		"one that the channel went back from":     {50, "6.7.0", "6.7.0", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p.repo.Change(t, func(r *publish.Repository) error { return r.SetChannelFor("stable", "6.6.0", c.percent) })
+			folder, _ := p.keep("media1")
+			own, err := p.judge(folder, ofMedia(c.has))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := own.Offered(t.Context(), c.has, c.version, c.ahead); (err == nil) != c.ok || err != nil && problem.KindOf(err) != problem.Trust {
+				t.Errorf("%s on a host with %s: %v", c.version, c.has, err)
+			}
+		})
+	}
+}
+
+// What was offered holds for a day where the repository is out of reach, and no longer: the vendor
+// may have called it back.
+func TestAnOfferIsBelievedForADay(t *testing.T) {
+	t.Parallel()
+	p := newPractice(t)
+	p.follows("stable")
+	folder, _ := p.keep("media1")
+	ask := func() error {
+		own, err := p.judge(folder, ofMedia("6.4.1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return own.Offered(t.Context(), "6.4.1", "6.4.2", false)
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	p.repo.Rewire(func(w http.ResponseWriter, _ *http.Request) bool { w.WriteHeader(http.StatusBadGateway); return true })
+	p.repo.Pass(23 * time.Hour)
+	if err := ask(); err != nil {
+		t.Errorf("a repository that is away for a moment: %v", err)
+	}
+	p.repo.Pass(2 * time.Hour)
+	if err := ask(); err == nil || !strings.Contains(err.Error(), "cannot be reached") {
+		t.Errorf("what was on offer a day ago: %v", err)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater/drain"
 )
 
@@ -194,6 +195,9 @@ func (d *driver) switched(ctx context.Context, host string, steps []step.Spec, b
 		return stuck
 	}
 	if err != nil {
+		if done.ID == "" && problem.KindOf(err) == problem.Halted {
+			r.Outcome = Skipped // it is not to be changed now, and says so itself (package restrict)
+		}
 		return err
 	}
 	return d.conclude(done, r)

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/host"
 	"ipivs.com/valtctl/installer/remote"
+	"ipivs.com/valtctl/installer/restrict"
 	"ipivs.com/valtctl/installer/step"
 )
 
@@ -18,6 +20,7 @@ import (
 func (a *app) agentCommand() *cobra.Command {
 	var once, restricted bool
 	var key string
+	var ahead time.Duration
 	c := &cobra.Command{
 		Use: "agent NONCE", Short: "Serve a controller on the standard streams", Args: cobra.MaximumNArgs(1), Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -26,13 +29,15 @@ func (a *app) agentCommand() *cobra.Command {
 			}
 			a.stage = running
 			if restricted {
-				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted(key))
+				clock := restrict.Clock{Now: a.now, Ahead: ahead, Given: cmd.Flags().Changed("ahead")}
+				return a.serveAgent(cmd.Context(), remote.RestrictedNonce, once, a.restricted(key, clock))
 			}
 			return a.serveAgent(cmd.Context(), args[0], once, everything)
 		},
 	}
 	c.Flags().BoolVar(&restricted, "restricted", false, "take nothing but what unattended runs may ask for")
 	c.Flags().StringVar(&key, "key", "", "the `name` of the key that it is started with")
+	c.Flags().DurationVar(&ahead, "ahead", 0, "judge the windows by a clock that is so far ahead of the host's own, for practice")
 	c.Flags().BoolVar(&once, "once", false, "remove this program first, and change nothing else")
 	return c
 }

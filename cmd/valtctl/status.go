@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
@@ -66,6 +67,7 @@ type hostStatus struct {
 	At             string            `json:"at,omitempty"`    // the same in words
 	Transaction    *txn.Summary      `json:"transaction,omitempty"`
 	Drift          *driftStatus      `json:"drift,omitempty"`
+	KeyUses        []keyuse.Use      `json:"key_uses,omitempty"` // of unattended runs, newest first
 	Needs          []problemJSON     `json:"needs"`
 }
 
@@ -133,6 +135,9 @@ func statusOfHost(h status.Host) hostStatus {
 	st.OS, st.Reboot, st.RebootPackages, st.GateClosed = f.OS.Pretty, f.RebootRequired, f.RebootPackages, f.GateClosed
 	if f.Installed != nil {
 		st.Release, st.Previous, st.Roles = f.Installed.Release, f.Installed.Previous, f.Installed.Roles
+	}
+	if h.KeyUse != nil {
+		st.KeyUses = h.KeyUse.Uses
 	}
 	if st.Transaction = h.Current(); st.Transaction != nil {
 		st.State, st.At = string(st.Transaction.State), st.Transaction.Words()

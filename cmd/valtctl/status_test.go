@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/release"
@@ -63,6 +64,35 @@ func TestTheFirstLineOfAStatus(t *testing.T) {
 		if got := beginning(t, &c.st); got != c.want {
 			t.Errorf("%s:\n  %s\n  wanted\n  %s", c.name, got, c.want)
 		}
+	}
+}
+
+// Which key did what, and when, is told of each host, the newest first.
+func TestStatusTellsWhatWasDoneWithTheSchedulesKey(t *testing.T) {
+	at := time.Date(2026, 11, 29, 8, 46, 0, 0, time.UTC)
+	const who = "the schedule's key of app1"
+	uses := []keyuse.Use{
+		{First: at, Last: at.Add(time.Hour), Count: 3, Who: who, Call: keyuse.Update, Release: "6.6.0", Refused: keyuse.OutsideHours, Text: "no window is open"},
+		{First: at, Last: at, Count: 1, Who: who, Call: keyuse.Update, Release: "6.5.0"},
+	}
+	for range 5 {
+		uses = append(uses, keyuse.Use{First: at, Last: at, Count: 1, Who: who, Call: keyuse.Stage})
+	}
+	host := status.Host{Host: "media1", Facts: facts.Facts{Clock: facts.Clock{Now: at.Add(2 * time.Hour)}}, KeyUse: &keyuse.Record{Uses: uses}}
+	st := statusOf(&updater.SiteStatus{Site: "st-marys", Hosts: []status.Host{host}})
+	got := printedBy(t, func(w io.Writer) error { return writeStatus(w, st) })
+	for _, want := range []string{
+		"media1: 2026-11-29 09:46:00 UTC, the schedule's key of app1: an update to 6.6.0: refused: no window is open (3 times since 2026-11-29 08:46:00)\n",
+		"media1: 2026-11-29 08:46:00 UTC, the schedule's key of app1: an update to 6.5.0: done\n",
+		"media1: and 2 uses before with that key; all of it with: -o json\n",
+		"next: media1: the schedule's key of app1 was refused 3 times, last at 2026-11-29 09:46:00 UTC: an update to 6.6.0: no window is open; if nobody",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
+	}
+	if len(st.Hosts[0].KeyUses) != len(uses) {
+		t.Errorf("%d uses are in the JSON", len(st.Hosts[0].KeyUses))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 )
 
 // writeStatus is the status for people: what to do first, then who changes the site, then
@@ -108,11 +109,33 @@ func writeHostNotes(p *printer, h hostStatus) {
 	if h.Reboot {
 		p.printf("%s: a reboot is pending%s\n", h.Host, inBrackets(h.RebootPackages))
 	}
+	writeKeyUses(p, h)
 	if d := h.Drift; d != nil {
 		p.printf("%s: %s\n", h.Host, driftText(d))
 		for _, title := range d.Differ {
 			p.printf("  %s\n", title)
 		}
+	}
+}
+
+// keyUsesShown is how many uses of the schedule's key are told of a host: the rest is in the JSON.
+const keyUsesShown = 5
+
+// writeKeyUses is what was done and tried with the schedule's key, newest first.
+func writeKeyUses(p *printer, h hostStatus) {
+	for i, u := range h.KeyUses {
+		if i == keyUsesShown {
+			p.printf("%s: and %s before with that key; all of it with: -o json\n", h.Host, count(len(h.KeyUses)-i, "use"))
+			return
+		}
+		came := "done"
+		if u.Refused != "" {
+			came = "refused: " + u.Text
+		}
+		if u.Count > 1 {
+			came = fmt.Sprintf("%s (%d times since %s)", came, u.Count, u.First.UTC().Format(time.DateTime))
+		}
+		p.printf("%s: %s UTC, %s: %s: %s\n", h.Host, u.Last.UTC().Format(time.DateTime), u.Who, u.What(), came)
 	}
 }
 

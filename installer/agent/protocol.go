@@ -7,6 +7,7 @@ import (
 	"net"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/support"
@@ -117,6 +118,8 @@ type FactsReply struct {
 	TrustedState *release.State `json:"trusted_state,omitempty"`
 	Fence        int64          `json:"fence,omitempty"` // highest fencing token seen
 	Schedule     *Schedule      `json:"schedule,omitempty"`
+	// KeyUse is what was done and tried with the key of unattended runs; nil: it was never used here.
+	KeyUse *keyuse.Record `json:"key_use,omitempty"`
 }
 
 // Schedule is what a host that looks after its site unattended has written down, as package

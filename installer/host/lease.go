@@ -21,18 +21,3 @@ func (s *Side) lease(_ context.Context, r agent.LeaseRequest) (agent.LeaseReply,
 
 // Highest is the highest token that this host has seen.
 func (s *Side) Highest() (int64, error) { return s.leases().Highest() }
-
-// Unfinished are the transactions of this host that are not over.
-func (s *Side) Unfinished() ([]string, error) {
-	all, err := s.Launcher.Store.Recent(0)
-	if err != nil {
-		return nil, err
-	}
-	var ids []string
-	for _, t := range all {
-		if !t.State.Finished() {
-			ids = append(ids, t.ID)
-		}
-	}
-	return ids, nil
-}

@@ -11,6 +11,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/step"
 	aptstep "ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/txn"
@@ -40,7 +41,7 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 	if err != nil {
 		return agent.FactsReply{}, err
 	}
-	reply := agent.FactsReply{Facts: f}
+	reply := agent.FactsReply{Facts: f, KeyUse: keyuse.Read(m.Path(facts.Restricted), keyuse.Shown)}
 	if reply.Transactions, err = s.Launcher.Store.Recent(listed); err != nil {
 		return reply, err
 	}

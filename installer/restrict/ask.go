@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
@@ -23,11 +24,11 @@ const maxAsked = 1000
 // survey answers what an update needs: no disk is written to and no file is named.
 func (j *Judge) survey(_ context.Context, r *survey.Request) error {
 	if len(r.Packages) > maxAsked {
-		return refuse("survey", "it is about %d packages, and at most %d are looked for", len(r.Packages), maxAsked)
+		return refuse(keyuse.Foreign, "survey", "it is about %d packages, and at most %d are looked for", len(r.Packages), maxAsked)
 	}
 	for _, p := range r.Packages {
 		if !packageName.MatchString(p) {
-			return refuse("survey", "%q is no package", p)
+			return refuse(keyuse.Foreign, "survey", "%q is no package", p)
 		}
 	}
 	*r = survey.Request{NoWrite: true, Packages: r.Packages}
@@ -38,7 +39,7 @@ func (j *Judge) survey(_ context.Context, r *survey.Request) error {
 // says; what is in a file leaves the host as a digest at most, and goes to loopback alone.
 func (j *Judge) engine(_ context.Context, a *wowza.Access) error {
 	if a.URL != "" && a.URL != wowza.DefaultURL || a.User != "" && a.User != wowza.DefaultUser {
-		return refuse("media engine at "+a.URL, "it is not this host's own")
+		return refuse(keyuse.Foreign, "media engine at "+a.URL, "it is not this host's own")
 	}
 	return nil
 }
@@ -48,15 +49,18 @@ func (j *Judge) engine(_ context.Context, a *wowza.Access) error {
 func (j *Judge) probing(do func(context.Context, probe.Request, func(probe.Outcome) error) error) func(context.Context, probe.Request, func(probe.Outcome) error) error {
 	return func(ctx context.Context, r probe.Request, outcome func(probe.Outcome) error) error {
 		if len(r.Specs) > maxAsked {
-			return refuse("probe", "it has %d questions, and at most %d are asked", len(r.Specs), maxAsked)
+			return refuse(keyuse.Foreign, "probe", "it has %d questions, and at most %d are asked", len(r.Specs), maxAsked)
 		}
 		s, self := j.Own.About()
+		refused := func(what, format string, args ...any) error {
+			return j.refused(keyuse.Use{Call: keyuse.Look}, refuse(keyuse.Foreign, what, format, args...))
+		}
 		for i, spec := range r.Specs {
 			if !reached(s, self, spec) {
-				return refuse(fmt.Sprintf("probe of %s:%d", spec.Host, spec.Port), "no flow of the site goes there from %s", self.Name)
+				return refused(fmt.Sprintf("probe of %s:%d", spec.Host, spec.Port), "no flow of the site goes there from %s", self.Name)
 			}
 			if spec.Proxy != "" && spec.Proxy != s.Network.Proxy {
-				return refuse("probe through "+spec.Proxy, "it is not the site's proxy")
+				return refused("probe through "+spec.Proxy, "it is not the site's proxy")
 			}
 			r.Specs[i].Token = ""
 		}

@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/inputs"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -27,6 +28,8 @@ type LocalPlan struct {
 	seen     release.State // by this host, from every controller
 	material *inputs.Material
 	source   inputs.Source
+	now      func() time.Time
+	phased   func(site, version string, percent int) bool
 
 	mu    sync.Mutex
 	repo  *release.Repository
@@ -37,12 +40,25 @@ type LocalPlan struct {
 type Planned struct {
 	Manifest *release.Manifest
 	Plan     *plan.Plan
+	Digest   string // of the plan
 }
 
-// OpenLocalPlan reads the copy that is in a folder of this host. is and seen are what the
-// host says of itself. A copy that is not this host's is a problem of kind Trust.
-func OpenLocalPlan(folder string, now func() time.Time, is facts.Facts, seen *release.State) (*LocalPlan, error) {
-	s, err := site.Load(filepath.Join(folder, "site.yaml"), "")
+// LocalOptions are what a host's own view of its site is read with. All of it is needed.
+type LocalOptions struct {
+	Folder string // of this host's copy of the site file
+	Now    func() time.Time
+	// Facts and Seen are what the host says of itself, and has seen of the release repository.
+	Facts facts.Facts
+	Seen  *release.State // nil: nothing
+	// Phased says whether a site is among the share, in percent, of all sites that are to have a
+	// release by now (package updater/schedule).
+	Phased func(site, version string, percent int) bool
+}
+
+// OpenLocalPlan reads the copy that is in a folder of this host. One that is not this host's is a
+// problem of kind Trust.
+func OpenLocalPlan(o LocalOptions) (*LocalPlan, error) {
+	s, err := site.Load(filepath.Join(o.Folder, "site.yaml"), "")
 	if err != nil {
 		return nil, err
 	}
@@ -50,21 +66,21 @@ func OpenLocalPlan(folder string, now func() time.Time, is facts.Facts, seen *re
 		return nil, &problem.Error{Kind: problem.Trust, Doing: "reading", Object: s.File(), Err: fmt.Errorf(format, args...),
 			Fix: "valtctl schedule enable writes it anew"}
 	}
-	if is.Installed == nil || is.Installed.Site != s.ID {
+	if o.Facts.Installed == nil || o.Facts.Installed.Site != s.ID {
 		return no("it is of site %s, and this host is not", s.ID)
 	}
-	h, ok := s.Host(is.Installed.Host)
+	h, ok := s.Host(o.Facts.Installed.Host)
 	if !ok {
-		return no("it has no host %s, which this one is", is.Installed.Host)
+		return no("it has no host %s, which this one is", o.Facts.Installed.Host)
 	}
-	l := &LocalPlan{site: s, host: h, facts: is, plans: map[string]*Planned{}}
-	if seen != nil {
-		l.seen = *seen
+	l := &LocalPlan{site: s, host: h, facts: o.Facts, now: o.Now, phased: o.Phased, plans: map[string]*Planned{}}
+	if o.Seen != nil {
+		l.seen = *o.Seen
 	}
-	if l.material, err = inputs.ReadMaterial(s, now()); err != nil {
+	if l.material, err = inputs.ReadMaterial(s, o.Now()); err != nil {
 		return nil, err
 	}
-	l.source = inputs.Source{Site: s, Trust: l.material.Trust, Dir: filepath.Join(folder, "tuf"), Now: now, Observer: event.Silent{}}
+	l.source = inputs.Source{Site: s, Trust: l.material.Trust, Dir: filepath.Join(o.Folder, "tuf"), Now: o.Now, Observer: event.Silent{}}
 	return l, nil
 }
 
@@ -93,8 +109,7 @@ func (l *LocalPlan) Plan(ctx context.Context, version string) (*Planned, error) 
 		return p, nil
 	}
 	if has := l.facts.Installed.Release; version == "" || release.Newest([]string{has, version}) != version {
-		return nil, &problem.Error{Kind: problem.Trust, Doing: "judging release", Object: version,
-			Err: fmt.Errorf("this host has %s, and the schedule's key only goes forward", has), Fix: "a person goes back: valtctl rollback"}
+		return nil, refuse(keyuse.Back, "release "+version, "this host has %s, and the schedule's key only goes forward", has)
 	}
 	if err := l.refresh(ctx); err != nil {
 		return nil, err
@@ -108,7 +123,11 @@ func (l *LocalPlan) Plan(ctx context.Context, version string) (*Planned, error) 
 	if err != nil {
 		return nil, err
 	}
-	l.plans[version] = &Planned{rel.Manifest, built}
+	digest, err := built.Digest()
+	if err != nil {
+		return nil, err
+	}
+	l.plans[version] = &Planned{rel.Manifest, built, digest}
 	return l.plans[version], nil
 }
 
@@ -145,5 +164,8 @@ func (l *LocalPlan) refresh(ctx context.Context) error {
 		return err
 	}
 	l.repo = repo
+	if l.site.Release.Version == "" {
+		_, _ = repo.Pointer(ctx, l.site.Release.Channel) // it is kept for when the repository is out of reach; Offered tells the error
+	}
 	return nil
 }

@@ -1,9 +1,12 @@
 // Package restrict judges, on a host, what the key of unattended runs asks for. Whoever has
-// that key can have the host update itself to a release that the host has verified itself,
-// with the host's own settings and secrets, drained and with a way back; go on with that;
-// and confirm it. The host builds its plan itself and compares: a step that differs in one
-// byte is refused. Everything else of the agent's calls that changes a host, or reads more of
-// it than an update needs, is refused or cut down. What a plan is, is for package installer.
+// that key can have the host update itself to the release that the site's channel offers this
+// site, in one of the site's own maintenance windows, with the host's own settings and secrets,
+// drained and with a way back, once in a window; go on with that; and confirm it where the host
+// is well. The host is the judge of all of it, by its own clock, its own copy of the site file
+// and its own look at the releases; it builds its plan itself and compares: a step that differs
+// in one byte is refused. Everything else of the agent's calls that changes a host, or reads more
+// of it than an update needs, is refused or cut down, and what was done and tried is written
+// down (package keyuse). What a plan is, is for package installer.
 package restrict
 
 import (
@@ -11,19 +14,17 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"ipivs.com/valtctl/installer/agent"
-	"ipivs.com/valtctl/installer/lease"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/docker"
+	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
-	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -32,9 +33,15 @@ import (
 type Plan struct {
 	Manifest *release.Manifest
 	Plan     *plan.Plan
+	Digest   string // of Plan
 	// Drain is the step that keeps sessions out meanwhile, waiting for so long.
 	Drain func(within string) (step.Spec, error)
-	State release.State // of the repository, as this host has verified it
+	// DrainMost is how long it may wait.
+	DrainMost time.Duration
+	// Offered says why the release is not for this site now, to a host that has one; with ahead
+	// those that come after the next one are, too. Nil: it is.
+	Offered func(ctx context.Context, has string, ahead bool) error
+	State   release.State // of the repository, as this host has verified it
 }
 
 // Own is this host's own view of its site.
@@ -47,39 +54,55 @@ type Own interface {
 	Secrets() map[string][]byte
 }
 
-// Judge wraps a host's calls.
+// Judge wraps a host's calls. All but Clock.Ahead and Clock.Given is needed.
 type Judge struct {
-	Own Own
-	Dir string // the host's folder of what was begun with the key
+	Own   Own
+	Hours Hours
+	Clock Clock
+	// Home is the host whose key it is.
+	Home string
 	// Fence is the highest token that this host has seen.
 	Fence func() (int64, error)
-	// Unfinished are the host's transactions that are not over.
-	Unfinished func() ([]string, error)
+	// Transactions are all that this host remembers, newest first.
+	Transactions func() ([]txn.Summary, error)
+	// Record is what was done with the key and tried.
+	Record keyuse.File
+
+	host agent.Handlers // whose calls are judged
 }
+
+// Who is the key's name in journals and reports.
+func Who(home string) string { return "the schedule's key of " + home }
 
 // Handlers are those of h that the key may use.
 func (j *Judge) Handlers(h agent.Handlers) agent.Handlers {
 	limits := agent.OfAStranger()
+	j.host = h
 	return agent.Handlers{
 		Facts: h.Facts, TxnList: h.TxnList, TxnFollow: h.TxnFollow,
-		Inspect:    judged(j.inspect, h.Inspect),
-		TxnStart:   j.start(h.TxnStart),
-		Answer:     judged(func(ctx context.Context, _ *step.Answer) error { return j.own(ctx, h.TxnList) }, h.Answer),
-		TxnRestart: judged(j.restart, h.TxnRestart),
-		TxnConfirm: judged(j.confirm, h.TxnConfirm),
-		Lease:      judged(j.lease, h.Lease),
-		Engine:     judged(j.engine, h.Engine),
-		Survey:     judged(j.survey, h.Survey),
+		TxnStart:   j.start,
+		Inspect:    judged(j, looking[agent.InspectRequest], j.inspect, h.Inspect),
+		Engine:     judged(j, looking[wowza.Access], j.engine, h.Engine),
+		Survey:     judged(j, looking[survey.Request], j.survey, h.Survey),
 		Probe:      j.probing(h.Probe),
+		Answer:     judged(j, func(step.Answer) keyuse.Use { return keyuse.Use{Call: keyuse.Answer} }, j.answer, h.Answer),
+		TxnRestart: judged(j, restarting, j.restart, h.TxnRestart),
+		TxnConfirm: judged(j, confirming, j.confirm, h.TxnConfirm),
+		Lease:      judged(j, leasing, j.lease, h.Lease),
 		NoCarry:    true,
 		Limits:     &limits,
 	}
 }
 
-// judged passes on what the judge makes of a request.
-func judged[Req, Resp any](judge func(context.Context, *Req) error, do func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
+// judged passes on what the judge makes of a request, and writes down what came of it.
+func judged[Req, Resp any](j *Judge, use func(Req) keyuse.Use, judge func(context.Context, *Req) error, do func(context.Context, Req) (Resp, error)) func(context.Context, Req) (Resp, error) {
 	return func(ctx context.Context, r Req) (Resp, error) {
+		u := use(r)
 		if err := judge(ctx, &r); err != nil {
+			var none Resp
+			return none, j.refused(u, err)
+		}
+		if err := j.accepted(u); err != nil {
 			var none Resp
 			return none, err
 		}
@@ -87,11 +110,58 @@ func judged[Req, Resp any](judge func(context.Context, *Req) error, do func(cont
 	}
 }
 
-// refuse is the answer to what the key may not do.
-func refuse(what, format string, args ...any) error {
-	return &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: what, Err: fmt.Errorf(format, args...),
-		Fix: "the key of unattended runs only updates, resumes and confirms; a person uses a key of their own. After a change of the site file: valtctl schedule enable"}
+// refusal is why the key may not do something.
+type refusal struct {
+	reason keyuse.Reason
+	why    *problem.Error
 }
+
+func (r *refusal) Error() string { return r.why.Error() }
+func (r *refusal) Unwrap() error { return r.why }
+
+// refuse is the answer to what the key may not do. What may be asked again later is of the kind
+// of a host that was skipped; what a person must see to, of that of a check; all else is a
+// matter of trust.
+func refuse(reason keyuse.Reason, what, format string, args ...any) error {
+	p := &problem.Error{Kind: problem.Trust, Doing: "refusing", Object: what, Err: fmt.Errorf(format, args...),
+		Fix: "the key of unattended runs only updates, resumes and confirms; a person uses a key of their own. After a change of the site file: valtctl schedule enable"}
+	switch reason {
+	case keyuse.OutsideHours, keyuse.Tried:
+		p.Kind, p.Fix = problem.Halted, "it may be asked again in the next maintenance window; a person uses a key of their own"
+	case keyuse.Busy:
+		p.Kind, p.Fix = problem.Locked, "valtctl status tells what the host is at"
+	case keyuse.Clock, keyuse.Ill:
+		p.Kind, p.Fix = problem.Check, "look at the host with: valtctl check hosts"
+	}
+	return &refusal{reason, p}
+}
+
+// refused writes down what was refused, and returns why. What could not be judged was not done.
+func (j *Judge) refused(u keyuse.Use, why error) error {
+	u.Refused, u.Text = keyuse.Unknown, why.Error()
+	var r *refusal
+	if errors.As(why, &r) {
+		u.Refused, u.Text = r.reason, r.why.Err.Error()
+	} else if u.Call == keyuse.Look {
+		return why // it could not look, which is no use
+	}
+	return errors.Join(why, j.Record.Note(u))
+}
+
+// accepted writes down what is about to be done. Nothing is begun that cannot be written down; an
+// answer to what was begun is given all the same, since the host must come to an end.
+func (j *Judge) accepted(u keyuse.Use) error {
+	switch u.Call {
+	case keyuse.Look:
+		return nil
+	case keyuse.Confirm, keyuse.Undo, keyuse.Answer, keyuse.Fence:
+		_ = j.Record.Note(u)
+		return nil
+	}
+	return j.Record.Note(u)
+}
+
+func looking[Req any](Req) keyuse.Use { return keyuse.Use{Call: keyuse.Look} }
 
 // inspect lets steps of the host's own plan look, and questions about the health of others.
 func (j *Judge) inspect(ctx context.Context, r *agent.InspectRequest) error {
@@ -109,7 +179,7 @@ func (j *Judge) inspect(ctx context.Context, r *agent.InspectRequest) error {
 			return err
 		}
 		if !known[text] {
-			return refuse("step "+s.ID, "it is not of this host's own plan for release %s", r.Release)
+			return refuse(keyuse.Foreign, "step "+s.ID, "it is not of this host's own plan for release %s", r.Release)
 		}
 	}
 	r.Secrets = j.Own.Secrets()
@@ -156,160 +226,4 @@ func text(s step.Spec) (string, error) {
 		return "", fmt.Errorf("comparing step %s: %w", s.ID, err)
 	}
 	return string(raw), nil
-}
-
-// start has the host begin what it would do itself, with its own secrets.
-func (j *Judge) start(do func(context.Context, agent.TxnStartRequest) (agent.TxnReply, error)) func(context.Context, agent.TxnStartRequest) (agent.TxnReply, error) {
-	return func(ctx context.Context, r agent.TxnStartRequest) (agent.TxnReply, error) {
-		p, err := j.Own.Plan(ctx, r.Request.Release)
-		if err != nil {
-			return agent.TxnReply{}, err
-		}
-		if err := errors.Join(j.request(p, &r.Request), j.token(r.Request.Fence)); err != nil {
-			return agent.TxnReply{}, err
-		}
-		r.TrustedState, r.Secrets = &p.State, j.Own.Secrets()
-		reply, err := do(ctx, r)
-		if reply.ID != "" {
-			err = errors.Join(err, j.mark(reply.ID))
-		}
-		return reply, err
-	}
-}
-
-// request wants a transaction to be this host's whole update, or its fetch half.
-func (j *Judge) request(p *Plan, t *txn.Request) error {
-	s, self := j.Own.About()
-	what := "transaction for release " + t.Release
-	switch {
-	case t.Site != s.ID || t.Host != self.Name || !slices.Equal(t.Roles, plan.RoleNames(self)):
-		return refuse(what, "it is for %s of site %s, and this is %s of %s", t.Host, t.Site, self.Name, s.ID)
-	case t.Partial:
-		return refuse(what, "it is not the whole update")
-	}
-	hp, _ := p.Plan.Host(self.Name)
-	if t.Stage {
-		t.Policy = txn.Defer
-		return same(what, t.Steps, slices.DeleteFunc(slices.Clone(hp.Steps), func(s step.Spec) bool { return s.Half != step.Fetch }))
-	}
-	if t.Confirm != time.Duration(s.Updates.ConfirmWithin).String() {
-		return refuse(what, "it would wait %q to be confirmed, and the site file says %s", t.Confirm, time.Duration(s.Updates.ConfirmWithin))
-	}
-	want := hp.Steps
-	at := slices.IndexFunc(want, func(s step.Spec) bool { return s.Half == step.Apply })
-	if at < 0 || at >= len(t.Steps) || t.Steps[at].ID == want[at].ID {
-		t.Policy = txn.Defer // without a drain nothing that serves is disturbed
-		return same(what, t.Steps, want)
-	}
-	drain, err := p.Drain(within(t.Steps[at]))
-	if err != nil {
-		return err
-	}
-	return same(what, t.Steps, slices.Insert(slices.Clone(want), at, drain))
-}
-
-// within is how long a drain says that it waits; what it says else is compared.
-func within(s step.Spec) string {
-	var p struct {
-		Within string `json:"within"`
-	}
-	_ = json.Unmarshal(s.Params, &p) // what cannot be read differs from what is wanted
-	return p.Within
-}
-
-// same wants the steps that were sent to be those that this host would make.
-func same(what string, got, want []step.Spec) error {
-	if len(got) != len(want) {
-		return refuse(what, "it has %d steps, and this host's own plan has %d", len(got), len(want))
-	}
-	for i := range got {
-		a, err1 := text(got[i])
-		b, err2 := text(want[i])
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		if a != b {
-			return refuse(what, "its step %s is not the %s of this host's own plan", got[i].ID, want[i].ID)
-		}
-	}
-	return nil
-}
-
-// What was begun with the key has a mark, an empty file by the transaction's name.
-func (j *Judge) markOf(id string) string { return filepath.Join(j.Dir, filepath.Base(id)) }
-
-func (j *Judge) mark(id string) error {
-	if err := durable.MkdirAll(j.Dir, 0o700); err != nil {
-		return fmt.Errorf("marking what was begun unattended: %w", err)
-	}
-	return durable.WriteFile(j.markOf(id), nil, 0o600)
-}
-
-// marked wants a transaction to have been begun with the key.
-func (j *Judge) marked(id string) error {
-	info, err := os.Lstat(j.markOf(id))
-	if err != nil || !info.Mode().IsRegular() || filepath.Base(id) != id { // "." is a folder, and no transaction
-		return refuse("transaction "+id, "it was not begun with this key")
-	}
-	return nil
-}
-
-// own wants the host's newest transaction to have been begun with the key: rules that a
-// person has on trial are not the key's to keep.
-func (j *Judge) own(ctx context.Context, list func(context.Context, agent.TxnListRequest) (agent.TxnListReply, error)) error {
-	all, err := list(ctx, agent.TxnListRequest{})
-	if err != nil {
-		return err
-	}
-	if len(all.Transactions) == 0 {
-		return refuse("firewall", "nothing was begun with this key")
-	}
-	return j.marked(all.Transactions[0].ID)
-}
-
-func (j *Judge) restart(_ context.Context, r *agent.TxnRestartRequest) error {
-	r.Secrets = j.Own.Secrets()
-	return errors.Join(j.marked(r.ID), j.token(r.Fence))
-}
-
-func (j *Judge) confirm(_ context.Context, r *agent.TxnConfirmRequest) error {
-	return errors.Join(j.marked(r.ID), j.token(r.Fence))
-}
-
-// token wants a run of the key to be a next one of the site's, while no person's transaction
-// runs here. That no person's run holds the site's lease is seen to where the token is admitted.
-func (j *Judge) token(token int64) error {
-	highest, err := j.Fence()
-	if err != nil {
-		return err
-	}
-	if token < 0 || token-highest > lease.Jump {
-		return refuse(fmt.Sprintf("token %d", token), "the highest that this host has seen is %d", highest)
-	}
-	ids, err := j.Unfinished()
-	if err != nil {
-		return err
-	}
-	for _, id := range ids {
-		if j.marked(id) != nil {
-			return &problem.Error{Kind: problem.Locked, Doing: "changing this host", Err: fmt.Errorf("transaction %s, which a person has begun, is not over", id),
-				Fix: "wait until it is; see valtctl status"}
-		}
-	}
-	return nil
-}
-
-// lease lets a run be announced. The lease itself is kept by the host that runs unattended,
-// which needs no key for itself; so there is none to give back here, either.
-func (j *Judge) lease(_ context.Context, r *agent.LeaseRequest) error {
-	switch r.Action {
-	case agent.LeaseShow:
-		return nil
-	case agent.LeaseRelease:
-		*r = agent.LeaseRequest{Action: agent.LeaseShow}
-		return nil
-	case agent.LeaseFence:
-		return j.token(r.Token)
-	}
-	return refuse("lease "+string(r.Action), "this host keeps no lease of unattended runs")
 }

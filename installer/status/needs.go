@@ -3,6 +3,7 @@ package status
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/txn"
@@ -15,6 +16,39 @@ func (h Host) Needs() []*problem.Error {
 	if h.Err != nil {
 		return problem.All(h.Err)
 	}
+	return append(h.keyNeeds(), h.ownNeeds()...)
+}
+
+// alarmFor is how long a person is reminded of what was tried with the schedule's key.
+const alarmFor = 7 * 24 * time.Hour
+
+// keyNeeds are about what was tried with the key of unattended runs that no run of the
+// schedule's asks for.
+func (h Host) keyNeeds() []*problem.Error {
+	if h.KeyUse != nil && h.KeyUse.Trouble != "" {
+		return []*problem.Error{h.need("look at the disk; what was tried with the schedule's key is not known", "%s", h.KeyUse.Trouble)}
+	}
+	tried := h.KeyUse.Alarming(h.Facts.Clock.Now.Add(-alarmFor))
+	if len(tried) == 0 {
+		return nil
+	}
+	last, times := tried[0], 0
+	for _, u := range tried {
+		times += u.Count
+	}
+	return []*problem.Error{h.need("if nobody of yours tried that, the key is stolen: valtctl schedule disable",
+		"%s was refused %s, last at %s UTC: %s: %s", last.Who, plural(times, "time"), last.Last.UTC().Format(time.DateTime), last.What(), last.Text)}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// ownNeeds are those about what the host is.
+func (h Host) ownNeeds() []*problem.Error {
 	now := h.Current()
 	atWork := now != nil && !now.State.Finished()
 	if atWork && h.Attended {

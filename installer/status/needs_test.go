@@ -4,8 +4,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -53,6 +55,19 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 		"only fetched since": {func(h *status.Host) {
 			h.Transactions = []txn.Summary{{ID: "t2", State: "done", Stage: true}, {ID: "t1", State: "quarantined"}}
 		}, "transaction t1 is quarantined | valtctl repair --host app1"},
+		"its key was tried at noon": {func(h *status.Host) {
+			h.Facts.Clock.Now = time.Date(2026, 11, 30, 0, 0, 0, 0, time.UTC)
+			at := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+			h.KeyUse = &keyuse.Record{Uses: []keyuse.Use{
+				{First: at, Last: at, Count: 4, Who: "the schedule's key of app1", Call: keyuse.Update, Release: "6.6.0", Refused: keyuse.OutsideHours, Text: "no window is open"},
+				{First: at, Last: at, Count: 1, Who: "the schedule's key of app1", Call: keyuse.Confirm, Refused: keyuse.Ill, Text: "502"}}}
+		}, "the schedule's key of app1 was refused 4 times, last at 2026-11-29 12:00:00 UTC: an update to 6.6.0: no window is open | if nobody of yours tried that, the key is stolen: valtctl schedule disable"},
+		"its key was tried long ago": {func(h *status.Host) {
+			h.Facts.Clock.Now = time.Date(2026, 12, 30, 0, 0, 0, 0, time.UTC)
+			h.KeyUse = &keyuse.Record{Uses: []keyuse.Use{{Last: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), Refused: keyuse.OutsideHours}}}
+		}, ""},
+		"its key's record is damaged": {func(h *status.Host) { h.KeyUse = &keyuse.Record{Trouble: "it is torn"} },
+			"it is torn | look at the disk; what was tried with the schedule's key is not known"},
 		"interrupted": {func(h *status.Host) { h.Transactions = []txn.Summary{{ID: "t1", State: "interrupted"}} }, "transaction t1 is interrupted | valtctl resume"},
 	} {
 		t.Run(name, func(t *testing.T) {

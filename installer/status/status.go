@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/release"
@@ -23,7 +24,9 @@ type Host struct {
 	Transactions []txn.Summary `json:"transactions,omitempty"` // newest first
 	// Schedule is what it has written down of unattended runs; nil: nothing.
 	Schedule *agent.Schedule `json:"schedule,omitempty"`
-	Err      error           `json:"-"`
+	// KeyUse is what was done and tried there with the key of unattended runs; nil: nothing.
+	KeyUse *keyuse.Record `json:"key_use,omitempty"`
+	Err    error          `json:"-"`
 	// Seen is what the host has seen of the release repository.
 	Seen release.State `json:"-"`
 	// Attended says that a run holds the site's lease: what the host is at, it looks after.
@@ -123,7 +126,7 @@ func ask(ctx context.Context, o fleet.Options, host site.Host, full bool, more f
 
 // took keeps what a host says it is.
 func (h *Host) took(reply agent.FactsReply) {
-	h.Facts, h.Transactions, h.Schedule = reply.Facts, reply.Transactions, reply.Schedule
+	h.Facts, h.Transactions, h.Schedule, h.KeyUse = reply.Facts, reply.Transactions, reply.Schedule, reply.KeyUse
 	if reply.TrustedState != nil {
 		h.Seen = *reply.TrustedState
 	}

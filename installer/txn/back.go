@@ -52,7 +52,7 @@ func (s *Store) forgetKept(id string) error {
 // taken is kept in memory as well.
 func (e *engine) turnBack(ctx context.Context, at string, err error) error {
 	why := undoingData{Outcome: RolledBack, Step: at, Problems: problems(err)}
-	if errors.Is(err, step.ErrNotDrained) {
+	if errors.Is(err, step.ErrNotDrained) || errors.Is(err, errTooLate) {
 		why.Outcome = NotDrained
 	}
 	if at != "" {

@@ -134,6 +134,47 @@ func (h *fakeHost) callOff(id string) {
 	}
 }
 
+// What may only begin in a maintenance window and is still fetched when that closes begins no more.
+func TestAnApplyHalfBeginsBeforeItsTimeOrNotAtAll(t *testing.T) {
+	for name, c := range map[string]struct {
+		before time.Duration // since the host's first moment
+		cut    bool          // it is cut off in its apply half, and goes on after the time
+		want   Outcome
+	}{
+		"in time":                {time.Hour, false, RolledBack}, // nobody confirms it
+		"late":                   {10 * time.Second, false, NotDrained},
+		"begun in time":          {time.Hour, true, RolledBack},
+		"late, without way back": {10 * time.Second, false, Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, r, secrets := update(t)
+			r.Before = time.Date(2026, 11, 22, 2, 0, 0, 0, time.UTC).Add(c.before)
+			if c.want == Failed {
+				r.Confirm, r.Policy = "", Allow
+			}
+			id := h.create(r, secrets)
+			h.during["packages"] = func() { h.moment += 60 }
+			if c.cut {
+				h.during["container"] = func() { delete(h.during, "container"); h.moment += 7200; panic(crash{}) }
+				if _, crashed := h.execute(id); !crashed {
+					t.Fatal("it was not cut off")
+				}
+			}
+			result := h.finish(id)
+			if result.Outcome != c.want {
+				t.Fatalf("%+v", result)
+			}
+			late := strings.Contains(fmt.Sprint(result.Err()), "it may not begin any more")
+			if late != (c.before < time.Minute) || late && h.applies["container"] > 0 {
+				t.Errorf("%v; the container was changed %d times", result.Err(), h.applies["container"])
+			}
+			if s := h.summary(id); !s.Fetched || s.Confirmed {
+				t.Errorf("it says of itself %+v", s)
+			}
+		})
+	}
+}
+
 func TestWhatIsCalledOffEndsWhereNothingIsInItsMiddle(t *testing.T) {
 	for name, c := range map[string]struct {
 		at   string // the step in whose middle it is told; empty: before it is run

@@ -100,11 +100,16 @@ func (e *engine) calledOff(ctx context.Context) (bool, error) {
 	}
 	why := &problem.Error{Kind: problem.Failed, Doing: "changing", Object: e.request.Host, Err: errors.New(said.Undo),
 		Fix: "nothing that serves was changed; begin anew with: valtctl update"}
+	return true, e.callOff(ctx, why)
+}
+
+// callOff ends a transaction that has not begun to change what serves.
+func (e *engine) callOff(ctx context.Context, why error) error {
 	if e.hasWayBack() {
-		return true, e.turnBack(ctx, "", why)
+		return e.turnBack(ctx, "", why)
 	}
 	e.result.Outcome, e.result.Problems = Failed, problems(why)
-	return true, e.end()
+	return e.end()
 }
 
 func notConfirmed(why error) error {

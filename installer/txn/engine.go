@@ -115,6 +115,9 @@ func (e *engine) forward(ctx context.Context) error {
 		return e.wait("", errSecretsGone())
 	}
 	for _, half := range []step.Half{step.Fetch, step.Apply} {
+		if err := e.tooLate(half); err != nil {
+			return e.callOff(ctx, err)
+		}
 		if err := e.prepare(half); err != nil {
 			return e.turnBack(ctx, "", err)
 		}

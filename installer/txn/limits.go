@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -41,6 +42,31 @@ func (r Request) limit(half step.Half) time.Duration {
 		return within
 	}
 	return applyWithin
+}
+
+// errTooLate is that the time has gone by in which the apply half might begin.
+var errTooLate = errors.New("it may not begin any more")
+
+// tooLate is why the apply half may not begin any more; nil: it may, or has begun, and is
+// brought to its end whatever the clock says.
+func (e *engine) tooLate(half step.Half) error {
+	latest := e.request.Before
+	if half != step.Apply || latest.IsZero() {
+		return nil
+	}
+	now := e.store.now()
+	if now.Before(latest) {
+		return nil
+	}
+	for _, s := range e.request.Steps {
+		if s.Half == step.Apply && e.past.began[s.ID] {
+			return nil
+		}
+	}
+	return &problem.Error{Kind: problem.Halted, Doing: "beginning to change", Object: e.request.Host,
+		Err: fmt.Errorf("%w: everything was fetched at %s, and it was to begin before %s", errTooLate,
+			now.UTC().Format(time.DateTime), latest.UTC().Format(time.DateTime)),
+		Fix: "nothing that serves was changed, and what was fetched stays: it begins in the next maintenance window"}
 }
 
 // tooLong is why a half was ended.

@@ -56,6 +56,10 @@ type Summary struct {
 	Who        string    `json:"who"`
 	Key        string    `json:"key,omitempty"`
 	Steps      int       `json:"steps"` // planned
+	// Fetched says that the apply half was begun, or was about to be; Confirmed that the switch was
+	// answered and is for good.
+	Fetched   bool `json:"fetched,omitempty"`
+	Confirmed bool `json:"confirmed,omitempty"`
 
 	Started  time.Time `json:"started,omitzero"` // zero: not begun
 	Ended    time.Time `json:"ended,omitzero"`   // zero: not over
@@ -210,7 +214,7 @@ func (s *Store) summarizeJournal(id string, r Request, busy bool) (Summary, erro
 		t.LastStep = lastStep(records)
 	}
 	p := readPast(records)
-	t.State = s.state(r, id, p, busy)
+	t.State, t.Fetched, t.Confirmed = s.state(r, id, p, busy), p.fetched, p.confirmed
 	if !t.State.Finished() {
 		t.Half = step.Fetch
 		if p.fetched {

@@ -55,6 +55,9 @@ type Request struct {
 	// ApplyWithin is how long the apply half may take in all, a Go duration; then it is taken
 	// back, or fails. Empty: applyWithin.
 	ApplyWithin string `json:"apply_within,omitempty"`
+	// Before is when the apply half may begin at the latest, by the host's clock: what was still
+	// fetching then is called off. Zero: whenever everything is fetched.
+	Before time.Time `json:"before,omitzero"`
 	// Key is the controller's own name for this request. A second request of the same key is
 	// the same transaction, so that a controller whose request or whose answer was lost on the
 	// way may simply ask again.

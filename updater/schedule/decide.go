@@ -137,6 +137,13 @@ func (in Input) outside() Decision {
 	return d
 }
 
+// Ahead says whether now is in one of the nights before a window, in which is looked ahead, and
+// on no day without changes.
+func Ahead(w window.Schedule, now time.Time) bool {
+	open, ok := w.Next(now)
+	return ok && !w.BlackedOut(now) && !now.Before(Input{Windows: w}.local(open).AddDate(0, 0, -nights))
+}
+
 func plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

@@ -25,7 +25,7 @@ import (
 // Notice is what people are told, once by each way that the site file names.
 type Notice struct {
 	Schema  string    `json:"schema"`
-	Kind    string    `json:"kind"` // "look-ahead", "update", "missed"
+	Kind    string    `json:"kind"` // "look-ahead", "update", "missed", "key"
 	Site    string    `json:"site"`
 	Subject string    `json:"subject"`
 	Text    string    `json:"text"`

@@ -71,6 +71,7 @@ func Run(ctx context.Context, o Options) (*RunResult, error) {
 		return nil, err
 	}
 	err = r.look(ctx)
+	r.watchKey(ctx)
 	return r.result, errors.Join(err, r.sendNotices(context.WithoutCancel(ctx)), r.save())
 }
 

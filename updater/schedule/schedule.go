@@ -31,6 +31,10 @@ type State struct {
 	Halted string `json:"halted,omitempty"`
 	// Skipped counts the windows in a row in which a host was not quiet in time.
 	Skipped map[string]int `json:"skipped,omitempty"`
+	// Watched is when the other hosts were last asked what was tried with the key, and ToldUses by
+	// host up to when people were told of it, by that host's clock.
+	Watched  time.Time            `json:"watched,omitzero"`
+	ToldUses map[string]time.Time `json:"told_uses,omitempty"`
 	// Undelivered counts Unsent, the notices that could not be delivered yet. They are kept in
 	// a file of their own, since their reports are long.
 	Undelivered int      `json:"undelivered,omitempty"`

@@ -102,7 +102,11 @@ func fill(r *publish.Repository, all []publish.Release, o Options) error {
 			return err
 		}
 	}
-	return errors.Join(r.SetChannel("stable", Stable), r.SetChannel("canary", cmp.Or(o.CanaryIs, Canary)))
+	share := 100
+	if o.CanaryFor != nil {
+		share = *o.CanaryFor
+	}
+	return errors.Join(r.SetChannel("stable", Stable), r.SetChannelFor("canary", cmp.Or(o.CanaryIs, Canary), share))
 }
 
 // anew makes an empty repository in the place of old, whose versions go on from old's.

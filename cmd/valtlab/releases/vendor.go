@@ -45,6 +45,8 @@ type Options struct {
 	Spoil Spoiled // empty: nothing is spoiled
 	// CanaryIs is the release that the channel canary points to; empty: Canary.
 	CanaryIs string
+	// CanaryFor is the share of the sites that are to have it unattended, in percent; nil: all.
+	CanaryFor *int
 }
 
 // Publish pushes the images, publishes the releases and lets the world serve them. What

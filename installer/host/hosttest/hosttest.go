@@ -48,6 +48,8 @@ type Host struct {
 	Engine func() (wowza.State, error)
 	// Asks are kinds whose steps ask who follows, if their parameters say that they do.
 	Asks map[step.KindName]step.Question
+	// Before stands between the host's calls and whoever asks; nil: nothing does.
+	Before func(agent.Handlers) (agent.Handlers, error)
 	// Started is told of a transaction that has begun. An error is that the answer is lost.
 	Started func(txn.Request) error
 	// Takes is what the host's apt would take from a bundle; nil: nothing.
@@ -236,6 +238,19 @@ func (h *Host) called(name string) {
 // handlers are the real ones, counted. Facts are those given, beside what the real
 // handlers know of transactions and releases.
 func (h *Host) handlers() agent.Handlers {
+	own := h.own()
+	if h.Before == nil {
+		return own
+	}
+	before, err := h.Before(own)
+	if err != nil {
+		h.t.Error(err)
+	}
+	return before
+}
+
+// own are the host's calls without anything before them.
+func (h *Host) own() agent.Handlers {
 	real := h.side.Handlers()
 	if h.Engine != nil {
 		real.Engine = func(context.Context, wowza.Access) (wowza.State, error) { return h.Engine() }

@@ -36,6 +36,7 @@ func All() scenario.Suite {
 		c("damage", "a bundle that a medium or a person damaged is refused by the name of the part or blob, and nothing is changed", damage, scenario.Alone, aboutBundles, 45),
 		c("three-weeks", "a site left to itself for three weeks updates itself when it may and tells what it must, whatever happens", threeWeeks, scenario.Alone, aboutUpdates, 40),
 		c("restricted-key", "with the key of unattended updates a file step, a shell, a forwarding, an older and an unsigned release are refused", restrictedKey, scenario.Alone, aboutAccess, 15),
+		c("stolen-key", "a thief of the key of unattended updates gets one drained, healthy update to what the channel offers, in the window", stolenKey, scenario.Alone, aboutAccess, 150),
 		c("firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall, scenario.Alone, aboutAccess, 50),
 		c("controller-killed", "a killed controller stops nothing, and any other one finishes", controllerKilled, scenario.Shares, scenario.Core, 36),
 		c("link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut, scenario.Shares, aboutInstalls, 65),

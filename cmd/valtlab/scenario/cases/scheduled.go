@@ -8,6 +8,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
@@ -84,8 +85,37 @@ func (e *Env) lookAt(ctx context.Context, at string) (string, error) {
 	return e.Lab.Output(ctx, scheduleHome, "journalctl", "--no-pager", "--output=cat", "--unit="+scheduleUnit, "--since=@"+before)
 }
 
-// setClock has the service judge windows by a time, from its next start on.
+// judgesAt has every other host judge what the schedule's key asks for as if it were a time of the
+// scenario's now. Only root there can say so: the key starts what sudoers and sshd name, with these
+// words alone.
+func (e *Env) judgesAt(ctx context.Context, at string) error {
+	when, err := time.Parse(time.RFC3339, at)
+	if err != nil {
+		return fmt.Errorf("reading the scenario's time: %w", err)
+	}
+	hosts, err := e.siteHosts()
+	if err != nil {
+		return err
+	}
+	ahead := fmt.Sprintf("%ds", int64(when.Sub(e.Now())/time.Second))
+	for _, h := range hosts {
+		if h == scheduleHome {
+			continue
+		}
+		if _, err := e.Lab.Output(ctx, h, "sed", "-i", `s/agent --restricted[^"]*/agent --restricted --ahead `+ahead+`/`,
+			"/etc/sudoers.d/"+scheduleUnit, "/home/valt/.ssh/authorized_keys"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// setClock has the service judge windows by a time, from its next start on, and the other hosts
+// what it asks of them.
 func (e *Env) setClock(ctx context.Context, at string) error {
+	if err := e.judgesAt(ctx, at); err != nil {
+		return err
+	}
 	program, err := e.programOf(ctx)
 	if err != nil {
 		return err
