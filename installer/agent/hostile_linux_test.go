@@ -236,7 +236,7 @@ func TestNeitherSideTakesTheOthersMemory(t *testing.T) {
 				if side == "controller" {
 					_, _ = io.ReadFull(a, make([]byte, 2*headerSize)) // it has opened its calls, and makes one
 				}
-				_ = again(1<<20, a.ping)
+				_ = again(1<<16, a.ping)
 			})
 		})
 	}
