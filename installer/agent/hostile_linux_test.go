@@ -112,8 +112,8 @@ func (a *attacker) frame(msg []byte) error {
 }
 
 // streams opens as many as the victim takes, and says what begin gives on each.
-func (a *attacker) streams(begin func(int) []byte) error {
-	for i := range 20_000 {
+func (a *attacker) streams(n int, begin func(int) []byte) error {
+	for i := range n {
 		s, err := a.session.Open()
 		if err != nil {
 			return err
@@ -161,13 +161,13 @@ func TestNeitherSideTakesTheOthersMemory(t *testing.T) {
 		attack       func(*attacker) error
 	}{
 		{"restricted", "streams that no call claims", 7, func(a *attacker) error {
-			return a.streams(func(i int) []byte { return fmt.Appendf(nil, "{\"name\":\"s%d\"}\n", i) })
+			return a.streams(20_000, func(i int) []byte { return fmt.Appendf(nil, "{\"name\":\"s%d\"}\n", i) })
 		}},
 		{"restricted", "streams without a name", 7, func(a *attacker) error {
-			return a.streams(func(int) []byte { return nil })
+			return a.streams(20_000, func(int) []byte { return nil })
 		}},
 		{"restricted", "streams full to their window", 7, func(a *attacker) error {
-			return a.streams(func(i int) []byte {
+			return a.streams(1000, func(i int) []byte {
 				return append(fmt.Appendf(nil, "{\"name\":\"s%d\"}\n", i), make([]byte, 300<<10)...)
 			})
 		}},
@@ -190,7 +190,7 @@ func TestNeitherSideTakesTheOthersMemory(t *testing.T) {
 			return again(100_000, func(int) error { return a.frame([]byte(`{"jsonrpc":"2.0","method":"inspect","params":{}}`)) })
 		}},
 		{"controller", "streams", 7, func(a *attacker) error {
-			return a.streams(func(int) []byte { return append([]byte("{\"name\":\"carried\"}\n"), make([]byte, 600<<10)...) })
+			return a.streams(1000, func(int) []byte { return append([]byte("{\"name\":\"carried\"}\n"), make([]byte, 600<<10)...) })
 		}},
 		{"controller", "answers that nobody asked for", 7, func(a *attacker) error {
 			return again(1000, func(i int) error { return a.frame(answer(i, `"`+long+`"`)) })
@@ -236,7 +236,7 @@ func TestNeitherSideTakesTheOthersMemory(t *testing.T) {
 				if side == "controller" {
 					_, _ = io.ReadFull(a, make([]byte, 2*headerSize)) // it has opened its calls, and makes one
 				}
-				_ = again(1<<20, a.ping)
+				_ = again(1<<16, a.ping)
 			})
 		})
 	}
@@ -247,6 +247,9 @@ func (a *attacker) ping(i int) error {
 	_, err := a.Write([]byte{0, typePing, 0, flagSYN, 0, 0, 0, 0, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i)})
 	return err
 }
+
+// suffering is how long a victim may take to end what it has taken whole.
+const suffering = 15 * time.Second
 
 // suffers has a victim attacked until it ends.
 func suffers(t *testing.T, side string, exit int, attack func(*attacker)) {
@@ -266,9 +269,19 @@ func suffers(t *testing.T, side string, exit int, attack func(*attacker)) {
 	attacked := make(chan struct{})
 	a := &attacker{Conn: here}
 	go func() { defer close(attacked); attack(a) }()
-	_ = cmd.Wait() // the exit code is judged below
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = cmd.Wait() }() // the exit code is judged below
+	select {
+	case <-ended:
+	case <-attacked:
+		select {
+		case <-ended:
+		case <-time.After(suffering): // it has taken everything
+		}
+	}
 	here.Close()
 	<-attacked
+	<-ended
 	var used int64
 	_, err := fmt.Sscanf(said.String(), "VmHWM: %d kB", &used)
 	if err != nil || used<<10 > mostMemory {
