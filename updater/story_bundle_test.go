@@ -33,7 +33,7 @@ const fromBundle = " from the bundle"
 // bundled makes a bundle of the repository as it is, and opens it.
 func bundled(t *testing.T, repo *publishtest.Repository) *bundle.Reader {
 	t.Helper()
-	contents, blobs := &bundle.Contents{Release: newRelease, Made: repo.Now(), Maker: "pat@laptop"}, map[string][]byte{}
+	contents, blobs := &bundle.Contents{Release: newRelease, Also: []string{oldRelease}, Made: repo.Now(), Maker: "pat@laptop"}, map[string][]byte{}
 	err := filepath.WalkDir(repo.Dir, func(path string, d fs.DirEntry, err error) error {
 		name, _ := filepath.Rel(repo.Dir, path) // both are of one folder
 		if err != nil || d.IsDir() || !strings.HasPrefix(name, "metadata") && !strings.HasPrefix(name, "targets") {

@@ -29,7 +29,7 @@ func confirming(r agent.TxnConfirmRequest) keyuse.Use {
 
 func leasing(r agent.LeaseRequest) keyuse.Use {
 	switch r.Action {
-	case agent.LeaseShow:
+	case agent.LeaseShow, agent.LeaseRelease: // which is answered as a look
 		return keyuse.Use{Call: keyuse.Look}
 	case agent.LeaseFence:
 		return keyuse.Use{Call: keyuse.Fence}
