@@ -39,12 +39,6 @@ type Owner struct {
 	UID, GID int
 }
 
-// WriteFileAs is WriteFile of a file that is o's before it has its name, so that a secret
-// is never open to others even for a moment.
-func WriteFileAs(path string, data []byte, o Owner) error {
-	return write(below(path), path, content(data), o.give, nil)
-}
-
 func (o Owner) give(f File) error { return errors.Join(f.Chown(o.UID, o.GID), f.Chmod(o.Mode)) }
 
 // write writes beside path and renames, unless check, where there is one, refuses what is then

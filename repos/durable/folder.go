@@ -30,7 +30,8 @@ func In(root *os.Root, path string) Folder {
 
 func (f Folder) at(name string) string { return filepath.Join(f.path, name) }
 
-// WriteFileAs is what WriteFileAs does, in the folder. Check, where there is one, is given the
+// WriteFileAs is what WriteFile does, in the folder, of a file that is o's before it has its name, so that a secret
+// is never open to others even for a moment. Check, where there is one, is given the
 // path of the temporary file once all of it is on the disk: what it refuses does not count.
 func (f Folder) WriteFileAs(name string, data []byte, o Owner, check func(temporary string) error) error {
 	return write(f.files, f.at(name), content(data), o.give, check)

@@ -268,7 +268,7 @@ func (f *Folder) ReadFile(name string, most int64) ([]byte, fs.FileInfo, error) 
 	return content, info, nil
 }
 
-// WriteFile replaces a file, for good, as durable.WriteFileAs does. Check, where there is one, is given the
+// WriteFile replaces a file, for good, as durable.Folder does. Check, where there is one, is given the
 // path of the temporary file before it has its name: what it refuses does not count.
 func (f *Folder) WriteFile(name string, data []byte, o durable.Owner, check func(temporary string) error) error {
 	return f.files().WriteFileAs(name, data, o, check)
