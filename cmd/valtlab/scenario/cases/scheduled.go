@@ -102,7 +102,7 @@ func (e *Env) judgesAt(ctx context.Context, at string) error {
 		if h == scheduleHome {
 			continue
 		}
-		if _, err := e.Lab.Output(ctx, h, "sed", "-i", `s/agent --restricted[^"]*/agent --restricted --ahead `+ahead+`/`,
+		if _, err := e.Lab.Output(ctx, h, "sed", "-i", "-E", `s/agent --restricted( --ahead [^ "]+)?/agent --restricted --ahead `+ahead+`/`,
 			"/etc/sudoers.d/"+scheduleUnit, "/home/valt/.ssh/authorized_keys"); err != nil {
 			return err
 		}
