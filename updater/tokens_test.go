@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"ipivs.com/valtctl/installer"
-	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
@@ -264,10 +263,6 @@ func TestEnablingMakesAnotherKeyThanARevokedOne(t *testing.T) {
 	windows := siteIn(t, t.TempDir(), strings.ReplaceAll(practiceSite, "version: 6.4.1, url: \"URL\"", "channel: stable, url: \""+p.repo.URL+"\"")+
 		"updates: { timezone: UTC, windows: ['Sun 02:00-05:00'] }\n", p.repo.Root, certificateOf(t, p.repo.URL))
 	o.Site = windows
-	var removed bool
-	p.seen = func(e event.Event) {
-		removed = removed || e.Host == "app1" && strings.Contains(e.Text, "the former key")
-	}
 	got, err := schedule.Enable(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)

@@ -100,8 +100,11 @@ func (o Options) fencing(token int64) agent.LeaseRequest {
 // for one that does not answer.
 func (h *LeaseHolder) attend(ctx context.Context) {
 	now := h.fleet.Options.Now()
+	h.mu.Lock()
+	sent, token := h.sent, h.token
+	h.mu.Unlock()
 	if h.attended.IsZero() {
-		h.attended = h.sent
+		h.attended = sent
 	}
 	if now.Sub(h.attended) < lease.Attended/3 {
 		return
@@ -110,7 +113,7 @@ func (h *LeaseHolder) attend(ctx context.Context) {
 	h.telling.Go(func() {
 		ctx, cancel := context.WithTimeout(ctx, quickWithin)
 		defer cancel()
-		h.fleet.eachConnected(func(_ *Host, c *agent.Client) { _, _ = c.Lease(ctx, h.fleet.Options.fencing(h.token)) })
+		h.fleet.eachConnected(func(_ *Host, c *agent.Client) { _, _ = c.Lease(ctx, h.fleet.Options.fencing(token)) })
 	})
 }
 

@@ -231,22 +231,22 @@ func TestTheFenceNeverFalls(t *testing.T) {
 func TestNobodyIsAdmittedWhileSomebodyActs(t *testing.T) {
 	h := newHost(t)
 	acting, next := make(chan struct{}), make(chan error, 1)
-	var order []string
+	order := make(chan string, 2)
 	err := h.While(5, func() error {
 		go func() {
 			close(acting)
-			next <- h.While(6, func() error { order = append(order, "six"); return nil })
+			next <- h.While(6, func() error { order <- "six"; return nil })
 		}()
 		<-acting
 		time.Sleep(50 * time.Millisecond) // as long as it likes: the other waits
-		order = append(order, "five")
+		order <- "five"
 		return nil
 	})
 	if err := errors.Join(err, <-next); err != nil {
 		t.Fatal(err)
 	}
-	if strings.Join(order, " ") != "five six" {
-		t.Error(order)
+	if first, second := <-order, <-order; first != "five" || second != "six" {
+		t.Error(first, second)
 	}
 	if err := h.While(5, func() error { t.Error("an outranked run acts"); return nil }); problem.KindOf(err) != problem.Locked {
 		t.Error(err)
