@@ -151,6 +151,14 @@ func line(w io.Writer, text string) error {
 	return p.err
 }
 
+func lines(w io.Writer, all []string) error {
+	p := &printer{w: w}
+	for _, one := range all {
+		p.printf("%s\n", one)
+	}
+	return p.err
+}
+
 func (a *app) bundleSplitCommand() *cobra.Command {
 	var r reading
 	var size string
@@ -173,7 +181,7 @@ they lie on; nothing has to be put together again. A stick with FAT32 holds file
 			}
 			defer b.Close()
 			names, err := b.Split(ctx, args[0], bytes)
-			return text(names, func(w io.Writer) error { return line(w, strings.Join(names, "\n")) }), err
+			return text(names, func(w io.Writer) error { return lines(w, names) }), err
 		}),
 	}
 	cmd.Flags().StringVar(&size, "size", fat32, "the most that a part may have")
