@@ -1,10 +1,13 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 func newUp(g *globals) *cobra.Command {
@@ -29,5 +32,8 @@ func newUp(g *globals) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&options.Media, "media", 2, "media hosts")
 	cmd.Flags().IntVar(&options.Cameras, "cameras", 4, "cameras")
+	cmd.Flags().StringVar(&options.Ubuntu, "ubuntu", "", "the `release` that all hosts bear: "+strings.Join(ubuntu.Versions(), ", ")+" (default "+ubuntu.Default+")")
+	cmd.Flags().StringVar(&options.Suite, "suite", "", "the Debian `suite` that "+ubuntu.Newest+" is made of: trixie, or forky, which moves")
+	cmd.Flags().StringVar(&options.ImageStore, "image-store", "", "where Docker engines `keep` images: graphdriver, or containerd as on a fresh "+ubuntu.Newest)
 	return cmd
 }

@@ -66,8 +66,8 @@ func (l *login) config(ctx context.Context) (*ssh.ClientConfig, error) {
 	}, nil
 }
 
-// explain says why the handshake failed. heard is how many bytes the server had sent.
-func (l *login) explain(ctx context.Context, err error, heard int64) error {
+// explain says why the handshake failed with a server.
+func (l *login) explain(ctx context.Context, err error, server *greetedConn) error {
 	var kinds *ssh.AlgorithmNegotiationError
 	switch {
 	case l.untrusted != nil:
@@ -81,7 +81,10 @@ func (l *login) explain(ctx context.Context, err error, heard int64) error {
 			"something that is not sshd may answer there, or the server is overloaded")
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return l.refused(err)
-	case heard == 0 && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+	case strings.HasPrefix(server.said(), punished):
+		return l.hop.problem(fmt.Errorf("%w: %w", errPunished, err), "wait some minutes, and see in the server's log what of this address it counted against it; "+
+			"sshd's PerSourcePenaltyExemptList lets an address off")
+	case server.said() == "" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
 		return l.hop.problem(fmt.Errorf("%w: %w", errHungUp, err), "look at the server's log: MaxStartups or a ban list may be at work")
 	}
 	return l.hop.problem(err, "")

@@ -82,14 +82,17 @@ func explainFailure(path, stderr string, code int) error {
 	onAgent := func(words ...string) bool { return path != "" && lineWith(stderr, path, words...) }
 	shown := &exitError{code: code, stderr: strings.TrimSpace(stderr)}
 	switch {
-	case has("not in the sudoers file", "is not allowed to execute", "may not run sudo"):
+	case has("not in the sudoers file", "is not allowed to execute", "may not run sudo", "I'm afraid I can't do that"): // sudo-rs
 		return &problem.Error{Err: fmt.Errorf("%w: the login is not allowed to: %w", ErrSudo, shown),
 			Fix: "let the login run any command as root in sudoers, or log in as root"}
 	case has("must have a tty", "a terminal is required"):
 		return &problem.Error{Err: fmt.Errorf("%w: it wants a terminal: %w", ErrSudo, shown),
 			Fix: "exempt the login from requiretty in sudoers"}
-	case has("incorrect password attempt"):
+	case has("incorrect password attempt", "incorrect authentication attempt", "Authentication failed, try again"):
 		return wrongPassword()
+	case has("interaction is required"):
+		return &problem.Error{Err: fmt.Errorf("%w: it wants to ask: %w", ErrSudo, shown),
+			Fix: "name a file with the password in ssh.sudo_password_file, or allow NOPASSWD in sudoers"}
 	case has("No space left on device", "Disk quota exceeded"):
 		return &problem.Error{Err: fmt.Errorf("%w: %w", ErrDiskFull, shown), Fix: "make room on the file system that holds /var/lib"}
 	case has("Exec format error", "cannot execute binary file"):

@@ -7,8 +7,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/ssh"
@@ -62,6 +64,43 @@ func TestAskedIgnoresTracedCommands(t *testing.T) {
 	}
 }
 
+// A second question is the first again, or another one: a second factor is no wrong password.
+func TestASecondQuestionOfSudos(t *testing.T) {
+	for text, want := range map[string]string{
+		"NONCE:\nSorry, try again.\nNONCE:": "wrong password",
+		"[sudo: NONCE:] Password: \nsudo: Authentication failed, try again.\n[sudo: NONCE:] Password: ": "wrong password",
+		"[sudo: NONCE:] Password: \n[sudo: NONCE:] Verification code: ":                                 `asks: "Verification code"`,
+	} {
+		if err := asksOther(text, "NONCE"); !errors.Is(err, ErrSudo) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	if err := explainFailure("", "sudo: maximum 3 incorrect authentication attempts", 1); err.Error() != wrongPassword().Error() {
+		t.Error(err)
+	}
+}
+
+// One that punishes this address is asked again for a minute, and one that hangs up four times.
+func TestServersThatDoNotListenAreAskedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		pauses []time.Duration
+	}{
+		"hangs up": {errHungUp, []time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}},
+		"punishes": {errPunished, []time.Duration{15 * time.Second, 15 * time.Second, 15 * time.Second, 15 * time.Second}},
+		"refuses":  {ErrLogin, nil},
+		"lets in":  {nil, nil},
+	} {
+		var got []time.Duration
+		for pause, again := askAgain(c.err, 0); again; pause, again = askAgain(c.err, len(got)) {
+			got = append(got, pause)
+		}
+		if !slices.Equal(got, c.pauses) {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestExplainFailure(t *testing.T) {
 	path := AgentPath("abc")
 	cases := map[string]struct {
@@ -78,6 +117,8 @@ func TestExplainFailure(t *testing.T) {
 		"not allowed":           {"Sorry, user valt is not allowed to execute '" + path + "' as root on app1.", ErrSudo},
 		"requiretty":            {"sudo: sorry, you must have a tty to run sudo", ErrSudo},
 		"wrong password":        {"sudo: 1 incorrect password attempt", ErrSudo},
+		"sudo-rs, not allowed":  {"sudo: I'm sorry valt. I'm afraid I can't do that", ErrSudo},
+		"sudo-rs, may not ask":  {"sudo: interaction is required", ErrSudo},
 		"no sudo":               {"env: 'sudo': No such file or directory", ErrSudo},
 		"full":                  {"cat: write error: No space left on device", ErrDiskFull},
 		"another machine":       {path + ": cannot execute binary file: Exec format error", ErrArch},

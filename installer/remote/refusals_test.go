@@ -175,6 +175,33 @@ func TestServerHangsUpAtFirst(t *testing.T) {
 	}
 }
 
+// What OpenSSH 10 says to an address that it punishes is no other protocol.
+func TestAPenaltyIsNamed(t *testing.T) {
+	strict, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer strict.Close()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	go func() {
+		if conn, err := strict.Accept(); err == nil {
+			_, _ = conn.Write([]byte("Not allowed at this time\r\n"))
+			conn.Close()
+			time.Sleep(100 * time.Millisecond) // until the client waits
+			cancel(errors.New("a person has waited enough"))
+		}
+	}()
+	s := startSSHD(t)
+	o := s.options("root")
+	o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, strict.Addr().String())
+	}
+	_, err = remote.Dial(ctx, o)
+	if err == nil || !strings.Contains(err.Error(), "PerSourcePenalties") || !strings.Contains(err.Error(), "waited enough") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestLoginRefused(t *testing.T) {
 	s := startSSHD(t)
 	locked := filepath.Join(t.TempDir(), "locked")

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -85,26 +85,44 @@ func (r *sshRunner) Close() error {
 	return errors.Join(errs...)
 }
 
-// login opens the next hop. A server that hangs up before it says anything is asked
-// again: sshd drops connections at random while many log in (MaxStartups), which a
-// jump host for a whole site meets.
+// login opens the next hop, and asks a server again that does not listen just now.
 func (r *sshRunner) login(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
-	const attempts = 4
-	for pause := 250 * time.Millisecond; ; pause *= 2 {
+	for try := 0; ; try++ {
 		client, err := r.loginOnce(ctx, h, o, keys)
-		if err == nil || !errors.Is(err, errHungUp) || pause >= 250*time.Millisecond<<(attempts-1) {
+		pause, again := askAgain(err, try)
+		if !again {
 			return client, err
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, h.problem(context.Cause(ctx), "")
+			return nil, errors.Join(h.problem(context.Cause(ctx), ""), err)
 		}
 	}
 }
 
-// errHungUp says that the server closed the connection before the login.
-var errHungUp = errors.New("the server closed the connection before the login")
+// askAgain says whether, and after which pause, a server is asked once more. One that hangs up before
+// it says anything: sshd drops connections at random while many log in (MaxStartups), which a jump
+// host for a whole site meets. One that punishes this address: a penalty lasts 15 s at least
+// (PerSourcePenalties of sshd_config(5), OpenSSH 9.8 and later), and a minute is waited for its end.
+func askAgain(err error, try int) (pause time.Duration, again bool) {
+	switch {
+	case errors.Is(err, errHungUp) && try < 3:
+		return 250 * time.Millisecond << try, true
+	case errors.Is(err, errPunished) && try < 4:
+		return 15 * time.Second, true
+	}
+	return 0, false
+}
+
+// What servers do instead of letting anybody log in.
+var (
+	errHungUp   = errors.New("the server closed the connection before the login")
+	errPunished = errors.New("the server takes no connections from this address for a while (PerSourcePenalties)")
+)
+
+// punished is what OpenSSH says, in place of its version, to an address with a penalty.
+const punished = "Not allowed at this time"
 
 func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
 	l := &login{hop: h, opts: o, keys: keys}
@@ -113,7 +131,7 @@ func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKe
 	if err != nil {
 		return nil, err
 	}
-	counted := &countingConn{Conn: conn}
+	counted := &greetedConn{Conn: conn}
 	l.timer = newPatience(o.LoginTimeout, func() { conn.Close() })
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	config, err := l.config(ctx)
@@ -126,7 +144,7 @@ func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKe
 		return ssh.NewClient(sc, chans, reqs), nil
 	}
 	conn.Close()
-	return nil, l.explain(ctx, err, counted.read.Load())
+	return nil, l.explain(ctx, err, counted)
 }
 
 // open opens the TCP connection to a hop, through the hops before it.
@@ -140,16 +158,29 @@ func (r *sshRunner) open(ctx context.Context, h hop, limit time.Duration) (net.C
 	return conn, nil
 }
 
-// countingConn counts what was read, to tell a server that hung up from one that spoke.
-type countingConn struct {
+// greetedConn keeps what the server says first, to tell one that hung up from one that spoke.
+type greetedConn struct {
 	net.Conn
-	read atomic.Int64 // the reader goes on while a failed login is explained
+	mu    sync.Mutex // the reader goes on while a failed login is explained
+	first []byte
 }
 
-func (c *countingConn) Read(b []byte) (int, error) {
+// greeting caps what is kept, in bytes: a version is 255 at most (RFC 4253, section 4.2).
+const greeting = 255
+
+func (c *greetedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	c.read.Add(int64(n))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.first = append(c.first, b[:min(n, greeting-len(c.first))]...)
 	return n, err
+}
+
+// said is how the server's side of the connection begins; empty: it said nothing.
+func (c *greetedConn) said() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return string(c.first)
 }
 
 // keepAlive asks an idle server whether it is there, as ServerAliveInterval of

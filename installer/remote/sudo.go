@@ -61,6 +61,23 @@ func asked(stderr, nonce string) int {
 	return count
 }
 
+// asksOther says what a second question means: that the answer to the first was wrong, or that sudo asks
+// for something else too. sudo-rs shows the words of PAM after the prompt: "[sudo: PROMPT] Password: ".
+func asksOther(stderr, nonce string) error {
+	var questions []string
+	for line := range strings.Lines(stderr) {
+		for _, after := range strings.Split(line, nonce)[1:] {
+			questions = append(questions, strings.Trim(after, ":] \r\n"))
+		}
+	}
+	last := questions[len(questions)-1]
+	if last == "" || last == questions[0] || strings.HasPrefix(last, questions[0]) {
+		return wrongPassword()
+	}
+	return &problem.Error{Err: fmt.Errorf("%w: beside the password it asks: %q", ErrSudo, last),
+		Fix: "let sudo of this login ask for a password alone (PAM's service sudo), or log in as root"}
+}
+
 // dialogue is what is said with sudo on one program's standard error and input.
 type dialogue struct {
 	sudo     *sudo
@@ -82,7 +99,7 @@ func (d *dialogue) hear(ctx context.Context, text string) error {
 	}
 	if questions > 1 {
 		d.cmd.stop()
-		return wrongPassword()
+		return asksOther(text, d.nonce)
 	}
 	d.timer.pause()
 	defer d.timer.resume()

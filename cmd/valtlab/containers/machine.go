@@ -31,6 +31,9 @@ type Spec struct {
 	// Machine asks for a whole machine: systemd as process 1, the capabilities a
 	// server needs, and a restart after it powers itself off (a reboot).
 	Machine bool
+	// Unified is a tree of control groups of the second version, as this machine has it mounted; empty: the
+	// machine inside has what the engine gives it.
+	Unified string
 	Init    bool              // a process 1 that reaps, before Command
 	Labels  map[string]string // besides Lab's and Kind's
 }
@@ -80,9 +83,13 @@ func (s Spec) config() *container.Config {
 	if s.Machine {
 		c.Env = append([]string{"container=docker"}, c.Env...)
 		c.StopSignal = "SIGRTMIN+3" // systemd(1): start halt.target
-		c.Volumes = map[string]struct{}{"/var/lib/docker": {}}
+		// The engine inside lays file systems over each other, which those of this one do not take.
+		c.Volumes = map[string]struct{}{"/var/lib/docker": {}, "/var/lib/containerd": {}}
 		if len(c.Cmd) == 0 {
 			c.Cmd = []string{"/sbin/init"}
+		}
+		if s.Unified != "" {
+			c.Cmd = []string{"/bin/sh", "-ec", ownGroup(s.Name) + "exec unshare --cgroup /bin/sh -ec '" + ownTree + "exec " + strings.Join(c.Cmd, " ") + "'"}
 		}
 	}
 	return c
@@ -115,12 +122,35 @@ func (s Spec) hostConfig() *container.HostConfig {
 		h.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
 		h.DeviceCgroupRules = []string{"a *:* rwm"}
 		h.RestartPolicy = container.RestartPolicy{Name: container.RestartPolicyAlways}
-		h.Binds = append(h.Binds, "/sys/fs/cgroup:/sys/fs/cgroup:rw")
+		tree := "/sys/fs/cgroup"
+		if s.Unified != "" {
+			tree = s.Unified
+			// Empty and not nil: nothing below /proc is closed, or a Docker engine inside cannot set up its
+			// containers' networks.
+			h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
+		}
+		h.Binds = append(h.Binds, tree+":/sys/fs/cgroup:rw")
 		h.Tmpfs["/run"] = "exec"
 		h.Tmpfs["/run/lock"] = ""
 	}
 	return h
 }
+
+// ownGroup puts process 1 into a control group of the machine's own, new at every boot: two machines that both
+// took the tree's root for theirs would end each other's services.
+func ownGroup(name string) string {
+	return `tree=/sys/fs/cgroup
+for old in "$tree/` + name + `".*; do find "$old" -depth -type d -exec rmdir {} \; 2>/dev/null || :; done
+own="$tree/` + name + `.$(cat /proc/sys/kernel/random/uuid)"
+mkdir "$own"
+echo 0 > "$own/cgroup.procs"
+`
+}
+
+// ownTree shows the machine that group as the root of all (cgroup_namespaces(7)).
+const ownTree = `umount --lazy /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup
+`
 
 // endpoint is the container's place on its network.
 func (s Spec) endpoint() *network.NetworkingConfig {

@@ -117,7 +117,7 @@ func (b BrokenDpkg) Begin(ctx context.Context, l *lab.Lab) error {
 // installWith puts a package of the mirror on the host and runs the command with its
 // path as the last argument.
 func installWith(ctx context.Context, l *lab.Lab, host, name string, argv ...string) error {
-	deb, err := l.MirrorPackage(name)
+	deb, err := l.MirrorPackage(host, name)
 	if err != nil {
 		return err
 	}

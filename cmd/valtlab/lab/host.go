@@ -1,11 +1,14 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
 	"slices"
+
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // Roles of a host, as in the site file.
@@ -34,6 +37,13 @@ type Host struct {
 	Noexec bool `json:"noexec,omitempty"`
 	// NoisyShell makes every login shell print to both of its outputs.
 	NoisyShell bool `json:"noisy_shell,omitempty"`
+	// Ubuntu is the release that it bears, as VERSION_ID; empty: ubuntu.Default. Suite is the Debian suite of
+	// its parts, where several stand for the release; the lab says which.
+	Ubuntu string `json:"ubuntu,omitempty"`
+	Suite  string `json:"suite,omitempty"`
+	// ImageStore is where its Docker engine keeps images: "graphdriver" (default), as engines that were upgraded
+	// have them, or "containerd", as those that Docker 29 installs.
+	ImageStore string `json:"image_store,omitempty"`
 	// Behind names the host that is the only way in: this one is on a network of its own.
 	Behind string `json:"behind,omitempty"`
 }
@@ -45,6 +55,8 @@ const (
 	SudoNopasswd = "nopasswd"
 	SudoPassword = "password"
 	SudoNone     = "none"
+	GraphDriver  = "graphdriver"
+	Containerd   = "containerd"
 )
 
 // DefaultUser is who logs in on a host.
@@ -64,7 +76,18 @@ func (h Host) withDefaults() Host {
 	if h.Sudo == "" {
 		h.Sudo = SudoNopasswd
 	}
+	h.Ubuntu = cmp.Or(h.Ubuntu, ubuntu.Default)
+	h.ImageStore = cmp.Or(h.ImageStore, GraphDriver)
 	return h
+}
+
+// release is the Ubuntu that it bears. What was validated is there.
+func (h Host) release() ubuntu.Release {
+	r, err := ubuntu.Find(cmp.Or(h.Ubuntu, ubuntu.Default), h.Suite)
+	if err != nil {
+		panic(fmt.Sprintf("host %s: %v", h.Name, err))
+	}
+	return r
 }
 
 // Standard tells the hosts of the lab's own site file from those that were added.
@@ -92,6 +115,12 @@ func (h Host) validate() error {
 	}
 	if !slices.Contains([]string{SudoNopasswd, SudoPassword, SudoNone}, h.Sudo) {
 		errs = append(errs, fmt.Errorf("sudo %q of %s: use none, password or nopasswd", h.Sudo, h.Name))
+	}
+	if !slices.Contains([]string{GraphDriver, Containerd}, h.ImageStore) {
+		errs = append(errs, fmt.Errorf("image store %q of %s: use graphdriver or containerd", h.ImageStore, h.Name))
+	}
+	if _, err := ubuntu.Find(h.Ubuntu, h.Suite); err != nil {
+		errs = append(errs, fmt.Errorf("%s: %w", h.Name, err))
 	}
 	if h.Port < 1 || h.Port > 65535 {
 		errs = append(errs, fmt.Errorf("port %d of %s: use 1 to 65535", h.Port, h.Name))

@@ -32,18 +32,10 @@ func (l *Lab) AddHosts(ctx context.Context, hosts ...Host) ([]Host, error) {
 			return hosts, err
 		}
 	}
-	image, err := l.Image(ctx, hostRecipe())
-	if err != nil {
-		return hosts, err
-	}
 	if err := l.roomToWatch(); err != nil {
 		return hosts, err
 	}
-	group, ctx := errgroup.WithContext(ctx)
-	for _, h := range hosts {
-		group.Go(func() error { return l.raiseHost(ctx, h, image) })
-	}
-	return hosts, group.Wait()
+	return hosts, l.raiseAll(ctx, hosts)
 }
 
 // register gives a host its address and writes it into the lab's books.
@@ -115,6 +107,10 @@ func (l *Lab) place(s state, h Host) (Host, error) {
 	}
 	used := map[netip.Addr]bool{}
 	for _, o := range s.Hosts {
+		if o.Name != h.Name && o.Ubuntu == h.Ubuntu && o.release() != h.release() {
+			return h, fmt.Errorf("adding host %s: the lab's Ubuntu %s is made of %s, as host %s is; all of one release are made of one suite",
+				h.Name, h.Ubuntu, o.release().Suite, o.Name)
+		}
 		if o.Name == h.Name && o.Behind == h.Behind {
 			h.Address = o.Address
 			return h, nil

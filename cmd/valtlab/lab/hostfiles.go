@@ -29,6 +29,9 @@ func (h Host) files(s hostSecrets) []containers.File {
 	if h.Port != 22 {
 		files = append(files, file("/etc/ssh/sshd_config.d/20-port.conf", fmt.Sprintf("Port %d\n", h.Port)))
 	}
+	if h.ImageStore == Containerd {
+		files = append(files, file("/etc/docker/daemon.json", `{"features": {"containerd-snapshotter": true}}`+"\n"))
+	}
 	if h.Hardened {
 		files = append(files,
 			// sshd takes the first value it reads, so this stands before 10-valtlab.conf.

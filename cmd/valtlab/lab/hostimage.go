@@ -2,25 +2,25 @@ package lab
 
 import (
 	"ipivs.com/valtctl/cmd/valtlab/containers"
-	"ipivs.com/valtctl/cmd/valtlab/mirror"
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
-// hostRecipe is a bare server as Ubuntu's installer leaves it, as near as Debian's
-// packages come to it. What differs from host to host is put in by hostFiles.
-func hostRecipe() rootfs.Recipe {
-	return rootfs.Recipe{
-		Name: "host",
+// hostRecipe is the root file system of a bare server: the suite's minimal system with systemd and
+// sshd, the identity of the Ubuntu that it bears, and no Docker.
+func hostRecipe(u ubuntu.Release) rootfs.Recipe {
+	r := rootfs.Recipe{
+		Name: "host", Suite: u.Suite, Late: u.Moves,
 		Packages: []string{
 			"systemd", "systemd-sysv", "libpam-systemd", "libnss-systemd", "dbus", "udev", "kmod",
-			"openssh-server", "dropbear-bin", "sudo", "gpgv", "iproute2", "iputils-ping", "netbase",
+			"openssh-server", "dropbear-bin", "gpgv", "iproute2", "iputils-ping", "netbase",
 			"lsb-release", "procps", "less", "curl", "openssl", "python3", "python3-apt",
 		},
 		Files: []containers.File{
-			{Path: "/usr/lib/os-release", Content: []byte(osRelease)},
-			{Path: "/etc/lsb-release", Content: []byte(lsbRelease)},
+			{Path: "/usr/lib/os-release", Content: []byte(u.OSRelease())},
+			{Path: "/etc/lsb-release", Content: []byte(u.LSBRelease())},
 			{Path: "/etc/debian_version", Content: []byte("trixie/sid\n")},
-			{Path: "/etc/apt/sources.list.d/ubuntu.sources", Content: []byte(ubuntuSources)},
+			{Path: "/etc/apt/sources.list.d/ubuntu.sources", Content: []byte(u.Sources())},
 			{Path: "/etc/systemd/system/valtlab-setup.service", Content: []byte(setupUnit)},
 			{Path: "/etc/systemd/system/dropbear.service", Content: []byte(dropbearUnit)},
 			{Path: "/etc/ssh/sshd_config.d/10-valtlab.conf", Content: []byte("PasswordAuthentication no\n")},
@@ -30,44 +30,42 @@ func hostRecipe() rootfs.Recipe {
 			{"useradd", "--create-home", "--shell", "/bin/bash", DefaultUser},
 			{"systemctl", "enable", "ssh.service", "valtlab-setup.service"},
 			{"systemctl", "mask", "systemd-udevd.service", "systemd-udevd-kernel.socket", "systemd-udevd-control.socket",
-				"console-getty.service", "getty@tty1.service"},
+				"systemd-modules-load.service", "console-getty.service", "getty@tty1.service"},
 			{"sh", "-c", "rm -f /etc/ssh/ssh_host_*"},
 		},
 	}
+	if !u.Rust {
+		r.Packages = append(r.Packages, "sudo")
+		return r
+	}
+	return rusty(r)
 }
 
-const osRelease = `PRETTY_NAME="Ubuntu 24.04 LTS"
-NAME="Ubuntu"
-VERSION_ID="24.04"
-VERSION="24.04 LTS (Noble Numbat)"
-VERSION_CODENAME=` + mirror.Codename + `
-ID=ubuntu
-ID_LIKE=debian
-HOME_URL="https://www.ubuntu.com/"
-SUPPORT_URL="https://help.ubuntu.com/"
-UBUNTU_CODENAME=` + mirror.Codename + `
-LOGO=ubuntu-logo
+// rusty puts sudo-rs and uutils in place of sudo and the small programs, linked as Ubuntu links them: cp, mv and
+// rm stay GNU's.
+func rusty(r rootfs.Recipe) rootfs.Recipe {
+	r.Packages = append(r.Packages, "sudo-rs", "rust-coreutils")
+	r.Files = append(r.Files,
+		containers.File{Path: "/etc/sudoers", Mode: 0o440, Content: []byte(sudoersText)},
+		containers.File{Path: "/etc/pam.d/sudo", Content: []byte(sudoPAM)},
+		containers.File{Path: "/usr/bin/sudo", Link: "/usr/lib/cargo/bin/sudo"},
+		containers.File{Path: "/usr/sbin/visudo", Link: "/usr/lib/cargo/bin/visudo"})
+	r.Commands = append(r.Commands, []string{"sh", "-c", `for p in /usr/lib/cargo/bin/coreutils/*; do
+case ${p##*/} in cp|mv|rm|ln) ;; *) /usr/bin/ln -sf "$p" "/usr/bin/${p##*/}";; esac; done`})
+	return r
+}
+
+const sudoersText = `Defaults secure_path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+root ALL=(ALL:ALL) ALL
+%sudo ALL=(ALL:ALL) ALL
+@includedir /etc/sudoers.d
 `
 
-const lsbRelease = `DISTRIB_ID=Ubuntu
-DISTRIB_RELEASE=24.04
-DISTRIB_CODENAME=` + mirror.Codename + `
-DISTRIB_DESCRIPTION="Ubuntu 24.04 LTS"
-`
-
-// ubuntuSources is what Ubuntu 24.04's installer writes. None of its names resolves
-// in the lab but security.ubuntu.com: an installation has to replace it.
-const ubuntuSources = `Types: deb
-URIs: http://archive.ubuntu.com/ubuntu/
-Suites: noble noble-updates noble-backports
-Components: main restricted universe multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
-
-Types: deb
-URIs: http://security.ubuntu.com/ubuntu/
-Suites: noble-security
-Components: main restricted universe multiverse
-Signed-By: /usr/share/keyrings/ubuntu-archive-keyring.gpg
+// sudoPAM is what sudo's package brings, and that of sudo-rs does not.
+const sudoPAM = `session required pam_limits.so
+@include common-auth
+@include common-account
+@include common-session-noninteractive
 `
 
 // setupUnit runs what a host's options ask for at every boot: mounts and routes do

@@ -30,7 +30,7 @@ func open(t *testing.T) *Lab {
 
 func twoMedia(l *Lab) state {
 	s := state{Name: "test", Subnet: "10.123.0.0/24", Cameras: 3}
-	s.set(l.standardHosts(2))
+	s.set(l.standardHosts(UpOptions{Media: 2}))
 	return s
 }
 

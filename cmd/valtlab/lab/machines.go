@@ -102,9 +102,13 @@ func (l *Lab) hostMachine(ctx context.Context, h Host, image string) (machine, e
 	if err != nil {
 		return machine{}, err
 	}
+	tree, err := unifiedTree(h)
+	if err != nil {
+		return machine{}, err
+	}
 	spec := containers.Spec{
 		Name: l.Container(h.Name), Hostname: h.Name, Lab: l.Name(), Kind: kindHost, Image: image,
-		Network: l.networkOf(h), Address: h.Address, Machine: true,
+		Network: l.networkOf(h), Address: h.Address, Machine: true, Unified: tree,
 		Binds: []containers.Bind{{Source: resolver, Target: "/etc/resolv.conf", ReadOnly: true}},
 	}
 	if h.HasRole(RoleMedia) {

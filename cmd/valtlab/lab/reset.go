@@ -20,20 +20,20 @@ func (l *Lab) Reset(ctx context.Context, names ...string) error {
 	if err != nil {
 		return err
 	}
-	image, err := l.Image(ctx, hostRecipe())
-	if err != nil {
-		return err
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	for _, h := range hosts {
 		group.Go(func() error {
-			return l.Stage(ctx, "host "+h.Name, func(ctx context.Context) error { return l.resetHost(ctx, h, image) })
+			return l.Stage(ctx, "host "+h.Name, func(ctx context.Context) error { return l.resetHost(ctx, h) })
 		})
 	}
 	return group.Wait()
 }
 
-func (l *Lab) resetHost(ctx context.Context, h Host, image string) error {
+func (l *Lab) resetHost(ctx context.Context, h Host) error {
+	image, err := l.Image(ctx, hostRecipe(h.release()))
+	if err != nil {
+		return err
+	}
 	m, err := l.hostMachine(ctx, h, image)
 	if err != nil {
 		return err

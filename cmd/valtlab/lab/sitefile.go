@@ -150,7 +150,7 @@ func (l *Lab) siteText(s state) ([]byte, error) {
 // hosts and cameras, for who wants to know of its site without bringing it up.
 func (l *Lab) StandardSite(media, cameras int) ([]byte, error) {
 	s := state{Cameras: cameras}
-	s.set(l.standardHosts(media))
+	s.set(l.standardHosts(UpOptions{Media: media}))
 	return l.siteText(s)
 }
 

@@ -1,11 +1,14 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
+
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // state is what the lab remembers of itself in lab.json.
@@ -71,22 +74,38 @@ func (l *Lab) Host(name string) (Host, error) {
 	return Host{}, fmt.Errorf("there is no host %s; there are %s", name, strings.Join(names, ", "))
 }
 
+// Codename is that of the Ubuntu which a host bears.
+func (l *Lab) Codename(name string) (string, error) {
+	h, err := l.Host(name)
+	if err != nil {
+		return "", err
+	}
+	return h.release().Codename, nil
+}
+
 // set puts the hosts a lab always has first and keeps those that were added.
 func (s *state) set(standard []Host) {
 	kept := slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return isStandard(h.Name) })
 	s.Hosts = append(slices.Clone(standard), kept...)
 }
 
-// standardHosts are the hosts of a lab with that many media hosts.
-func (l *Lab) standardHosts(media int) []Host {
-	app := Host{Name: "app1", Address: l.Address(numApp), Roles: []string{RoleApp}}
-	hosts := []Host{app.withDefaults()}
-	for n := 1; n <= media; n++ {
-		hosts = append(hosts, Host{
-			Name: fmt.Sprintf("media%d", n), Address: l.Address(numMedia + n), Roles: []string{RoleMedia},
-		}.withDefaults())
+// standardHosts are the hosts of a lab as it is asked for.
+func (l *Lab) standardHosts(o UpOptions) []Host {
+	hosts := []Host{o.bears(Host{Name: "app1", Address: l.Address(numApp), Roles: []string{RoleApp}}, ubuntu.Default)}
+	for n := 1; n <= o.Media; n++ {
+		media := Host{Name: fmt.Sprintf("media%d", n), Address: l.Address(numMedia + n), Roles: []string{RoleMedia}}
+		hosts = append(hosts, o.bears(media, ubuntu.Default))
 	}
 	return hosts
+}
+
+// bears says which Ubuntu a host has, and where its engine keeps images.
+func (o UpOptions) bears(h Host, version string) Host {
+	h.Ubuntu, h.ImageStore = cmp.Or(o.Ubuntu, version), o.ImageStore
+	if h.Ubuntu == ubuntu.Newest {
+		h.Suite, h.ImageStore = o.Suite, cmp.Or(o.ImageStore, Containerd)
+	}
+	return h.withDefaults()
 }
 
 // isStandard tells the hosts that up makes from those of host add.

@@ -1,15 +1,18 @@
 package lab
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
@@ -37,7 +40,14 @@ type Hooks struct {
 type UpOptions struct {
 	Media   int // media hosts
 	Cameras int
-	Hooks   Hooks
+	// Ubuntu is what all standard hosts bear; empty: ubuntu.Default.
+	Ubuntu string
+	// Suite is the Debian suite that the newest Ubuntu is made of; empty: the stable one.
+	Suite string
+	// ImageStore is where the engines of all standard hosts keep images; empty: the newest Ubuntu's as Docker
+	// installs them today, and the others' as before.
+	ImageStore string
+	Hooks      Hooks
 }
 
 func (o UpOptions) validate() error {
@@ -47,6 +57,10 @@ func (o UpOptions) validate() error {
 	}
 	if o.Cameras < 0 || o.Cameras > maxCameras {
 		errs = append(errs, fmt.Errorf("%d cameras: the lab has room for 0 to %d", o.Cameras, maxCameras))
+	}
+	errs = append(errs, o.bears(Host{Name: "app1"}, ubuntu.Default).validate(), o.bears(Host{Name: "media1"}, ubuntu.Default).validate())
+	if o.Suite != "" && o.Ubuntu != ubuntu.Newest {
+		errs = append(errs, fmt.Errorf("a suite is named for Ubuntu %s, and the hosts bear %s", ubuntu.Newest, cmp.Or(o.Ubuntu, ubuntu.Default)))
 	}
 	return errors.Join(errs...)
 }
@@ -96,7 +110,7 @@ func (l *Lab) prepareState(ctx context.Context, o UpOptions) (state, error) {
 		return s, err
 	}
 	old := s.Hosts
-	s.set(l.standardHosts(o.Media))
+	s.set(l.standardHosts(o))
 	s.Cameras = o.Cameras
 	if err := os.MkdirAll(l.options.Dir, 0o755); err != nil {
 		return s, fmt.Errorf("making the state folder: %w", err)
@@ -179,32 +193,49 @@ func all(ctx context.Context, done ...<-chan struct{}) error {
 }
 
 func (l *Lab) raiseHosts(ctx context.Context, s state, worldUp <-chan struct{}) error {
+	outside := slices.DeleteFunc(slices.Clone(s.Hosts), func(h Host) bool { return h.Behind != "" })
+	if err := l.raiseAll(ctx, outside); err != nil {
+		return err
+	}
+	return l.raiseBehind(ctx, s, worldUp)
+}
+
+// raiseAll starts hosts, and makes what those of each Ubuntu need: its root file system and its packages.
+func (l *Lab) raiseAll(ctx context.Context, hosts []Host) error {
+	by := map[ubuntu.Release][]Host{}
+	for _, h := range hosts {
+		by[h.release()] = append(by[h.release()], h)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for release, some := range by {
+		group.Go(func() error { return l.raiseAlike(ctx, release, some) })
+	}
+	return group.Wait()
+}
+
+// raiseAlike starts hosts of one Ubuntu.
+func (l *Lab) raiseAlike(ctx context.Context, u ubuntu.Release, hosts []Host) error {
 	var image string
-	err := l.Stage(ctx, "host image", func(ctx context.Context) (err error) {
-		image, err = l.Image(ctx, hostRecipe())
+	err := l.Stage(ctx, "host image of "+u.Version, func(ctx context.Context) (err error) {
+		image, err = l.Image(ctx, hostRecipe(u))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	group, groupCtx := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return l.Stage(groupCtx, "package mirror", func(ctx context.Context) error { return l.buildMirror(ctx, image) })
+		return l.Stage(ctx, "package mirror of "+u.Version, func(ctx context.Context) error { return l.buildMirror(ctx, u, image) })
 	})
-	for _, h := range s.Hosts {
-		if h.Behind == "" {
-			group.Go(func() error { return l.raiseHost(groupCtx, h, image) })
-		}
+	for _, h := range hosts {
+		group.Go(func() error { return l.raiseHost(ctx, h, image) })
 	}
-	if err := group.Wait(); err != nil {
-		return err
-	}
-	return l.raiseBehind(ctx, s, image, worldUp)
+	return group.Wait()
 }
 
 // raiseBehind starts the hosts behind others last: their networks have the jump host
 // and the world on them, which have to be there first.
-func (l *Lab) raiseBehind(ctx context.Context, s state, image string, worldUp <-chan struct{}) error {
+func (l *Lab) raiseBehind(ctx context.Context, s state, worldUp <-chan struct{}) error {
 	if err := all(ctx, worldUp); err != nil {
 		return err
 	}
@@ -212,7 +243,7 @@ func (l *Lab) raiseBehind(ctx context.Context, s state, image string, worldUp <-
 		if h.Behind == "" {
 			continue
 		}
-		if err := l.raiseHost(ctx, h, image); err != nil {
+		if err := l.raiseAll(ctx, []Host{h}); err != nil {
 			return err
 		}
 	}

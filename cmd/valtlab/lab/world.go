@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/mirror"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
@@ -136,18 +137,18 @@ func (l *Lab) worldMachine(image string) (machine, error) {
 
 // buildMirror brings the world's package repositories up to date: packages from the
 // cache, signatures of this lab's keys as of now.
-func (l *Lab) buildMirror(ctx context.Context, hostImage string) error {
+func (l *Lab) buildMirror(ctx context.Context, u ubuntu.Release, hostImage string) error {
 	status, err := l.engine.ReadImageFile(ctx, hostImage, "/var/lib/dpkg/status")
 	if err != nil {
 		return err
 	}
-	request := mirror.Request{Status: status, Groups: mirror.Groups(), Debian: l.options.Mirror}
+	request := mirror.Request{Ubuntu: u, Status: status, Groups: mirror.Groups(u), Debian: l.options.Mirror}
 	cached, err := mirror.Build(ctx, l.options.Cache, request)
 	if err != nil {
 		return err
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	for _, repository := range mirror.Repositories() {
+	for _, repository := range mirror.Repositories(u) {
 		group.Go(func() error { return l.putRepository(groupCtx, cached, repository) })
 	}
 	return group.Wait()
@@ -167,13 +168,30 @@ func (l *Lab) putRepository(ctx context.Context, cached string, r mirror.Reposit
 
 // SignMirror signs the lists of all package repositories again, as of a time.
 func (l *Lab) SignMirror(at time.Time) error {
-	for _, r := range mirror.Repositories() {
+	hosts, err := l.Hosts()
+	if err != nil {
+		return err
+	}
+	signed := map[ubuntu.Release]bool{}
+	for _, h := range hosts {
+		if u := h.release(); !signed[u] {
+			signed[u] = true
+			if err := l.signMirror(u, at); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (l *Lab) signMirror(u ubuntu.Release, at time.Time) error {
+	for _, r := range mirror.Repositories(u) {
 		key, err := l.vendorSecret(r.Vendor)
 		if err == nil {
 			err = r.Sign(l.Path("world", "mirror", r.Vendor), key, at)
 		}
 		if err != nil {
-			return fmt.Errorf("signing the lists of %s: %w", r.Vendor, err)
+			return fmt.Errorf("signing the lists of %s for %s: %w", r.Vendor, u.Codename, err)
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
@@ -33,7 +34,7 @@ func download(ctx context.Context, work string, r Request) error {
 			return err
 		}
 	}
-	return spread(filepath.Join(private, "archives"), filepath.Join(work, "ubuntu"))
+	return spread(filepath.Join(private, "archives"), filepath.Join(work, "ubuntu"), r.Ubuntu.Codename)
 }
 
 // aptRoot lays out a root of apt's own below dir and returns the options that make
@@ -47,14 +48,19 @@ func aptRoot(dir string, r Request) ([]string, error) {
 	}
 	files := map[string][]byte{
 		"status":       r.Status,
-		"sources.list": []byte(strings.Join(rootfs.Sources(r.Debian), "\n") + "\n"),
+		"sources.list": []byte(strings.Join(rootfs.Sources(r.Debian, r.Ubuntu.Suite), "\n") + "\n"),
 	}
 	for name, content := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
 			return nil, fmt.Errorf("making a private apt root: %w", err)
 		}
 	}
+	late := "true"
+	if r.Ubuntu.Moves { // a mirror of a suite that moves may be behind
+		late = "false"
+	}
 	return []string{
+		"-o", "Acquire::Check-Valid-Until=" + late,
 		"-o", "Dir::State=" + dir + "/state",
 		"-o", "Dir::State::status=" + dir + "/status",
 		"-o", "Dir::State::lists=" + dir + "/lists",
@@ -86,7 +92,7 @@ func apt(ctx context.Context, options []string, args ...string) error {
 
 // spread moves packages into the pools: all into the release's, and those that came
 // as security updates (Debian numbers them +debNuM) into both pools for updates too.
-func spread(archives, repository string) error {
+func spread(archives, repository, codename string) error {
 	packages, err := filepath.Glob(filepath.Join(archives, "*.deb"))
 	if err != nil {
 		return fmt.Errorf("listing downloaded packages: %w", err)
@@ -105,7 +111,7 @@ func spread(archives, repository string) error {
 		if version, epoch, found := cutEpoch(name); found {
 			name = version + epoch
 		}
-		for _, suite := range suitesOf(name) {
+		for _, suite := range suitesOf(name, codename) {
 			if err := replaceFile(filepath.Join(repository, "pool", suite, name), content); err != nil {
 				return err
 			}
@@ -123,10 +129,13 @@ func cutEpoch(name string) (before, after string, found bool) {
 	return before[:strings.LastIndex(before, "_")+1], after, true
 }
 
-func suitesOf(name string) []string {
-	suites := []string{Codename}
-	if strings.Contains(name, "deb12u") {
-		suites = append(suites, Codename+"-updates", Codename+"-security")
+// securityUpdate is in the version of what came after Debian's release (deb-version(7)).
+var securityUpdate = regexp.MustCompile(`deb\d+u\d`)
+
+func suitesOf(name, codename string) []string {
+	suites := []string{codename}
+	if securityUpdate.MatchString(name) {
+		suites = append(suites, codename+"-updates", codename+"-security")
 	}
 	return suites
 }

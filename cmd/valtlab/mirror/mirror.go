@@ -16,13 +16,16 @@ import (
 	"path/filepath"
 
 	"ipivs.com/valtctl/cmd/valtlab/rootfs"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // revision is raised when what is built from the same request changes.
-const revision = 5
+const revision = 6
 
 // Request says what the repositories hold.
 type Request struct {
+	// Ubuntu is the release whose archives these are.
+	Ubuntu ubuntu.Release
 	// Status is /var/lib/dpkg/status of a bare host: what it names is not downloaded
 	// unless it is asked for.
 	Status []byte
@@ -33,10 +36,14 @@ type Request struct {
 	Debian string
 }
 
-// Groups is what installations on the practice site may ask Ubuntu's archive for.
-func Groups() [][]string {
+// Groups is what installations on the practice site may ask the archive of a release of Ubuntu for.
+func Groups(u ubuntu.Release) [][]string {
+	engine := []string{"docker.io", "containerd", "runc", "iptables", "nftables", "ca-certificates", "curl", "cron", "systemd-timesyncd"}
+	if client := partsOf(u.Suite).client; client != "docker.io" {
+		engine = append(engine, client)
+	}
 	return [][]string{
-		{"docker.io", "containerd", "runc", "iptables", "nftables", "ca-certificates", "curl", "cron", "systemd-timesyncd"},
+		engine,
 		{"chrony"},
 		{"ufw"},
 		{"firewalld"},
@@ -79,7 +86,7 @@ func (r Request) hash() string {
 		Sources  []string
 		Request  Request
 		Own      []ownPackage
-	}{revision, rootfs.Sources(""), r, ownPackages()})
+	}{revision, rootfs.Sources("", r.Ubuntu.Suite), r, ownPackages(r.Ubuntu)})
 	if err != nil { // strings and bytes always marshal
 		panic(fmt.Sprintf("hashing the mirror's request: %v", err))
 	}
@@ -88,7 +95,7 @@ func (r Request) hash() string {
 }
 
 func build(ctx context.Context, work string, r Request) error {
-	repositories := Repositories()
+	repositories := Repositories(r.Ubuntu)
 	for _, repository := range repositories {
 		for _, suite := range repository.Suites {
 			if err := os.MkdirAll(filepath.Join(work, repository.Vendor, suite.pool()), 0o755); err != nil {
@@ -99,9 +106,9 @@ func build(ctx context.Context, work string, r Request) error {
 	if err := download(ctx, work, r); err != nil {
 		return err
 	}
-	debian := filepath.Join(work, "ubuntu", "pool", Codename)
-	for _, own := range ownPackages() {
-		if err := own.build(ctx, debian, filepath.Join(work, own.Vendor, "pool", Codename)); err != nil {
+	debian := filepath.Join(work, "ubuntu", "pool", r.Ubuntu.Codename)
+	for _, own := range ownPackages(r.Ubuntu) {
+		if err := own.build(ctx, debian, filepath.Join(work, own.Vendor, "pool", r.Ubuntu.Codename)); err != nil {
 			return err
 		}
 	}

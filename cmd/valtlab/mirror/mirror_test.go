@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/cmd/valtlab/pki"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // A repository of one of the lab's own packages, indexed and signed, is accepted by
 // gpgv under the vendor's key and by nobody else's.
 func TestSignedRepositoryVerifiesWithGpgv(t *testing.T) {
 	root := t.TempDir()
-	repository := Repository{Vendor: "ipivs", Origin: "IPIVS", Suites: []Suite{{Codename, "main"}}}
-	pool := filepath.Join(root, "pool", Codename)
+	repository := Repository{Vendor: "ipivs", Origin: "IPIVS", Suites: []Suite{{noble.Codename, "main"}}}
+	pool := filepath.Join(root, "pool", noble.Codename)
 	if err := os.MkdirAll(pool, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range ownPackages() {
+	for _, p := range ownPackages(noble) {
 		if p.From == "" {
 			if err := p.build(t.Context(), "", pool); err != nil {
 				t.Fatal(err)
@@ -36,7 +37,7 @@ func TestSignedRepositoryVerifiesWithGpgv(t *testing.T) {
 	if err := repository.Sign(root, ours, now); err != nil {
 		t.Fatal(err)
 	}
-	dists := filepath.Join(root, "dists", Codename)
+	dists := filepath.Join(root, "dists", noble.Codename)
 	if err := gpgv(t, ours, filepath.Join(dists, "InRelease")); err != nil {
 		t.Errorf("InRelease: %v", err)
 	}
@@ -46,6 +47,15 @@ func TestSignedRepositoryVerifiesWithGpgv(t *testing.T) {
 	if err := gpgv(t, theirs, filepath.Join(dists, "InRelease")); err == nil {
 		t.Error("InRelease verified with a key that did not sign it")
 	}
+}
+
+var noble = must(ubuntu.Find("24.04", ""))
+
+func must(r ubuntu.Release, err error) ubuntu.Release {
+	if err != nil {
+		panic(err)
+	}
+	return r
 }
 
 func newKey(t *testing.T, now time.Time) pki.PGPKey {
@@ -72,7 +82,7 @@ func gpgv(t *testing.T, key pki.PGPKey, files ...string) error {
 
 func TestReleaseNamesEveryIndexByItsHash(t *testing.T) {
 	root := t.TempDir()
-	suite := Suite{Codename, "main"}
+	suite := Suite{noble.Codename, "main"}
 	folder := filepath.Join(root, "dists", suite.Name, suite.indexFolder())
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		t.Fatal(err)
@@ -110,16 +120,16 @@ func TestPoolNamesLeaveTheEpochOut(t *testing.T) {
 	if _, _, found := cutEpoch("tool_1.2-3_amd64.deb"); found {
 		t.Error("found an epoch where there is none")
 	}
-	if got := (ownPackage{Name: "docker-ce", Version: dockerVersion}).file(); got != "docker-ce_26.1.4-1~ubuntu.24.04~noble_amd64.deb" {
+	if got := (ownPackage{Name: "docker-ce", Version: noble.Docker}).file(); got != "docker-ce_26.1.4-1~ubuntu.24.04~noble_amd64.deb" {
 		t.Errorf("the lab's own package is called %s", got)
 	}
 }
 
 func TestSecurityUpdatesAreInThreeSuites(t *testing.T) {
-	if got := suitesOf("curl_7.88.1-10+deb12u15_amd64.deb"); len(got) != 3 {
+	if got := suitesOf("curl_7.88.1-10+deb12u15_amd64.deb", "noble"); len(got) != 3 {
 		t.Errorf("a security update is in %v", got)
 	}
-	if got := suitesOf("tini_0.19.0-1+b3_amd64.deb"); len(got) != 1 || got[0] != "noble" {
+	if got := suitesOf("tini_0.19.0-1+b3_amd64.deb", "noble"); len(got) != 1 || got[0] != "noble" {
 		t.Errorf("an ordinary package is in %v", got)
 	}
 }

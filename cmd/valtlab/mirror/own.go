@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/program"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // ownPackage is a package made for the practice site: out of Files, or out of parts of
@@ -33,24 +34,22 @@ type ownPackage struct {
 	Scripts bool
 }
 
-// dockerVersion is of the lab's docker-ce and friends, written as Docker does.
-const dockerVersion = "5:26.1.4-1~ubuntu.24.04~noble"
-
 // ownPackages are Docker's packages and the vendor's: its host package in versions
 // whose configuration file differs, and its tools. Docker's are cut out of Debian's: Debian's
 // docker.io conflicts with docker-ce by name, so they cannot merely depend on it.
-func ownPackages() []ownPackage {
+func ownPackages(u ubuntu.Release) []ownPackage {
+	parts := partsOf(u.Suite)
 	packages := []ownPackage{
-		{Vendor: "docker", Name: "docker-ce", Version: dockerVersion, Conflicts: "docker.io",
-			Depends:     "adduser, containerd.io, docker-ce-cli, iptables, libc6, libdevmapper1.02.1, libsystemd0, tini",
+		{Vendor: "docker", Name: "docker-ce", Version: u.Docker, Conflicts: "docker.io",
+			Depends:     parts.depends,
 			Description: "Docker's engine, in the practice site Debian's under Docker's name",
-			From:        "docker.io", Keep: []string{"lib", "usr/sbin/dockerd", "usr/sbin/docker-proxy"}, Scripts: true},
-		{Vendor: "docker", Name: "docker-ce-cli", Version: dockerVersion, Conflicts: "docker.io", Depends: "libc6",
+			From:        "docker.io", Keep: parts.engine, Scripts: true},
+		{Vendor: "docker", Name: "docker-ce-cli", Version: u.Docker, Conflicts: parts.client, Depends: "libc6",
 			Description: "Docker's client, in the practice site Debian's under Docker's name",
-			From:        "docker.io", Keep: []string{"usr/bin/docker"}},
-		{Vendor: "docker", Name: "containerd.io", Version: "1.6.33-1", Conflicts: "containerd", Depends: "libc6, runc",
+			From:        parts.client, Keep: []string{"usr/bin/docker"}},
+		{Vendor: "docker", Name: "containerd.io", Version: u.Containerd, Conflicts: "containerd", Depends: "libc6, runc",
 			Description: "Docker's containerd, in the practice site Debian's under Docker's name",
-			From:        "containerd", Keep: []string{"etc", "lib", "usr/bin"}, Scripts: true},
+			From:        "containerd", Keep: parts.containerd, Scripts: true},
 	}
 	for _, version := range []string{"6.4.1", "6.4.2", "6.4.4"} {
 		packages = append(packages, ownPackage{
@@ -72,6 +71,29 @@ func ownPackages() []ownPackage {
 		})
 	}
 	return packages
+}
+
+// engineParts say how a Debian suite packs the engine: what its daemon needs, the package that its client
+// is in, and what of the daemon's and of containerd's package is Docker's.
+type engineParts struct {
+	depends, client    string
+	engine, containerd []string
+}
+
+func partsOf(suite string) engineParts {
+	p := engineParts{
+		depends: "adduser, containerd.io, docker-ce-cli, iptables, libc6, libsystemd0, sysvinit-utils, tini", client: "docker-cli",
+		engine:     []string{"usr/lib", "usr/sbin/dockerd", "usr/sbin/docker-proxy", "usr/bin/docker-init"},
+		containerd: []string{"etc", "usr/lib", "usr/bin"},
+	}
+	switch suite {
+	case ubuntu.Bookworm:
+		p.depends = "adduser, containerd.io, docker-ce-cli, iptables, libc6, libdevmapper1.02.1, libsystemd0, tini"
+		p.client, p.engine, p.containerd = "docker.io", []string{"lib", "usr/sbin/dockerd", "usr/sbin/docker-proxy"}, []string{"etc", "lib", "usr/bin"}
+	case ubuntu.Forky:
+		p.depends = "debconf, containerd.io, docker-ce-cli, iptables, libc6, libsystemd0, systemd, sysvinit-utils, tini-static"
+	}
+	return p
 }
 
 // toolsSize is how many bytes the vendor's tools have.

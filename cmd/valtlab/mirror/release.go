@@ -67,7 +67,7 @@ func (r Repository) release(root string, s Suite, now time.Time) ([]byte, error)
 		"Label: " + r.Origin,
 		"Suite: " + s.Name,
 		"Codename: " + s.Name,
-		"Version: 24.04",
+		"Version: " + r.Version,
 		"Date: " + now.Format(layout),
 		"Valid-Until: " + now.Add(validFor).Format(layout),
 		"Acquire-By-Hash: yes",

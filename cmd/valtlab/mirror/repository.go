@@ -8,16 +8,17 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-)
 
-// Codename is the Ubuntu release that the hosts and the repositories bear.
-const Codename = "noble"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
+)
 
 // Repository is one vendor's apt repository.
 type Repository struct {
 	Vendor string // folder, and name of its signing key
 	Origin string // Origin and Label of its Release files
-	Suites []Suite
+	// Version is of the Ubuntu that it is for.
+	Version string
+	Suites  []Suite
 }
 
 // Suite is one folder below dists/. Every suite has a pool of its own, because
@@ -32,15 +33,16 @@ func (s Suite) pool() string { return filepath.Join("pool", s.Name) }
 // indexFolder holds the suite's one index, below dists/<suite>.
 func (s Suite) indexFolder() string { return filepath.Join(s.Component, "binary-amd64") }
 
-// Repositories are all that the world serves. Security updates are in noble-updates
-// and in noble-security, as Ubuntu has them.
-func Repositories() []Repository {
+// Repositories are all that the world serves for a release of Ubuntu. Security updates are in
+// noble-updates and in noble-security, as Ubuntu has them.
+func Repositories(u ubuntu.Release) []Repository {
+	codename := u.Codename
 	return []Repository{
-		{Vendor: "ubuntu", Origin: "Ubuntu", Suites: []Suite{
-			{Codename, "main"}, {Codename + "-updates", "main"}, {Codename + "-security", "main"},
+		{Vendor: "ubuntu", Origin: "Ubuntu", Version: u.Version, Suites: []Suite{
+			{codename, "main"}, {codename + "-updates", "main"}, {codename + "-security", "main"},
 		}},
-		{Vendor: "ipivs", Origin: "IPIVS", Suites: []Suite{{Codename, "main"}}},
-		{Vendor: "docker", Origin: "Docker", Suites: []Suite{{Codename, "stable"}}},
+		{Vendor: "ipivs", Origin: "IPIVS", Version: u.Version, Suites: []Suite{{codename, "main"}}},
+		{Vendor: "docker", Origin: "Docker", Version: u.Version, Suites: []Suite{{codename, "stable"}}},
 	}
 }
 

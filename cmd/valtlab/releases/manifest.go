@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"ipivs.com/valtctl/cmd/valtlab/images"
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 	"ipivs.com/valtctl/repos/publish"
 	"ipivs.com/valtctl/repos/release"
 )
@@ -97,7 +98,7 @@ func imageEntry(image images.Image) (release.Image, error) {
 func manifest(version string, keys Keys) release.Manifest {
 	return release.Manifest{
 		Schema: release.ManifestSchema, Version: version, From: ">= 6.2", Beside: release.Beside{release.RoleApp: ">= 6.3, < 7", release.RoleMedia: ">= 6.3, < 7"},
-		Ubuntu: []string{"22.04", "24.04"}, Apt: sources(keys), Packages: packages(version), Images: map[string]release.Image{},
+		Ubuntu: ubuntu.Versions(), Apt: sources(keys), Packages: packages(version), Images: map[string]release.Image{},
 		Roles: map[string]release.Role{release.RoleApp: appRole(version), release.RoleMedia: mediaRole(version)},
 		Settings: map[string]release.Setting{
 			"banner":      {Default: "Practice site: nothing here is real.", Description: "a line of text on the application's first page"},

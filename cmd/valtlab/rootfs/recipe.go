@@ -6,6 +6,7 @@
 package rootfs
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -18,7 +19,10 @@ import (
 
 // Recipe says all that goes into an image.
 type Recipe struct {
-	Name     string   // "host": the image is valtlab/host:<hash>
+	Name  string // "host": the image is valtlab/host:<hash>
+	Suite string `json:",omitempty"` // of Debian; empty: Suite
+	// Late lets the suite's lists be past their end: of one that moves, a mirror may be behind.
+	Late     bool     `json:",omitempty"`
 	Packages []string // besides Debian's essential ones and apt
 	// Files are put into the root after the packages.
 	Files []containers.File
@@ -52,20 +56,20 @@ func (r Recipe) Hash() string {
 // Ref is the image's name in the engine: "valtlab/host:0123456789abcdef".
 func (r Recipe) Ref() string { return "valtlab/" + r.Name + ":" + r.Hash() }
 
-// Suite is the Debian release that everything is made of. No Ubuntu packages are
+// Suite is the Debian release that everything is made of that names no other. No Ubuntu packages are
 // to be had where the practice site must work, so its hosts are Debian with
 // Ubuntu's names.
 const Suite = "bookworm"
 
-// Sources are the one-line apt sources of Suite on the mirror, security included.
+// Sources are the one-line apt sources of a suite on the mirror, security included.
 // Security is beside the archive, as mirrors have it: …/debian and …/debian-security.
-func Sources(mirror string) []string {
+func Sources(mirror, suite string) []string {
 	mirror = strings.TrimSuffix(mirror, "/")
 	const signed = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
 	return []string{
-		signed + mirror + " " + Suite + " main",
-		signed + mirror + " " + Suite + "-updates main",
-		signed + mirror + "-security " + Suite + "-security main",
+		signed + mirror + " " + suite + " main",
+		signed + mirror + " " + suite + "-updates main",
+		signed + mirror + "-security " + suite + "-security main",
 	}
 }
 
@@ -78,6 +82,9 @@ func (r Recipe) arguments(mirror, extras string) []string {
 		`--aptopt=Acquire::Retries "3"`,
 		"--dpkgopt=force-unsafe-io", // a build that is cut off is thrown away
 		"--include=" + strings.Join(append([]string{"ca-certificates"}, r.Packages...), ","),
+	}
+	if r.Late {
+		args = append(args, `--aptopt=Acquire::Check-Valid-Until "false"`)
 	}
 	if !r.KeepDocs {
 		// Removed at the end: told to leave paths out, mmdebstrap filters every package
@@ -96,9 +103,11 @@ func (r Recipe) arguments(mirror, extras string) []string {
 		`--customize-hook=rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap" "$1/etc/dpkg/dpkg.cfg.d/99mmdebstrap"`,
 		`--customize-hook=rm -f "$1/etc/apt/sources.list" "$1/etc/machine-id" "$1/var/lib/dbus/machine-id"`,
 		`--customize-hook=: > "$1/etc/machine-id"`,
-		Suite, "-")
-	return append(args, Sources(mirror)...)
+		r.suite(), "-")
+	return append(args, Sources(mirror, r.suite())...)
 }
+
+func (r Recipe) suite() string { return cmp.Or(r.Suite, Suite) }
 
 // quote is argv for the hook, which mmdebstrap hands to a shell.
 func quote(argv []string) string {

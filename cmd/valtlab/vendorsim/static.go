@@ -20,6 +20,12 @@ Name: Noble Numbat
 Version: 24.04 LTS
 Date: Thu, 25 April 2024 00:24:04 UTC
 Supported: 1
+
+Dist: resolute
+Name: Resolute Raccoon
+Version: 26.04 LTS
+Date: Thu, 23 April 2026 00:26:04 UTC
+Supported: 1
 `)
 }
 

@@ -2,6 +2,8 @@ package docker
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 
 	"ipivs.com/valtctl/repos/problem"
@@ -15,10 +17,12 @@ func pullHints() []pullHint {
 			"the registry's certificate is of an authority this host does not know; name its CA under network.trust in the site file, or ask who intercepts TLS on the way"},
 		{[]string{"x509: certificate is valid for", "x509: certificate"},
 			"the registry's certificate is not valid for this name or time; check the host's clock and who answers under that name"},
-		{[]string{"unauthorized", "authentication required", "no basic auth credentials", "access denied", "denied:", "401", "403"},
+		{append(registryCode("UNAUTHORIZED", 401), append(registryCode("DENIED", 403), "authentication required", "no basic auth credentials", "access denied")...),
 			"the registry does not accept the login; check registry.username and registry.password_file in the site file"},
-		{[]string{"manifest unknown", "manifest for", "not found: manifest"},
+		{append(registryCode("MANIFEST_UNKNOWN", 404), append(registryCode("NAME_UNKNOWN", 404), "manifest unknown", "manifest for", "not found: manifest", ": not found")...),
 			"the registry does not have this image; a mirror must be synchronised first, otherwise tell the vendor"},
+		{registryCode("TOOMANYREQUESTS", 429),
+			"the registry is asked too often from this address; wait an hour, or name a mirror under network.endpoints"},
 		{[]string{"no such host", "server misbehaving", "name resolution"},
 			"the name does not resolve on this host; check network.dns and `valtctl check network`"},
 		{[]string{noSpace},
@@ -28,6 +32,12 @@ func pullHints() []pullHint {
 		{[]string{"connection refused", "timeout", "connection reset", "deadline exceeded", "no route to host", "EOF"},
 			"the registry cannot be reached; run `valtctl check network`, then the command again"},
 	}
+}
+
+// registryCode is how engines pass on what a registry answers (OCI distribution-spec, "Error Codes"): the code as
+// it came, or in words, as Docker up to 27 writes it, or only the status that came with it, as containerd does.
+func registryCode(code string, status int) []string {
+	return []string{code, strings.ToLower(strings.ReplaceAll(code, "_", " ")) + ":", strconv.Itoa(status) + " ", fmt.Sprintf("status code %d", status)}
 }
 
 const noSpace = "no space left on device"

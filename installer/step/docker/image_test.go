@@ -214,14 +214,19 @@ func anotherConfig(p *ImageParams) { p.Digests.Config = "sha256:" + strings.Repe
 func TestImageErrorsOfTheEngineAreUnderstood(t *testing.T) {
 	s := &imageStep{ImageParams: ImageParams{Repository: "docker.ipivs.com/valt/web", Digests: ImageDigests{Manifest: "sha256:m"}}}
 	for text, want := range map[string]string{
-		"dial tcp: lookup docker.ipivs.com on 10.0.0.53:53: no such host":                 "network.dns",
-		"write /var/lib/docker/tmp/x: no space left on device":                            "free space",
-		"proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused":           "network.proxy",
-		"net/http: request canceled (Client.Timeout exceeded while awaiting headers)":     "",
-		"dial tcp 10.0.0.1:443: i/o timeout":                                              "valtctl check network",
-		"x509: certificate has expired or is not yet valid: current time is after 2020":   "clock",
-		"x509: certificate signed by unknown authority":                                   "network.trust",
-		"Head \"https://x/v2/\": denied: requested access to the resource is denied, 403": "registry.password_file",
+		"dial tcp: lookup docker.ipivs.com on 10.0.0.53:53: no such host":                                                      "network.dns",
+		"write /var/lib/docker/tmp/x: no space left on device":                                                                 "free space",
+		"proxyconnect tcp: dial tcp 10.0.0.9:3128: connect: connection refused":                                                "network.proxy",
+		"net/http: request canceled (Client.Timeout exceeded while awaiting headers)":                                          "",
+		"dial tcp 10.0.0.1:443: i/o timeout":                                                                                   "valtctl check network",
+		"x509: certificate has expired or is not yet valid: current time is after 2020":                                        "clock",
+		"x509: certificate signed by unknown authority":                                                                        "network.trust",
+		"Head \"https://x/v2/\": denied: requested access to the resource is denied, 403":                                      "registry.password_file",
+		`unknown: {"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`:                                       "synchronised",
+		`failed to resolve reference "docker.ipivs.com/valt/web@sha256:m": docker.ipivs.com/valt/web@sha256:m: not found`:      "synchronised",
+		`failed to resolve reference "x": unexpected status from HEAD request to https://x/v2/w/manifests/m: 401 Unauthorized`: "registry.password_file",
+		`failed to resolve reference "x": failed to do request: dial tcp: lookup x on 10.0.0.53:53: no such host`:              "network.dns",
+		`toomanyrequests: you have reached your pull rate limit`:                                                               "asked too often",
 	} {
 		var told *problem.Error
 		if err := s.explain(errors.New(text)); !errors.As(err, &told) || !strings.Contains(told.Fix, want) {

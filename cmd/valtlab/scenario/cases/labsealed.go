@@ -60,11 +60,15 @@ func mirrorsVerify(ctx context.Context, e *Env, host string) error {
 	if err := e.Lab.Put(ctx, host, root+"/ca.crt", ca); err != nil {
 		return err
 	}
+	codename, err := e.Lab.Codename(host)
+	if err != nil {
+		return err
+	}
 	for _, source := range []struct{ vendor, uri, suites, component string }{
-		{lab.VendorUbuntu, "http://" + vendorsim.UbuntuArchive + "/ubuntu", "noble noble-updates", "main"},
-		{lab.VendorUbuntu, "http://" + vendorsim.UbuntuSecurity + "/ubuntu", "noble-security", "main"},
-		{lab.VendorIPIVS, "https://" + vendorsim.IPIVS + "/ubuntu", "noble", "main"},
-		{lab.VendorDocker, "https://" + vendorsim.Docker + "/linux/ubuntu", "noble", "stable"},
+		{lab.VendorUbuntu, "http://" + vendorsim.UbuntuArchive + "/ubuntu", codename + " " + codename + "-updates", "main"},
+		{lab.VendorUbuntu, "http://" + vendorsim.UbuntuSecurity + "/ubuntu", codename + "-security", "main"},
+		{lab.VendorIPIVS, "https://" + vendorsim.IPIVS + "/ubuntu", codename, "main"},
+		{lab.VendorDocker, "https://" + vendorsim.Docker + "/linux/ubuntu", codename, "stable"},
 	} {
 		key, err := e.Lab.VendorKey(source.vendor)
 		if err != nil {
