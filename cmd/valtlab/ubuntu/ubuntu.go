@@ -73,7 +73,7 @@ func Find(version, suite string) (Release, error) {
 		}
 	}
 	if slices.Contains(Versions(), version) {
-		return Release{}, fmt.Errorf("Ubuntu %s is not made of Debian's %s", version, suite)
+		return Release{}, fmt.Errorf("no server bears Ubuntu %s made of Debian's %s", version, suite)
 	}
 	return Release{}, fmt.Errorf("there is no Ubuntu %q in the practice site: take one of %s", version, strings.Join(Versions(), ", "))
 }
