@@ -17,7 +17,7 @@ func pullHints() []pullHint {
 			"the registry's certificate is of an authority this host does not know; name its CA under network.trust in the site file, or ask who intercepts TLS on the way"},
 		{[]string{"x509: certificate is valid for", "x509: certificate"},
 			"the registry's certificate is not valid for this name or time; check the host's clock and who answers under that name"},
-		{append(registryCode("UNAUTHORIZED", 401), append(registryCode("DENIED", 403), "authentication required", "no basic auth credentials", "access denied")...),
+		{append(registryCode("UNAUTHORIZED", 401), append(registryCode("DENIED", 403), "authentication required", "unauthorized", "no basic auth credentials", "access denied", "resource is denied")...),
 			"the registry does not accept the login; check registry.username and registry.password_file in the site file"},
 		{append(registryCode("MANIFEST_UNKNOWN", 404), append(registryCode("NAME_UNKNOWN", 404), "manifest unknown", "manifest for", "not found: manifest", ": not found")...),
 			"the registry does not have this image; a mirror must be synchronised first, otherwise tell the vendor"},
