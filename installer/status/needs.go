@@ -36,7 +36,7 @@ func (h Host) keyNeeds() []*problem.Error {
 	for _, u := range tried {
 		times += u.Count
 	}
-	return []*problem.Error{h.need("if nobody of yours tried that, the key is stolen: valtctl schedule rotate",
+	return []*problem.Error{h.need("if nobody of yours tried that, the key is stolen: valtctl schedule disable",
 		"%s was refused %s, last at %s UTC: %s: %s", last.Who, plural(times, "time"), last.Last.UTC().Format(time.DateTime), last.What(), last.Text)}
 }
 

@@ -61,7 +61,7 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 			h.KeyUse = &keyuse.Record{Uses: []keyuse.Use{
 				{First: at, Last: at, Count: 4, Who: "the schedule's key of app1", Call: keyuse.Update, Release: "6.6.0", Refused: keyuse.OutsideHours, Text: "no window is open"},
 				{First: at, Last: at, Count: 1, Who: "the schedule's key of app1", Call: keyuse.Confirm, Refused: keyuse.Ill, Text: "502"}}}
-		}, "the schedule's key of app1 was refused 4 times, last at 2026-11-29 12:00:00 UTC: an update to 6.6.0: no window is open | if nobody of yours tried that, the key is stolen: valtctl schedule rotate"},
+		}, "the schedule's key of app1 was refused 4 times, last at 2026-11-29 12:00:00 UTC: an update to 6.6.0: no window is open | if nobody of yours tried that, the key is stolen: valtctl schedule disable"},
 		"its key was tried long ago": {func(h *status.Host) {
 			h.Facts.Clock.Now = time.Date(2026, 12, 30, 0, 0, 0, 0, time.UTC)
 			h.KeyUse = &keyuse.Record{Uses: []keyuse.Use{{Last: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), Refused: keyuse.OutsideHours}}}

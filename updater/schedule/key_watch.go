@@ -69,7 +69,7 @@ func (r *clockRun) tellMisuse(h status.Host) {
 	r.state.ToldUses[h.Host] = latest
 	r.notice("key", true, "the schedule's key was refused on "+h.Host,
 		fmt.Sprintf("Somebody asked %s with the key of unattended updates for what the schedule does not ask for. Nothing of it was done:\n\n%s\n"+
-			"If nobody of yours tried that, the key is stolen: it lies on %s alone. valtctl schedule rotate takes it its access; then find\n"+
+			"If nobody of yours tried that, the key is stolen: it lies on %s alone. valtctl schedule disable takes it its access; then find\n"+
 			"out who was on that server before valtctl schedule enable makes a new one.\n", h.Host, bullets(lines), fleet.LeaseHost(r.Site).Name), nil)
 }
 
