@@ -80,7 +80,7 @@ func (j *judgedPractice) judges(name string, h *hosttest.Host) {
 		if err != nil {
 			return own, err
 		}
-		judge, err := schedule.Judge(schedule.JudgeOptions{Folder: folder, Now: j.repo.Now, Is: is, Fence: h.Side().Highest,
+		judge, err := schedule.Judge(schedule.JudgeOptions{Folder: folder, Uses: filepath.Join(h.Root, facts.KeyUses), Now: j.repo.Now, Is: is, Fence: h.Side().Highest,
 			Clock:        restrict.Clock{Now: j.hostClock, Ahead: j.ahead, Given: true},
 			Transactions: func() ([]txn.Summary, error) { return h.Side().Launcher.Store.List(0) }})
 		if err != nil {
@@ -99,7 +99,7 @@ func (j *judgedPractice) asSchedule(run string) updater.Options {
 
 // uses are what a media server has written down of the key, newest first.
 func (j *judgedPractice) uses(name string) (all []string) {
-	if r := keyuse.Read(filepath.Join(j.hosts[name].Root, facts.Restricted), keyuse.Kept); r != nil {
+	if r := keyuse.Read(filepath.Join(j.hosts[name].Root, facts.KeyUses), keyuse.Kept); r != nil {
 		for _, u := range r.Uses {
 			all = append(all, strings.TrimSpace(string(u.Call)+" "+string(u.Refused)))
 		}

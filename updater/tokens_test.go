@@ -238,6 +238,9 @@ func TestWithoutTheHomeNobodyTakesItsKey(t *testing.T) {
 			}) {
 				t.Errorf("%+v", got)
 			}
+			if strings.HasPrefix(facts.KeyUses, facts.Restricted) {
+				t.Error("the record of what the key did goes with what it was judged by")
+			}
 			for _, host := range []string{"media1", "media2"} {
 				if kinds := p.hosts[host].Applied(); p.takes(host) || !slices.Contains(kinds, "authorized-key") || !slices.Contains(kinds, "absent") {
 					t.Errorf("%s takes the key: %v; it was given %v", host, p.takes(host), kinds)

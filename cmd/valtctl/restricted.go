@@ -39,13 +39,15 @@ func (a *app) restricted(key string, clock restrict.Clock) func(context.Context,
 // refuseLogin is the answer to what asks for something else than the agent, and is written down.
 func (a *app) refuseLogin(asked string) error {
 	asked = fmt.Sprintf("%.80q", asked)
-	record := schedule.KeyRecord(a.restrictedFolder(), "this site", a.now)
+	record := schedule.KeyRecord(a.keyUses(), "this site", a.now)
 	return errors.Join(&problem.Error{Kind: problem.Trust, Doing: "refusing", Object: asked,
 		Err: errors.New("this key starts valtctl's restricted agent and nothing else"), Fix: "a person logs in with a key of their own"},
 		record.Note(keyuse.Use{Call: keyuse.Login, Refused: keyuse.Foreign, Text: asked}))
 }
 
 func (a *app) restrictedFolder() string { return filepath.Join(a.hostRoot, facts.Restricted) }
+
+func (a *app) keyUses() string { return filepath.Join(a.hostRoot, facts.KeyUses) }
 
 // judged are the host's calls as it judges them by its own copy of the site.
 func (a *app) judged(ctx context.Context, side *host.Side, clock restrict.Clock) (agent.Handlers, error) {
@@ -55,7 +57,7 @@ func (a *app) judged(ctx context.Context, side *host.Side, clock restrict.Clock)
 	if err != nil {
 		return agent.Handlers{}, err
 	}
-	judge, err := schedule.Judge(schedule.JudgeOptions{Folder: a.restrictedFolder(), Clock: clock, Is: is, Fence: side.Highest,
+	judge, err := schedule.Judge(schedule.JudgeOptions{Folder: a.restrictedFolder(), Uses: a.keyUses(), Clock: clock, Is: is, Fence: side.Highest,
 		Transactions: func() ([]txn.Summary, error) { return side.Launcher.Store.List(0) }})
 	if err != nil {
 		return agent.Handlers{}, err

@@ -18,6 +18,9 @@ const (
 	// RestrictedKey says which key a host takes for unattended runs (KeyID). While there is none it
 	// takes no key.
 	RestrictedKey = Restricted + "/key"
+	// KeyUses is the record of what that key did and tried (package keyuse). It outlives the key and what
+	// it was judged by: whoever takes it away for its misuse will want to know of that.
+	KeyUses = "/var/lib/valtctl/key-uses"
 	// RevokedKeys are those that it does not take any more, whoever hands them out again, a line each.
 	RevokedKeys = "/var/lib/valtctl/revoked-keys"
 )

@@ -41,7 +41,7 @@ func (s *Side) facts(ctx context.Context, r agent.FactsRequest) (agent.FactsRepl
 	if err != nil {
 		return agent.FactsReply{}, err
 	}
-	reply := agent.FactsReply{Facts: f, KeyUse: keyuse.Read(m.Path(facts.Restricted), keyuse.Shown)}
+	reply := agent.FactsReply{Facts: f, KeyUse: keyuse.Read(m.Path(facts.KeyUses), keyuse.Shown)}
 	if reply.Transactions, err = s.Launcher.Store.Recent(listed); err != nil {
 		return reply, err
 	}

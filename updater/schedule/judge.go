@@ -20,6 +20,7 @@ import (
 // Clock.Given is needed.
 type JudgeOptions struct {
 	Folder string // of the host's copy of the site file: facts.Restricted
+	Uses   string // folder of the record: facts.KeyUses
 	Clock  restrict.Clock
 	Now    func() time.Time // that releases are judged by; nil: Clock.Now
 	Is     agent.FactsReply // what the host says of itself
@@ -45,11 +46,10 @@ func Judge(o JudgeOptions) (*restrict.Judge, error) {
 	}
 	home := fleet.LeaseHost(s).Name
 	return &restrict.Judge{Own: ownPlan{own}, Hours: hours{windows}, Clock: o.Clock, Home: home, Fence: o.Fence, Transactions: o.Transactions,
-		Record: KeyRecord(o.Folder, home, o.Clock.Now)}, nil
+		Record: KeyRecord(o.Uses, home, o.Clock.Now)}, nil
 }
 
-// KeyRecord is the record that a host keeps of the key of a home, beside its copy of the site
-// file.
+// KeyRecord is the record that a host keeps of the key of a home.
 func KeyRecord(folder, home string, now func() time.Time) keyuse.File {
 	return keyuse.File{Dir: folder, Now: now, Who: restrict.Who(home)}
 }
