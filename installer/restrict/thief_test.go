@@ -356,6 +356,14 @@ func TestWhatTheKeyDidIsWrittenDownBeforeItIsDone(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := full.start(t, update()); err == nil || len(full.started) > 0 {
+		t.Errorf("where nothing can be written it is begun: %v", err)
+	}
+	damaged := host(t) // and there is no way to put the record aside
+	uses := filepath.Join(damaged.judge.Record.Dir, "uses.json")
+	if err := errors.Join(os.WriteFile(uses, []byte("{"), 0o600), os.MkdirAll(filepath.Join(uses+".damaged", "x"), 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	if err := damaged.start(t, update()); err == nil || len(damaged.started) > 0 {
 		t.Errorf("what cannot be written down is begun: %v", err)
 	}
 }
