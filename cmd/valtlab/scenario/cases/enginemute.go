@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/cmd/valtlab/standin/engine"
@@ -13,9 +14,9 @@ import (
 // unwellMark is the file that makes the media engine of the release Unwell ill, by its text.
 var unwellMark = path.Join(recordingsFolder, releases.UnwellMark)
 
-// engineMute has a media engine that takes every question and answers none: from its first moment,
-// and from a moment of the soak. Either way the host is as it was, though the engine cannot be
-// asked whether it records.
+// engineMute has a media engine that takes every question and answers none. From its first moment on
+// nobody has been let in, and the host is as it was. In the soak it may record, and cannot be asked:
+// it is left alone, a person is told, and once it answers it goes back.
 func engineMute(ctx context.Context, e *Env) error {
 	return e.parts(ctx,
 		show{"from its first moment", func(ctx context.Context) error { return e.muted(ctx, nil) }},
@@ -54,6 +55,30 @@ func (e *Env) muted(ctx context.Context, when func(host string) func(saidEvent) 
 	if code != 4 {
 		return fmt.Errorf("an engine that is mute ended the update with %d instead of 4: %s", code, said)
 	}
+	if when != nil {
+		if err := e.backOnceItAnswers(ctx, host, said, well); err != nil {
+			return err
+		}
+	}
 	// What stands there now is the former engine, which the mark does not concern.
 	return errors.Join(e.haveReleases(ctx, map[string]string{host: releases.Stable}), e.settled(ctx, host))
+}
+
+// backOnceItAnswers wants a host to have been left alone with an engine that could not be asked, and to
+// go back when it can be.
+func (e *Env) backOnceItAnswers(ctx context.Context, host, said string, well func() error) error {
+	if !strings.Contains(said, "asking the media engine") {
+		return fmt.Errorf("nobody says that the engine could not be asked: %s", said)
+	}
+	stands, err := e.Run(ctx, "status")
+	if err != nil {
+		return err
+	}
+	if !strings.Contains(stands.Stdout, host+": container valt-engine is unhealthy") {
+		return fmt.Errorf("the status does not name it: %s%s", stands.Stdout, stands.Stderr)
+	}
+	if err := well(); err != nil {
+		return err
+	}
+	return e.at(ctx, releases.Stable)
 }
