@@ -15,16 +15,21 @@ const (
 	aboutAccess   scenario.Group = "access"  // checks of the network, and what a site lets others see and do
 )
 
+// maker makes scenarios that share what is kept between them.
+func maker(kept *shared) func(name, summary string, run func(context.Context, *Env) error, parallel scenario.Parallel, group scenario.Group, seconds int) scenario.Scenario {
+	return func(name, summary string, run func(context.Context, *Env) error, parallel scenario.Parallel, group scenario.Group, seconds int) scenario.Scenario {
+		return scenario.Scenario{Name: name, Summary: summary, Parallel: parallel, Group: group, Takes: time.Duration(seconds) * time.Second,
+			Run: func(ctx context.Context, e *scenario.Env) error { return run(ctx, &Env{*e, kept}) }}
+	}
+}
+
 // All is every scenario, in the order in which they are listed and run. A new one is a file
 // of its own and a line here, which says last how many seconds a sample takes. Those that begin with an installed site follow one that leaves
 // it so, and those that leave something else on the hosts come last before those that make
 // them bare; run by itself, each makes what it begins with.
 func All() scenario.Suite {
 	kept := &shared{}
-	c := func(name, summary string, run func(context.Context, *Env) error, parallel scenario.Parallel, group scenario.Group, seconds int) scenario.Scenario {
-		return scenario.Scenario{Name: name, Summary: summary, Parallel: parallel, Group: group, Takes: time.Duration(seconds) * time.Second,
-			Run: func(ctx context.Context, e *scenario.Env) error { return run(ctx, &Env{*e, kept}) }}
-	}
+	c := maker(kept)
 	all := []scenario.Scenario{
 		c("lab-sealed", "no outside name resolves, the vendor's do, and every mirror verifies", labSealed, scenario.Alone, scenario.Core, 5),
 		c("lab-reboot", "a host reboots from inside and keeps its disk and its address", labReboot, scenario.Alone, aboutInstalls, 3),

@@ -146,18 +146,7 @@ func (e *Env) brokenRun(ctx context.Context, host string) error {
 	if _, err := other.Expect(ctx, 0, "resume", "--yes"); err != nil {
 		return err
 	}
-	before, err := e.journals(ctx, hosts)
-	if err != nil {
-		return err
-	}
-	if err := u.command.Process.Signal(syscall.SIGCONT); err != nil {
-		return fmt.Errorf("waking the run: %w", err)
-	}
-	code, err := u.end(ctx)
-	if err != nil {
-		return err
-	}
-	after, err := e.journals(ctx, hosts)
+	code, before, after, err := e.woken(ctx, u, hosts)
 	if err != nil {
 		return err
 	}

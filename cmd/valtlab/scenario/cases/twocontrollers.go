@@ -96,28 +96,33 @@ func (e *Env) pausedHolder(ctx context.Context, hosts []string) error {
 	if _, err := other.Expect(ctx, 0, append([]string{"resume", "--yes"}, on(hosts)...)...); err != nil {
 		return err
 	}
-	before, err := e.journals(ctx, hosts)
-	if err != nil {
-		return err
-	}
-	if err := u.command.Process.Signal(syscall.SIGCONT); err != nil {
-		return fmt.Errorf("waking the run: %w", err)
-	}
-	code, err := u.end(ctx)
+	code, before, after, err := e.woken(ctx, u, hosts)
 	if err != nil {
 		return err
 	}
 	if code != 5 {
 		return fmt.Errorf("the run that woke up ended with %d instead of 5: %s", code, u.stderr)
 	}
-	after, err := e.journals(ctx, hosts)
-	if err != nil {
-		return err
-	}
 	if before != after {
 		return fmt.Errorf("the run that woke up changed something: %s, then %s", before, after)
 	}
 	return nil
+}
+
+// woken lets a run that was stopped go on to its end, and returns its exit code and what all hosts had
+// recorded before and after.
+func (e *Env) woken(ctx context.Context, u *underWay, hosts []string) (code int, before, after string, err error) {
+	if before, err = e.journals(ctx, hosts); err != nil {
+		return 0, "", "", err
+	}
+	if err := u.command.Process.Signal(syscall.SIGCONT); err != nil {
+		return 0, "", "", fmt.Errorf("waking the run: %w", err)
+	}
+	if code, err = u.end(ctx); err != nil {
+		return 0, "", "", err
+	}
+	after, err = e.journals(ctx, hosts)
+	return code, before, after, err
 }
 
 // journals is what all hosts have recorded, as one number each.
