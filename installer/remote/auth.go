@@ -24,7 +24,7 @@ type login struct {
 	hop   hop
 	opts  Options
 	keys  hostKeys
-	timer *patience // stands still while the person types
+	timer *patience // stands still while the person types, or a key is unlocked
 
 	tried     []string
 	untrusted error    // what the host key was refused for
@@ -156,7 +156,10 @@ func (l *login) keyFile(ctx context.Context, path string) (ssh.Signer, error) {
 	if l.opts.Prompt == nil || !l.hop.explicit {
 		return nil, bad(errors.New("it is protected by a passphrase"), "load it into an ssh-agent (ssh-add "+path+"), run valtctl at a terminal, or name a key without a passphrase")
 	}
-	answer, err := l.ask(ctx, "Passphrase for "+path+": ", false)
+	// Unlocking is slow on purpose (bcrypt_pbkdf), and it is not the server that takes so long.
+	l.timer.pause()
+	defer l.timer.resume()
+	answer, err := l.opts.Prompt(ctx, "Passphrase for "+path+": ", false)
 	if err != nil {
 		return nil, bad(err, "")
 	}
