@@ -49,9 +49,9 @@ func newHostAdd(g *globals) *cobra.Command {
 	flags.BoolVar(&h.Hardened, "hardened", false, "no TCP forwarding, one session a connection, sudo use_pty, keyboard-interactive logins")
 	flags.BoolVar(&h.Noexec, "noexec", false, "nothing runs from /tmp, /home and /dev/shm")
 	flags.BoolVar(&h.NoisyShell, "noisy-shell", false, "login shells print")
-	flags.StringVar(&h.Ubuntu, "ubuntu", ubuntu.Default, "the `release` that it bears: "+strings.Join(ubuntu.Versions(), ", "))
-	flags.StringVar(&h.Suite, "suite", "", "the Debian `suite` of its parts, where several stand for the release: trixie or forky for 26.04")
-	flags.StringVar(&h.ImageStore, "image-store", lab.GraphDriver, "where its Docker engine `keeps` images: graphdriver or containerd")
+	flags.StringVar(&h.Ubuntu, "ubuntu", "", "the `release` that it bears: "+strings.Join(ubuntu.Versions(), ", ")+" (default: as the lab's hosts of its roles)")
+	flags.StringVar(&h.Suite, "suite", "", "the Debian `suite` of its parts, where several stand for the release: trixie or forky for 26.04 (default: the lab's)")
+	flags.StringVar(&h.ImageStore, "image-store", "", "where its Docker engine `keeps` images: graphdriver or containerd (default: as the lab's hosts of its Ubuntu)")
 	flags.StringVar(&h.Behind, "behind", "", "the `host` that is the only way in")
 	return cmd
 }

@@ -32,8 +32,15 @@ func newUp(g *globals) *cobra.Command {
 	}
 	cmd.Flags().IntVar(&options.Media, "media", 2, "media hosts")
 	cmd.Flags().IntVar(&options.Cameras, "cameras", 4, "cameras")
-	cmd.Flags().StringVar(&options.Ubuntu, "ubuntu", "", "the `release` that all hosts bear: "+strings.Join(ubuntu.Versions(), ", ")+" (default "+ubuntu.Default+")")
-	cmd.Flags().StringVar(&options.Suite, "suite", "", "the Debian `suite` that "+ubuntu.Newest+" is made of: trixie, or forky, which moves")
-	cmd.Flags().StringVar(&options.ImageStore, "image-store", "", "where Docker engines `keep` images: graphdriver, or containerd as on a fresh "+ubuntu.Newest)
+	bearsFlags(cmd, &options.Bears)
 	return cmd
+}
+
+// bearsFlags say what the lab's hosts bear.
+func bearsFlags(cmd *cobra.Command, b *lab.Bears) {
+	flags := cmd.Flags()
+	flags.StringVar(&b.Ubuntu, "ubuntu", "", "the `release` that all hosts bear: "+strings.Join(ubuntu.Versions(), ", ")+
+		" (default "+ubuntu.Newest+" on media servers, "+ubuntu.Default+" on others)")
+	flags.StringVar(&b.Suite, "suite", "", "the Debian `suite` that "+ubuntu.Newest+" is made of: trixie (default), or forky, which moves")
+	flags.StringVar(&b.ImageStore, "image-store", "", "where Docker engines `keep` images: graphdriver or containerd (default containerd on "+ubuntu.Newest+", graphdriver on others)")
 }

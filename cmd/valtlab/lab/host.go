@@ -37,12 +37,12 @@ type Host struct {
 	Noexec bool `json:"noexec,omitempty"`
 	// NoisyShell makes every login shell print to both of its outputs.
 	NoisyShell bool `json:"noisy_shell,omitempty"`
-	// Ubuntu is the release that it bears, as VERSION_ID; empty: ubuntu.Default. Suite is the Debian suite of
-	// its parts, where several stand for the release; the lab says which.
+	// Ubuntu is the release that it bears, as VERSION_ID; empty: what the lab's hosts of its roles bear. Suite is
+	// the Debian suite of its parts, where several stand for the release; the lab says which.
 	Ubuntu string `json:"ubuntu,omitempty"`
 	Suite  string `json:"suite,omitempty"`
-	// ImageStore is where its Docker engine keeps images: "graphdriver" (default), as engines that were upgraded
-	// have them, or "containerd", as those that Docker 29 installs.
+	// ImageStore is where its Docker engine keeps images: "graphdriver", as engines that were upgraded have them, or
+	// "containerd", as those that Docker 29 installs; empty: as the lab's hosts of its Ubuntu.
 	ImageStore string `json:"image_store,omitempty"`
 	// Behind names the host that is the only way in: this one is on a network of its own.
 	Behind string `json:"behind,omitempty"`
@@ -62,7 +62,7 @@ const (
 // DefaultUser is who logs in on a host.
 const DefaultUser = "valt"
 
-// withDefaults fills the empty fields.
+// withDefaults fills the empty fields but for Ubuntu, Suite and ImageStore, which are the lab's to say.
 func (h Host) withDefaults() Host {
 	if h.SSHD == "" {
 		h.SSHD = OpenSSH
@@ -76,8 +76,6 @@ func (h Host) withDefaults() Host {
 	if h.Sudo == "" {
 		h.Sudo = SudoNopasswd
 	}
-	h.Ubuntu = cmp.Or(h.Ubuntu, ubuntu.Default)
-	h.ImageStore = cmp.Or(h.ImageStore, GraphDriver)
 	return h
 }
 

@@ -28,7 +28,7 @@ func (l *Lab) AddHosts(ctx context.Context, hosts ...Host) ([]Host, error) {
 	}
 	defer unlock()
 	for i, h := range hosts {
-		if hosts[i], err = l.register(h.withDefaults()); err != nil {
+		if hosts[i], err = l.register(h); err != nil {
 			return hosts, err
 		}
 	}
@@ -40,11 +40,12 @@ func (l *Lab) AddHosts(ctx context.Context, hosts ...Host) ([]Host, error) {
 
 // register gives a host its address and writes it into the lab's books.
 func (l *Lab) register(h Host) (Host, error) {
-	if err := h.validate(); err != nil {
-		return h, err
-	}
 	s, err := l.load()
 	if err != nil {
+		return h, err
+	}
+	h = s.Bears.host(h)
+	if err := h.validate(); err != nil {
 		return h, err
 	}
 	if h, err = l.place(s, h); err != nil {
@@ -107,9 +108,8 @@ func (l *Lab) place(s state, h Host) (Host, error) {
 	}
 	used := map[netip.Addr]bool{}
 	for _, o := range s.Hosts {
-		if o.Name != h.Name && o.Ubuntu == h.Ubuntu && o.release() != h.release() {
-			return h, fmt.Errorf("adding host %s: the lab's Ubuntu %s is made of %s, as host %s is; all of one release are made of one suite",
-				h.Name, h.Ubuntu, o.release().Suite, o.Name)
+		if err := h.suitsBeside(o); err != nil {
+			return h, fmt.Errorf("adding host %s: %w", h.Name, err)
 		}
 		if o.Name == h.Name && o.Behind == h.Behind {
 			h.Address = o.Address

@@ -69,8 +69,8 @@ func TestSiteFileHasWhatAnInstallationAsksFor(t *testing.T) {
 func TestOddHostsAreInTheirFragment(t *testing.T) {
 	l := open(t)
 	s := twoMedia(l)
-	s.Hosts = append(s.Hosts, Host{Name: "deep", Address: netip.MustParseAddr("10.123.1.150"), Behind: "media2",
-		User: "root", Port: 2222, Sudo: SudoPassword}.withDefaults())
+	s.Hosts = append(s.Hosts, Bears{}.host(Host{Name: "deep", Address: netip.MustParseAddr("10.123.1.150"), Behind: "media2",
+		User: "root", Port: 2222, Sudo: SudoPassword}))
 	if err := l.save(s); err != nil {
 		t.Fatal(err)
 	}
@@ -144,14 +144,14 @@ func TestHostOptionsAreCheckedAtOnce(t *testing.T) {
 			t.Errorf("says nothing of %q: %v", want, err)
 		}
 	}
-	if err := (Host{Name: "ok"}).withDefaults().validate(); err != nil {
+	if err := (Bears{}).host(Host{Name: "ok"}).validate(); err != nil {
 		t.Errorf("an ordinary host is refused: %v", err)
 	}
 }
 
 func TestHostFilesFollowTheOptions(t *testing.T) {
 	has := func(h Host, path string) bool {
-		for _, f := range h.withDefaults().files(hostSecrets{}) {
+		for _, f := range (Bears{}).host(h).files(hostSecrets{}) {
 			if f.Path == path {
 				return true
 			}
@@ -232,7 +232,7 @@ func TestNoHostIsMadeBareThatIsNotNamed(t *testing.T) {
 func TestKnownHostsMatchTheHostKeys(t *testing.T) {
 	l := open(t)
 	s := twoMedia(l)
-	s.Hosts = append(s.Hosts, Host{Name: "odd", Address: netip.MustParseAddr("10.123.0.150"), Port: 2222}.withDefaults())
+	s.Hosts = append(s.Hosts, Bears{}.host(Host{Name: "odd", Address: netip.MustParseAddr("10.123.0.150"), Port: 2222}))
 	if err := l.writeKnownHosts(s); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,11 @@
 package lab
 
 import (
-	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
-
-	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 // state is what the lab remembers of itself in lab.json.
@@ -17,6 +14,8 @@ type state struct {
 	Subnet  string `json:"subnet"`
 	Hosts   []Host `json:"hosts"`
 	Cameras int    `json:"cameras"`
+	// Bears is what hosts bear that are added.
+	Bears Bears `json:"bears"`
 }
 
 func (l *Lab) statePath() string { return l.Path("lab.json") }
@@ -91,21 +90,11 @@ func (s *state) set(standard []Host) {
 
 // standardHosts are the hosts of a lab as it is asked for.
 func (l *Lab) standardHosts(o UpOptions) []Host {
-	hosts := []Host{o.bears(Host{Name: "app1", Address: l.Address(numApp), Roles: []string{RoleApp}}, ubuntu.Default)}
+	hosts := []Host{o.Bears.host(Host{Name: "app1", Address: l.Address(numApp), Roles: []string{RoleApp}})}
 	for n := 1; n <= o.Media; n++ {
-		media := Host{Name: fmt.Sprintf("media%d", n), Address: l.Address(numMedia + n), Roles: []string{RoleMedia}}
-		hosts = append(hosts, o.bears(media, ubuntu.Default))
+		hosts = append(hosts, o.Bears.host(Host{Name: fmt.Sprintf("media%d", n), Address: l.Address(numMedia + n), Roles: []string{RoleMedia}}))
 	}
 	return hosts
-}
-
-// bears says which Ubuntu a host has, and where its engine keeps images.
-func (o UpOptions) bears(h Host, version string) Host {
-	h.Ubuntu, h.ImageStore = cmp.Or(o.Ubuntu, version), o.ImageStore
-	if h.Ubuntu == ubuntu.Newest {
-		h.Suite, h.ImageStore = o.Suite, cmp.Or(o.ImageStore, Containerd)
-	}
-	return h.withDefaults()
 }
 
 // isStandard tells the hosts that up makes from those of host add.

@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -40,14 +39,8 @@ type Hooks struct {
 type UpOptions struct {
 	Media   int // media hosts
 	Cameras int
-	// Ubuntu is what all standard hosts bear; empty: ubuntu.Default.
-	Ubuntu string
-	// Suite is the Debian suite that the newest Ubuntu is made of; empty: the stable one.
-	Suite string
-	// ImageStore is where the engines of all standard hosts keep images; empty: the newest Ubuntu's as Docker
-	// installs them today, and the others' as before.
-	ImageStore string
-	Hooks      Hooks
+	Bears   Bears
+	Hooks   Hooks
 }
 
 func (o UpOptions) validate() error {
@@ -58,11 +51,7 @@ func (o UpOptions) validate() error {
 	if o.Cameras < 0 || o.Cameras > maxCameras {
 		errs = append(errs, fmt.Errorf("%d cameras: the lab has room for 0 to %d", o.Cameras, maxCameras))
 	}
-	errs = append(errs, o.bears(Host{Name: "app1"}, ubuntu.Default).validate(), o.bears(Host{Name: "media1"}, ubuntu.Default).validate())
-	if o.Suite != "" && o.Ubuntu != ubuntu.Newest {
-		errs = append(errs, fmt.Errorf("a suite is named for Ubuntu %s, and the hosts bear %s", ubuntu.Newest, cmp.Or(o.Ubuntu, ubuntu.Default)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, o.Bears.validate())...)
 }
 
 // Names of stages that notes are about.
@@ -110,8 +99,11 @@ func (l *Lab) prepareState(ctx context.Context, o UpOptions) (state, error) {
 		return s, err
 	}
 	old := s.Hosts
+	s.Bears, s.Cameras = o.Bears, o.Cameras
 	s.set(l.standardHosts(o))
-	s.Cameras = o.Cameras
+	if err := s.oneSuite(); err != nil {
+		return s, err
+	}
 	if err := os.MkdirAll(l.options.Dir, 0o755); err != nil {
 		return s, fmt.Errorf("making the state folder: %w", err)
 	}

@@ -43,7 +43,7 @@ func initOnSingle(ctx context.Context, e *Env, host lab.Host) error {
 		disk string
 		code int
 		say  string
-	}{{"/srv/elsewhere", 2, "no file system is mounted at /srv/elsewhere"}, {lab.RecordingsPath, 0, "Ubuntu 24.04"}} {
+	}{{"/srv/elsewhere", 2, "no file system is mounted at /srv/elsewhere"}, {lab.RecordingsPath, 0, "Ubuntu " + host.Ubuntu}} {
 		argv := []string{"sudo", "/usr/local/bin/valtctl", "init", "--yes", "--site", singleFolder + "/site.yaml", "--id", "single", "--name", lab.SiteName,
 			"--certificate", "site.pem", "--certificate-key", "site.key", "--registry-user", lab.RegistryUser, "--registry-password-file", "registry_password", "--clients", "10.0.0.0/8",
 			"--server", fmt.Sprintf("%s address=%s recordings=%s key-file=licences/%s cameras=%s", host.Name, host.Address, try.disk, host.Name, e.Lab.Camera(1))}
