@@ -61,10 +61,40 @@ func (b Bears) String() string {
 	return text
 }
 
-// Bears is what the lab's hosts bear of which nothing else was said.
-func (l *Lab) Bears() (Bears, error) {
+// Asked is what the lab was brought up with, without Hooks; of one that is not up, what serves scenarios.
+func (l *Lab) Asked() (UpOptions, error) {
 	s, err := l.load()
-	return s.Bears, err
+	if err != nil || len(s.Hosts) == 0 {
+		return UpOptions{Media: 2, Cameras: 4}, err
+	}
+	o := UpOptions{Cameras: s.Cameras, Bears: s.Bears}
+	for _, h := range s.Hosts {
+		if h.Standard() && h.HasRole(RoleMedia) {
+			o.Media++
+		}
+	}
+	return o, nil
+}
+
+// NotBuiltError says that what stands for a release could not be built, and that it is of a suite that moves: on
+// another day it may be built.
+type NotBuiltError struct {
+	Release ubuntu.Release
+	Err     error
+}
+
+func (e *NotBuiltError) Error() string {
+	return fmt.Sprintf("Ubuntu %s cannot be built of %s, which moves from day to day: %v", e.Release.Version, e.Release.Suite, e.Err)
+}
+
+func (e *NotBuiltError) Unwrap() error { return e.Err }
+
+// built tells an error in building what stands for a release that moves.
+func built(u ubuntu.Release, err error) error {
+	if err == nil || !u.Moves {
+		return err
+	}
+	return &NotBuiltError{u, err}
 }
 
 // suitsBeside refuses a second suite for one Ubuntu: the world serves one archive of each.

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"ipivs.com/valtctl/cmd/valtlab/ubuntu"
 )
 
 func TestHostsBearWhatIsAskedForOrWhatSitesHave(t *testing.T) {
@@ -72,5 +74,38 @@ func TestUpRefusesWhatNoHostBears(t *testing.T) {
 		if err := (UpOptions{Bears: b}).validate(); err != nil {
 			t.Errorf("%s: %v", b, err)
 		}
+	}
+}
+
+func TestOnlyASuiteThatMovesMayBeLeftOut(t *testing.T) {
+	broken := errors.New("libfoo is not installable")
+	for suite, moves := range map[string]bool{ubuntu.Trixie: false, ubuntu.Forky: true} {
+		u, err := ubuntu.Find(ubuntu.Newest, suite)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var moved *NotBuiltError
+		if err := built(u, broken); errors.As(err, &moved) != moves || !errors.Is(err, broken) {
+			t.Errorf("%s: %v", suite, err)
+		}
+		if err := built(u, nil); err != nil {
+			t.Errorf("%s, built: %v", suite, err)
+		}
+	}
+}
+
+func TestALabIsRememberedAsItWasAskedFor(t *testing.T) {
+	l := open(t)
+	if o, err := l.Asked(); err != nil || o.Media != 2 || o.Cameras != 4 {
+		t.Errorf("a lab that is not up: %+v, %v", o, err)
+	}
+	s := state{Name: "test", Subnet: "10.123.0.0/24", Cameras: 1, Bears: Bears{Ubuntu: "22.04"}}
+	s.set(l.standardHosts(UpOptions{Media: 3, Bears: s.Bears}))
+	s.Hosts = append(s.Hosts, s.Bears.host(Host{Name: "x", Roles: []string{RoleMedia}}))
+	if err := l.save(s); err != nil {
+		t.Fatal(err)
+	}
+	if o, err := l.Asked(); err != nil || o.Media != 3 || o.Cameras != 1 || o.Bears != s.Bears {
+		t.Errorf("got %+v, %v", o, err)
 	}
 }

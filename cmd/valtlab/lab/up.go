@@ -210,14 +210,14 @@ func (l *Lab) raiseAlike(ctx context.Context, u ubuntu.Release, hosts []Host) er
 	var image string
 	err := l.Stage(ctx, "host image of "+u.Version, func(ctx context.Context) (err error) {
 		image, err = l.Image(ctx, hostRecipe(u))
-		return err
+		return built(u, err)
 	})
 	if err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		return l.Stage(ctx, "package mirror of "+u.Version, func(ctx context.Context) error { return l.buildMirror(ctx, u, image) })
+		return l.Stage(ctx, "package mirror of "+u.Version, func(ctx context.Context) error { return built(u, l.buildMirror(ctx, u, image)) })
 	})
 	for _, h := range hosts {
 		group.Go(func() error { return l.raiseHost(ctx, h, image) })
