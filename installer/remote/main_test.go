@@ -183,6 +183,9 @@ func furnish(dir string) error {
 	if err := os.Mkdir("/run/sshd", 0o755); err != nil {
 		return err
 	}
+	if err := grabbingEnv(dir); err != nil {
+		return err
+	}
 	if _, err := writeKey(filepath.Join(dir, "id"), ""); err != nil {
 		return err
 	}
@@ -195,6 +198,24 @@ func furnish(dir string) error {
 		return err
 	}
 	return os.WriteFile("/home/flooded/.bashrc", []byte("yes\n"), 0o644)
+}
+
+// grabbingEnv puts an env in the place of the machine's that takes -S for an option of its own wherever it stands,
+// also behind the program, as that of uutils 0.0.30 does.
+func grabbingEnv(dir string) error {
+	own, err := os.ReadFile("/usr/bin/env")
+	if err != nil {
+		return err
+	}
+	const script = "#!/bin/sh\nfor a in \"$@\"; do case $a in -S*) echo \"env: no string to split\" >&2; exit 125;; esac; done\nexec /run/env \"$@\"\n"
+	grabbing := filepath.Join(dir, "env")
+	if err := errors.Join(os.WriteFile("/run/env", own, 0o755), os.WriteFile(grabbing, []byte(script), 0o755)); err != nil {
+		return err
+	}
+	if err := syscall.Mount(grabbing, "/usr/bin/env", "", syscall.MS_BIND, ""); err != nil {
+		return fmt.Errorf("mounting env: %w", err)
+	}
+	return nil
 }
 
 func settle(home string, id int) error {

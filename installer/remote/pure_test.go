@@ -54,8 +54,8 @@ func TestAskedIgnoresTracedCommands(t *testing.T) {
 		"the question":      {"lecture\nNONCE:", 1},
 		"after bare noise":  {"no newlineNONCE:", 1},
 		"a second question": {"NONCE:\nSorry, try again.\nNONCE:", 2},
-		"set -x":            {"+ env LC_ALL=C sudo -S -p NONCE: -- /agent NONCE\n", 0},
-		"set -x, question":  {"+ sudo -S -p NONCE: -- x\nNONCE:", 1},
+		"set -x":            {"+ env LC_ALL=C sudo --stdin -p NONCE: -- /agent NONCE\n", 0},
+		"set -x, question":  {"+ sudo --stdin -p NONCE: -- x\nNONCE:", 1},
 	}
 	for name, c := range cases {
 		if got := asked(c.stderr, "NONCE"); got != c.want {

@@ -23,9 +23,10 @@ type sudo struct {
 }
 
 // argv puts sudo before a command. The C locale keeps its messages readable to
-// explainFailure; -p makes its question one that nothing else on the host prints.
+// explainFailure; -p makes its question one that nothing else on the host prints. --stdin is not written -S: the
+// env of uutils (0.0.30) takes that for its own --split-string wherever it stands.
 func (s *sudo) argv(nonce string, argv []string) []string {
-	return append([]string{"env", "LC_ALL=C", "sudo", "-S", "-p", nonce + ":", "--"}, argv...)
+	return append([]string{"env", "LC_ALL=C", "sudo", "--stdin", "-p", nonce + ":", "--"}, argv...)
 }
 
 func (s *sudo) secret(ctx context.Context) ([]byte, error) {
