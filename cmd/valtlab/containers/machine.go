@@ -125,6 +125,9 @@ func (s Spec) hostConfig() *container.HostConfig {
 		tree := "/sys/fs/cgroup"
 		if s.Unified != "" {
 			tree = s.Unified
+			// Where the engine gives containers a view of their own of the tree, process 1 could not leave for
+			// the machine's own group.
+			h.CgroupnsMode = container.CgroupnsModeHost
 			// Empty and not nil: nothing below /proc is closed, or a Docker engine inside cannot set up its
 			// containers' networks.
 			h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}

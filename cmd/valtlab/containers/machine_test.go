@@ -45,6 +45,20 @@ func TestMachineIsWholeButNotPrivileged(t *testing.T) {
 	}
 }
 
+func TestMachineWithUnifiedGroupsHasAGroupOfItsOwn(t *testing.T) {
+	spec := Spec{Name: "lab-media1", Lab: "lab", Kind: "host", Image: "root", Network: "lab", Machine: true, Unified: "/somewhere/cgroup2"}
+	host := spec.hostConfig()
+	if !slices.Contains(host.Binds, "/somewhere/cgroup2:/sys/fs/cgroup:rw") || !host.CgroupnsMode.IsHost() {
+		t.Errorf("binds %v, control groups as seen by %q", host.Binds, host.CgroupnsMode)
+	}
+	if host.ReadonlyPaths == nil || len(host.ReadonlyPaths) != 0 {
+		t.Errorf("what is read-only below /proc keeps an engine inside from setting networks up: %v", host.ReadonlyPaths)
+	}
+	if command := strings.Join(spec.config().Cmd, " "); !strings.Contains(command, "$tree/lab-media1.") || !strings.Contains(command, "exec /sbin/init") {
+		t.Errorf("process 1 is %s", command)
+	}
+}
+
 func TestOrdinaryContainerGetsNothingSpecial(t *testing.T) {
 	spec := Spec{Name: "lab-client", Lab: "lab", Kind: "client", Image: "root", Command: []string{"sleep", "infinity"}, Init: true}
 	host := spec.hostConfig()

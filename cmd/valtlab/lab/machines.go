@@ -102,7 +102,7 @@ func (l *Lab) hostMachine(ctx context.Context, h Host, image string) (machine, e
 	if err != nil {
 		return machine{}, err
 	}
-	tree, err := unifiedTree(h)
+	tree, err := groupTree(h.release().Unified)
 	if err != nil {
 		return machine{}, err
 	}

@@ -39,6 +39,13 @@ func (l *Lab) StartPeer(ctx context.Context, p Peer) error {
 		Command: p.Command, Network: l.Network(), Machine: p.Machine,
 		Binds: []containers.Bind{{Source: l.Path("hosts", "resolv.conf"), Target: "/etc/resolv.conf", ReadOnly: true}},
 	}
+	if p.Machine {
+		tree, err := groupTree(false)
+		if err != nil {
+			return err
+		}
+		spec.Unified = tree
+	}
 	if p.Inside != "" {
 		spec.Network, spec.Hostname = "container:"+l.Container(p.Inside), ""
 	} else {

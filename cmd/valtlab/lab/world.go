@@ -103,9 +103,13 @@ func (l *Lab) worldFor(h Host) netip.Addr {
 // worldMachine is the world's container. Its configuration goes in as files, so that a
 // change of it makes the world new; what it serves stays outside and outlives it.
 func (l *Lab) worldMachine(image string) (machine, error) {
+	tree, err := groupTree(false)
+	if err != nil {
+		return machine{}, err
+	}
 	m := machine{spec: containers.Spec{
 		Name: l.Container(worldName), Hostname: worldName, Lab: l.Name(), Kind: kindWorld, Image: image,
-		Network: l.Network(), Address: l.World(), Machine: true,
+		Network: l.Network(), Address: l.World(), Machine: true, Unified: tree,
 		Binds: []containers.Bind{
 			{Source: l.Path("world", "release"), Target: filepath.Dir(vendorsim.ReleaseFolder), ReadOnly: true},
 			{Source: l.Path("world", "mirror"), Target: vendorsim.MirrorFolder, ReadOnly: true},
