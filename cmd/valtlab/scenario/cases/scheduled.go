@@ -12,6 +12,7 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/containers"
 	"ipivs.com/valtctl/cmd/valtlab/scenario"
+	"ipivs.com/valtctl/installer/facts"
 )
 
 // What the scenarios of unattended updates share: a site that keeps itself current, and its
@@ -55,7 +56,18 @@ func (e *Env) noTimer(ctx context.Context) error {
 func (e *Env) unscheduled(ctx context.Context) error {
 	_, err := e.Expect(ctx, 0, "schedule", "disable", "--yes", "--site", scheduledFile)
 	_, dropIn := outputIfThere(ctx, e.Lab, scheduleHome, "rm", "-rf", "/run/systemd/system/"+scheduleUnit+".service.d")
-	return errors.Join(err, dropIn)
+	return errors.Join(err, dropIn, e.forgetKeyUses(ctx))
+}
+
+// forgetKeyUses takes the hosts' records of what the key did, which outlive it: a later scenario asks whether all is
+// well, and what a thief of this one tried is not.
+func (e *Env) forgetKeyUses(ctx context.Context) error {
+	hosts, err := e.siteHosts()
+	for _, h := range hosts {
+		_, gone := e.Lab.Output(ctx, h, "rm", "-rf", facts.KeyUses)
+		err = errors.Join(err, gone)
+	}
+	return err
 }
 
 // programOf is valtctl on the hosts, as the unit names it.
