@@ -29,7 +29,7 @@ func buildPrograms(ctx context.Context) (p programs, err error) {
 		return p, fmt.Errorf("making room for programs: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	root, err := moduleRoot(ctx)
+	root, err := ModuleRoot(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -48,8 +48,8 @@ func buildPrograms(ctx context.Context) (p programs, err error) {
 	return p, nil
 }
 
-// moduleRoot is the repository's folder, found from the working folder.
-func moduleRoot(ctx context.Context) (string, error) {
+// ModuleRoot is the repository's folder, found from the working folder.
+func ModuleRoot(ctx context.Context) (string, error) {
 	output, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("looking for the sources: %w", err)

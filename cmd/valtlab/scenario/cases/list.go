@@ -47,6 +47,7 @@ func All() scenario.Suite {
 		c("link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut, scenario.Shares, aboutInstalls, 65),
 		c("host-rebooted", "a host rebooted in the middle ends as if it had not been", hostRebooted, scenario.Shares, aboutInstalls, 80),
 		c("images-serve", "a release's images serve by themselves, say when a part is missing, and lose a killed recording", imagesServe, scenario.Apart, aboutInstalls, 30),
+		c("step-tests", "the tests of what asks apt and Docker pass inside servers of the newest Ubuntu, with both image stores", stepTests, scenario.Apart, aboutInstalls, 200),
 		c("fleet-simulation", "rollouts over fleets on paper never breach budget or floor, and explain every host", fleetSimulation, scenario.Apart, scenario.Elsewhere, 1),
 		c("single-server", "one bare server installs itself without SSH and serves both roles", singleServer, scenario.Apart, aboutInstalls, 60),
 		c("single-server-update", "the one server updates itself, application and media, and rolls back", singleServerUpdate, scenario.Apart, aboutUpdates, 50),
