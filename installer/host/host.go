@@ -8,12 +8,14 @@ package host
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
@@ -70,5 +72,18 @@ func (s *Side) inspect(ctx context.Context, r agent.InspectRequest) (agent.Inspe
 			return nil
 		})
 	}
-	return reply, looking.Wait()
+	err := looking.Wait()
+	judgeSources(ctx, m, r.Steps, reply.Findings)
+	return reply, err
+}
+
+// judgeSources adds to the first step that installs packages what stands in the way of all of them.
+func judgeSources(ctx context.Context, m *step.Machine, steps []step.Spec, findings []agent.StepFinding) {
+	n := slices.IndexFunc(steps, func(s step.Spec) bool { return s.Kind == apt.KindPackages || s.Kind == apt.KindDownload })
+	if n < 0 {
+		return
+	}
+	if err := apt.JudgeSources(ctx, m, steps); err != nil {
+		findings[n].Problems = append(findings[n].Problems, problem.Records(err)...)
+	}
 }
