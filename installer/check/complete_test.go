@@ -13,7 +13,7 @@ func oddities(t *testing.T) []oddity {
 	var all []oddity
 	for _, table := range []map[string]oddity{
 		machineOddities(), diskOddities(), packageOddities(), siteOddities(t), portOddities(), networkOddities(),
-		clockOddities(), nameOddities(), vendorClockOddities(),
+		clockOddities(), nameOddities(), vendorClockOddities(), todayOddities(),
 	} {
 		all = slices.AppendSeq(all, maps.Values(table))
 	}

@@ -61,6 +61,8 @@ func hostChecks() []hostCheck {
 		{"ports", judgePorts, q{survey.AskListeners}},
 		{"tenants", judgeTenants, nil},
 		{"packages", judgePackages, q{survey.AskPackages}},
+		{"sources", judgeSources, q{survey.AskSources}},
+		{"package-variants", judgeVariants, q{survey.AskSources}},
 		{"snap-docker", judgeSnap, nil},
 		{"address-pools", judgePools, q{survey.AskRoutes, survey.AskNetworks}},
 		{"proxy", judgeProxy, q{survey.AskProxy}},
@@ -68,6 +70,11 @@ func hostChecks() []hostCheck {
 		{"automatic-reboot", judgeAutomaticReboot, q{survey.AskReboot}},
 		{"automatic-engine", judgeAutomaticEngine, q{survey.AskReboot}},
 		{"firewall", judgeFirewall, q{survey.AskFirewall}},
+		{"forwarding", judgeForward, q{survey.AskForward}},
+		{"container-names", judgeInside, q{survey.AskInside}},
+		{"engine-current", judgeEngineCurrent, q{survey.AskOutdated}},
+		{"replaced-files", judgeOutdated, q{survey.AskOutdated}},
+		{"control-groups", judgeCgroups, q{survey.AskCgroups}},
 		{"dongle", judgeDongle, nil},
 	}
 }
@@ -77,6 +84,7 @@ func siteChecks() []hostCheck {
 	return []hostCheck{
 		{"certificate", judgeCertificate, nil},
 		{"clocks", judgeClocks, nil},
+		{"clones", judgeClones, nil},
 		{"cameras", judgeCameras, nil},
 	}
 }

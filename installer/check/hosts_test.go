@@ -64,6 +64,7 @@ func healthyHost(h site.Host) HostSeen {
 	offset := 20 * time.Millisecond
 	f := facts.Facts{
 		OS: facts.OS{ID: "ubuntu", VersionID: "24.04", Codename: "noble", Pretty: "Ubuntu 24.04.1 LTS"}, Arch: "amd64", Virtualization: "kvm",
+		MachineID: "id of " + h.Name, HostKeys: []string{"SHA256:" + h.Name},
 		CPUs: 8, MemoryBytes: 16 << 30 * 95 / 100, Clock: facts.Clock{Now: judged(), Synchronized: true},
 		Filesystems: []facts.Filesystem{{Mount: "/", Type: "ext4", Device: "/dev/sda1", Size: 60 << 30, Free: 40 << 30},
 			{Mount: "/srv/valt", Type: "xfs", Device: "/dev/sdb1", Size: 4 << 40, Free: 3 << 40}},
@@ -75,6 +76,8 @@ func healthyHost(h site.Host) HostSeen {
 		Writes:    []survey.Write{{Folder: "/srv/valt", Bytes: 64 << 20, BytesPerSecond: 300 << 20}, {Folder: "/var/lib", Bytes: 64 << 20, BytesPerSecond: 300 << 20}},
 		Inodes:    []survey.Inodes{{Folder: "/", Total: 1000, Free: 900}, {Folder: "/srv/valt"}},
 		Resolvers: []string{"10.0.0.53"},
+		Cgroups:   survey.Cgroups{Version: 2},
+		Inside:    []survey.Inside{{Container: "valt-web", Network: "valt", Servers: []string{"127.0.0.11"}}},
 		Time:      survey.TimeService{Name: "chrony", Servers: []string{"10.0.0.1"}},
 		Support:   &survey.Support{LTS: true, Until: time.Date(2029, 5, 31, 0, 0, 0, 0, time.UTC), Paid: time.Date(2034, 4, 25, 0, 0, 0, 0, time.UTC), Source: "a table"},
 	}

@@ -113,7 +113,7 @@ func readPEM(field, path string) ([]byte, error) {
 // engine's passwords are known; without one a host that serves media is not written to.
 // For the topic update give the wanted release, else nil.
 func SurveyRequest(s *site.Site, h site.Host, m, wanted *release.Manifest) survey.Request {
-	r := survey.Request{Folders: []string{"/", applicationFolder}}
+	r := survey.Request{Folders: []string{"/", applicationFolder}, Names: asker{site: s}.names()}
 	if h.Recordings != "" {
 		r.Folders = append(r.Folders, h.Recordings)
 		r.Write = append(r.Write, h.Recordings)

@@ -28,6 +28,8 @@ func updateChecks() []hostCheck {
 		{"download", judgeDownload, []survey.Question{survey.AskImages, survey.AskDownload}},
 		{"space", judgeSpace, []survey.Question{survey.AskImages, survey.AskDownload}},
 		{"packages", judgePackages, []survey.Question{survey.AskPackages}},
+		{"sources", judgeSources, []survey.Question{survey.AskSources}},
+		{"package-variants", judgeVariants, []survey.Question{survey.AskSources}},
 		{"reboot", judgeReboot, []survey.Question{survey.AskReboot}},
 	}
 }

@@ -9,6 +9,7 @@ import "time"
 type Facts struct {
 	Hostname       string            `json:"hostname"`
 	MachineID      string            `json:"machine_id"`
+	HostKeys       []string          `json:"host_keys,omitempty"` // fingerprints of its SSH host keys: "SHA256:…"
 	OS             OS                `json:"os"`
 	Arch           string            `json:"arch"`           // as dpkg names it: "amd64"
 	Kernel         string            `json:"kernel"`         // uname -r

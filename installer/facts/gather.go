@@ -51,6 +51,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 	f := Facts{
 		Hostname:       h.line("/proc/sys/kernel/hostname"),
 		MachineID:      h.line("/etc/machine-id"),
+		HostKeys:       h.hostKeys(),
 		OS:             h.os(),
 		Arch:           dpkgArch(runtime.GOARCH),
 		Kernel:         h.line("/proc/sys/kernel/osrelease"),

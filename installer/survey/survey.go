@@ -7,6 +7,8 @@ package survey
 import (
 	"net/netip"
 	"time"
+
+	"ipivs.com/valtctl/installer/step/apt"
 )
 
 // Question names one of the survey's questions, in Reply.Problems.
@@ -31,6 +33,11 @@ const (
 	AskKeys         Question = "keys"
 	AskLists        Question = "lists"
 	AskSupport      Question = "support"
+	AskCgroups      Question = "cgroups"
+	AskSources      Question = "sources"
+	AskOutdated     Question = "outdated"
+	AskForward      Question = "forward"
+	AskInside       Question = "inside"
 )
 
 // Request says what is wanted beyond what is always asked.
@@ -50,6 +57,8 @@ type Request struct {
 	// Packages are those whose download is reckoned, "name" or "name=version", with what
 	// they need. None: apt is not asked.
 	Packages []string `json:"packages,omitempty"`
+	// Names are looked up from inside containers that run. None: nobody is asked.
+	Names []string `json:"names,omitempty"`
 }
 
 // Reply is what the host answered. A question that could not be answered is in Problems
@@ -72,6 +81,11 @@ type Reply struct {
 	Keys         []Key               `json:"keys,omitempty"`
 	Lists        []List              `json:"lists,omitempty"`
 	Support      *Support            `json:"support,omitempty"`
+	Cgroups      Cgroups             `json:"cgroups"`
+	Sources      Sources             `json:"sources"`
+	Outdated     []Outdated          `json:"outdated,omitempty"`
+	Forward      []ForwardBlock      `json:"forward,omitempty"`
+	Inside       []Inside            `json:"inside,omitempty"`
 	Problems     map[Question]string `json:"problems,omitempty"`
 }
 
@@ -188,4 +202,43 @@ type Support struct {
 	Until  time.Time `json:"until"`
 	Paid   time.Time `json:"paid,omitzero"` // with Ubuntu Pro (ESM)
 	Source string    `json:"source"`        // where this is known from
+}
+
+// Cgroups are the host's control groups.
+type Cgroups struct {
+	Version int      `json:"version"`         // 1, also beside 2; or 2; 0: not known
+	Asked   []string `json:"asked,omitempty"` // of the kernel's command line
+}
+
+// Sources is what apt makes of its sources and settings (apt.SourcesState).
+type Sources struct {
+	Unreadable string        `json:"unreadable,omitempty"`
+	Clash      []apt.Listing `json:"clash,omitempty"`
+	Variants   []string      `json:"variants,omitempty"`
+}
+
+// Outdated is a process whose program or library was replaced since it started.
+type Outdated struct {
+	PID     int    `json:"pid"`
+	Program string `json:"program,omitempty"`
+	Unit    string `json:"unit,omitempty"`  // systemd's; empty: none
+	File    string `json:"file"`            // what was replaced, the first of it
+	Whole   bool   `json:"whole,omitempty"` // File is the program itself
+}
+
+// ForwardBlock is a chain of the packet filter that stands in the way of packets to and from containers.
+type ForwardBlock struct {
+	Where string `json:"where"` // "table inet old, chain forward"
+	Why   string `json:"why"`   // "its policy is drop"
+	// Sure says that it lets nothing new through. Otherwise it depends on the packet.
+	Sure bool   `json:"sure,omitempty"`
+	Undo string `json:"undo"` // the command that takes it away
+}
+
+// Inside is what a container's own name servers answered.
+type Inside struct {
+	Container string   `json:"container"`
+	Network   string   `json:"network,omitempty"`
+	Servers   []string `json:"servers,omitempty"`
+	Failed    []string `json:"failed,omitempty"` // a name and why, each
 }

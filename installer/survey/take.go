@@ -63,6 +63,11 @@ func (h *host) questions(r Request) []question {
 		{AskKeys, h.keys},
 		{AskLists, h.lists},
 		{AskSupport, h.support},
+		{AskCgroups, h.cgroups},
+		{AskSources, h.sources},
+		{AskOutdated, h.outdated},
+		{AskForward, h.forward},
+		{AskInside, func(ctx context.Context) (answer, error) { return h.inside(ctx, r.Names) }},
 	}
 }
 
@@ -71,6 +76,7 @@ type host struct {
 	*step.Machine
 	rest   string
 	ignore int
+	dial   dialInside
 }
 
 // Take asks the host everything at once. A question that fails, or has no answer in time,
@@ -80,7 +86,7 @@ func Take(ctx context.Context, e Env, r Request) (Reply, error) {
 	if e.Machine == nil || e.Machine.Run == nil || e.Machine.Now == nil {
 		return Reply{}, errors.New("surveying the host: a machine with programs and a clock is needed")
 	}
-	h := &host{Machine: e.Machine, rest: e.EngineREST, ignore: e.Ignore}
+	h := &host{Machine: e.Machine, rest: e.EngineREST, ignore: e.Ignore, dial: dialIn}
 	if h.rest == "" {
 		h.rest = wowza.DefaultURL
 	}
