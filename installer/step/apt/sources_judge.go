@@ -51,8 +51,8 @@ func JudgeSources(ctx context.Context, h *step.Machine, specs []step.Spec) error
 }
 
 // plannedSources sorts specs: the sources that they write, whether they install packages, and whether
-// any of those come from the host's own sources.
-func plannedSources(specs []step.Spec) (planned []*aptSource, installs, online bool, err error) {
+// any of those come from the host's own sources. A source that cannot be written is its step's to tell.
+func plannedSources(specs []step.Spec) (planned []SourceParams, installs, online bool, err error) {
 	for _, spec := range specs {
 		switch spec.Kind {
 		case KindSource:
@@ -60,11 +60,7 @@ func plannedSources(specs []step.Spec) (planned []*aptSource, installs, online b
 			if err := json.Unmarshal(spec.Params, &p); err != nil {
 				return nil, false, false, fmt.Errorf("reading step %s: %w", spec.ID, err)
 			}
-			s, err := newAptSource(p)
-			if err != nil {
-				return nil, false, false, err
-			}
-			planned = append(planned, s)
+			planned = append(planned, p)
 		case KindPackages, KindDownload:
 			var p PackagesParams
 			if err := json.Unmarshal(spec.Params, &p); err != nil {
@@ -77,15 +73,22 @@ func plannedSources(specs []step.Spec) (planned []*aptSource, installs, online b
 }
 
 // withPlanned is what apt will read once the planned sources are there, in its order.
-func withPlanned(now []Listing, planned []*aptSource) []Listing {
+func withPlanned(now []Listing, planned []SourceParams) []Listing {
 	gone := map[string]bool{}
 	var then []Listing
 	for _, s := range planned {
-		gone[s.path] = true
-		for _, file := range s.replaces {
-			gone[file] = true
+		file := path.Join(sourcesFolder, s.Name+".sources")
+		gone[file] = true
+		for _, replaced := range s.Replaces {
+			gone[replaced] = true
 		}
-		then = append(then, listingsOf(s.path, s.content)...)
+		signedBy := s.Keyring
+		if signedBy == "" {
+			signedBy = path.Join(keyringsFolder, s.Name+".gpg")
+		}
+		for _, suite := range s.Suites {
+			then = append(then, Listing{File: file, URI: s.URI, Suite: suite, SignedBy: signedBy, Ours: true})
+		}
 	}
 	for _, l := range now {
 		if !gone[l.File] {
