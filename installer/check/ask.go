@@ -135,12 +135,29 @@ func (a asker) index(name string, port uint16) probe.Spec {
 		if s.Key != "" {
 			spec.Keyring = keyName(s.Name)
 		}
+		if name == ownPackages {
+			spec.Offers = a.exact()
+		}
 		return spec
 	}
-	if port == 443 || name == "apt.ipivs.com" || name == "download.docker.com" {
+	if port == 443 || name == ownPackages || name == "download.docker.com" {
 		return probe.Spec{Ask: probe.AskHTTPS, Path: "/"}
 	}
 	return probe.Spec{Ask: probe.AskHTTP, Path: "/"}
+}
+
+// ownPackages is the page's name of the vendor's own packages, the only ones that a release names by version.
+const ownPackages = "apt.ipivs.com"
+
+// exact lists the packages that the release names by version. A mirror must have them all, whatever hosts take.
+func (a asker) exact() []string {
+	var all []string
+	for _, p := range a.manifest.Packages {
+		if p.Version != "" && !p.Engine {
+			all = append(all, p.Name+"="+p.Version)
+		}
+	}
+	return all
 }
 
 // ubuntuKeyring is where Ubuntu's package ubuntu-keyring has its archive's keys.

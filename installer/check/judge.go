@@ -68,6 +68,9 @@ func (p Prober) judge(t *trial, on *Listening) Result {
 		r.Offset = &worst.Offset
 		cameraClock(&r)
 	}
+	if r.Status != Pass && len(worst.Lacks) > 0 {
+		r.Fix = fmt.Sprintf("have %s brought up to date with the vendor's, or name another in network.endpoints; it lacks %s", f.Destination.Address, list(worst.Lacks))
+	}
 	if r.Status != Pass && r.Fix == "" {
 		r.Fix = fix(f, r.Verdict, r.Lost)
 	}

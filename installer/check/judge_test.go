@@ -8,6 +8,7 @@ import (
 
 	"ipivs.com/valtctl/installer/network"
 	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/repos/release"
 )
 
 // here is a machine that is only looked at for being there.
@@ -208,5 +209,30 @@ func TestWhatCannotBeFiledIsAnError(t *testing.T) {
 	blame(trials, "app1", errors.New("the link is gone"))
 	if got := trials[0].answer[0]; got.Verdict != probe.Unknown || !strings.Contains(got.Cause, "the link is gone") {
 		t.Errorf("what was not asked says %+v", got)
+	}
+}
+
+// A mirror that verifies and lacks what the release names is said to lack it, with what to do.
+func TestAMirrorThatLacksPackagesOfTheReleaseIsNamed(t *testing.T) {
+	s := siteOf(t, threeHosts)
+	f := flowNamed(t, s, "updates.ivs-apt/app1/apt.ipivs.com")
+	p := Prober{Site: s, Hosts: map[string]Machine{"app1": here{}}}
+	r := p.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.WrongContent, Cause: "the index is older than the release needs", Lacks: []string{"valt-host=6.4.2-1"}}), NewListening())
+	if r.Status != Fail || !strings.Contains(r.Fix, "up to date") || !strings.Contains(r.Fix, "valt-host=6.4.2-1") || !strings.Contains(r.Fix, "network.endpoints") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestTheVendorsIndexIsAskedForWhatTheReleaseNames(t *testing.T) {
+	s := siteOf(t, threeHosts)
+	a := asker{site: s, codename: "noble", manifest: &release.Manifest{
+		Apt: []release.AptSource{{Name: "valt", URI: "https://apt.ipivs.com/ubuntu", Suites: []string{"{codename}"}, Key: "k"},
+			{Name: "docker", URI: "https://download.docker.com/linux/ubuntu", Suites: []string{"{codename}"}, Key: "k"}},
+		Packages: []release.Package{{Name: "nftables"}, {Name: "valt-host", Version: "6.4.2-1"}, {Name: "docker-ce", Version: "5:29", Engine: true}}}}
+	if got := a.questions(flowNamed(t, s, "updates.ivs-apt/app1/apt.ipivs.com"))[0]; !slices.Equal(got.Offers, []string{"valt-host=6.4.2-1"}) {
+		t.Errorf("%+v", got)
+	}
+	if got := a.questions(flowNamed(t, s, "updates.docker-apt/app1/download.docker.com"))[0]; got.Offers != nil {
+		t.Errorf("%+v", got)
 	}
 }

@@ -49,6 +49,9 @@ func (c *conversation) index(ctx context.Context) error {
 	if err := c.timely(release); err != nil {
 		return err
 	}
+	if err := c.offers(ctx, release); err != nil {
+		return err
+	}
 	if c.spec.Keyring == "" {
 		return found(Works, "the signature was not verified: no keyring was given")
 	}

@@ -50,9 +50,11 @@ type Spec struct {
 	Proxy string `json:"proxy,omitempty"`
 	// Keyring, with AskApt, is a key of Request.Keyrings, or the absolute path of a file on
 	// the machine that asks; empty: not verified, and said.
-	Keyring string   `json:"keyring,omitempty"`
-	Token   string   `json:"token,omitempty"` // with AskOurs: what the listener was given
-	Names   []string `json:"names,omitempty"` // with AskDNS: what is looked up
+	Keyring string `json:"keyring,omitempty"`
+	// Offers, with AskApt, are packages that the index must have, "name=version".
+	Offers []string `json:"offers,omitempty"`
+	Token  string   `json:"token,omitempty"` // with AskOurs: what the listener was given
+	Names  []string `json:"names,omitempty"` // with AskDNS: what is looked up
 	// After is how long after the request this question starts: the site's rate.
 	After time.Duration `json:"after,omitempty"`
 }
@@ -103,6 +105,7 @@ type Outcome struct {
 	Evidence []string `json:"evidence,omitempty"` // what was seen, a line each
 	Address  string   `json:"address,omitempty"`  // what was dialled, after the lookup
 	Issuer   string   `json:"issuer,omitempty"`   // of the certificate that was shown
+	Lacks    []string `json:"lacks,omitempty"`    // of Spec.Offers, what the index has not
 	// Lost says where a filtered flow ends, as far as the asking machine can tell: it sees
 	// whether its own packet left. Arrivals tell the rest.
 	Lost Place `json:"lost,omitempty"`

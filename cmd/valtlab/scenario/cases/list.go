@@ -76,6 +76,7 @@ func All() scenario.Suite {
 		c("offline", "a site is installed and updated from bundles alone, and no packet leaves it", offline, scenario.Alone, aboutBundles, 150),
 		c("offline-single", "one bare server that reaches nobody installs and updates itself from a bundle in parts, by its maker's key", offlineSingle, scenario.Alone, aboutBundles, 65),
 		c("verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts, scenario.Alone, aboutAccess, 30),
+		c("bad-hosts", "each thing that is wrong with a server, made for real, is found and named with its fix; a healthy one of today only passes", badHosts, scenario.Alone, aboutAccess, 60),
 		c("against-nmap", "ports that are open, closed, dropped and rejected are what nmap says they are", againstNmap, scenario.Alone, aboutAccess, 9),
 		c("big-check", "a check of the largest site takes little longer than one question that nobody answers", bigCheck, scenario.Alone, aboutAccess, 25),
 		c("check-leaves-nothing", "a check leaves no file, listener or process on a host, also when it is killed", checkLeavesNothing, scenario.Alone, aboutAccess, 28),
