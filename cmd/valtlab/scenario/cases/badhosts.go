@@ -84,11 +84,11 @@ func (e *Env) findTroubles(ctx context.Context, all []badCase) (err error) {
 			return fmt.Errorf("making %s: %w", c.what, err)
 		}
 	}
-	r, result, err := e.check(ctx, "hosts", "site.yaml")
+	r, err := e.checkHosts(ctx, "site.yaml")
 	if err != nil {
 		return err
 	}
-	e.Measure("troubles", "%d found in %.1f s", len(all), result.Took.Seconds())
+	e.Measure("troubles", "%d", len(all))
 	var errs []error
 	for _, c := range all {
 		err := c.judge(r)
@@ -100,6 +100,23 @@ func (e *Env) findTroubles(ctx context.Context, all []badCase) (err error) {
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
+}
+
+// checkHosts checks hosts, and once more where a busy machine had a host answer too late: what was too late is
+// unknown, and tells nothing of the host.
+func (e *Env) checkHosts(ctx context.Context, site string) (report, error) {
+	for tries := 10; ; tries-- {
+		r, result, err := e.check(ctx, "hosts", site)
+		if err != nil {
+			return r, err
+		}
+		late := slices.ContainsFunc(r.Result.Results, func(a answer) bool {
+			return strings.Contains(a.Cause+strings.Join(a.Evidence, " "), "no answer within")
+		})
+		if e.Measure("check of "+site, "%d results in %.1f s", len(r.Result.Results), result.Took.Seconds()); !late || tries == 0 {
+			return r, nil
+		}
+	}
 }
 
 // The files that make apt refuse its sources.
@@ -256,7 +273,7 @@ func healthyToday(ctx context.Context, e *Env) (err error) {
 	if err != nil {
 		return err
 	}
-	r, _, err := e.check(ctx, "hosts", site)
+	r, err := e.checkHosts(ctx, site)
 	if err != nil {
 		return err
 	}
