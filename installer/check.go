@@ -78,6 +78,7 @@ func Check(ctx context.Context, o CheckOptions) (*check.Report, error) {
 	}
 	c.meet(ctx)
 	defer c.leave()
+	c.further()
 	if c.has(check.Update) {
 		c.offer = c.readOffer(ctx)
 	}
@@ -117,6 +118,21 @@ func (c *checkRun) choose() error {
 		c.hosts = append(c.hosts, &checkedHost{h, check.HostSeen{Host: h.Host}})
 	}
 	return nil
+}
+
+// further adds the flows that only the hosts knew of.
+func (c *checkRun) further() {
+	nts := map[string][]string{}
+	for _, h := range c.hosts {
+		if f := h.seen.Facts; f != nil {
+			nts[h.Name] = f.Clock.NTS
+		}
+	}
+	for _, f := range network.Further(c.Site, nts) {
+		if c.wants(f) {
+			c.flows = append(c.flows, f)
+		}
+	}
 }
 
 // wants says whether a flow is to be tried: all of them for the network's own sake, those

@@ -89,6 +89,8 @@ func (a asker) outward(f network.Flow, row string) probe.Spec {
 		return probe.Spec{Ask: probe.AskDNS, Names: a.names()}
 	case "advisory.ntp":
 		return probe.Spec{Ask: probe.AskNTP}
+	case "advisory.nts":
+		return probe.Spec{Ask: probe.AskNTS}
 	case "advisory.esp":
 		return probe.Spec{Ask: probe.AskESP}
 	}

@@ -2,6 +2,7 @@ package check
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"ipivs.com/valtctl/installer/network"
@@ -41,6 +42,10 @@ func unfilter(f network.Flow, lost probe.Place) string {
 		return fmt.Sprintf("allow %s out to %s in %s's own firewall (nft list ruleset, ufw status)", portText(f), f.Destination.Address, f.Source.Name)
 	case probe.AtDestination:
 		return fmt.Sprintf("allow %s in from %s in %s's own firewall (nft list ruleset, ufw status)", portText(f), f.Source.Address, f.Destination.Name)
+	}
+	if slices.Contains(f.Rows, "advisory.nts") {
+		return fmt.Sprintf("ask for tcp/%d from %s to %s in the network's firewall: %s's chrony asks for keys there (NTS, RFC 8915; this row is valtctl's, not the vendor's), "+
+			"or name time servers without NTS in network.ntp", f.Port, f.Source.Address, f.Destination.Address, f.Source.Name)
 	}
 	id, _, _ := strings.Cut(f.ID, "+")
 	return fmt.Sprintf("ask for %s from %s to %s in the network's firewall; valtctl network --request --row %s writes the request",

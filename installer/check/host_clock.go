@@ -147,11 +147,17 @@ func judgeTimeService(v view) finding {
 	if len(t.Servers) > 0 {
 		f.evidence = append(f.evidence, "servers: "+list(t.Servers))
 	}
-	if v.Facts.Clock.Synchronized {
+	if v.Facts.Clock.Synchronized || t.Synchronized != nil && *t.Synchronized {
 		return f
 	}
 	f.status, f.cause = Warn, "it is not synchronised"
 	f.fix = "see why its time servers do not answer: timedatectl timesync-status"
+	if t.Name == "chrony" {
+		f.fix = "see why its time servers do not answer: chronyc -n sources; chronyc -n authdata"
+	}
+	if len(v.Facts.Clock.NTS) > 0 {
+		f.fix += "; those with NTS need TCP 4460 beside UDP 123"
+	}
 	if t.Name == "" {
 		f.cause, f.fix = "it is not synchronised, and no time service runs", "sudo timedatectl set-ntp true; valtctl install sets it up as well"
 	}

@@ -103,7 +103,9 @@ func clockOddities() map[string]oddity {
 		"nothing keeps it": {make: func(_ *Input, f *facts.Facts, s *survey.Reply) {
 			f.Clock.Synchronized, s.Time = false, survey.TimeService{}
 		}, id: "hosts/valt/time-service", status: Warn, cause: "no time service", fix: "set-ntp"},
-		"its servers do not answer":  {make: func(_ *Input, f *facts.Facts, _ *survey.Reply) { f.Clock.Synchronized = false }, id: "hosts/valt/time-service", status: Warn, fix: "timesync-status"},
+		"its servers do not answer": {make: func(_ *Input, f *facts.Facts, s *survey.Reply) {
+			f.Clock.Synchronized, s.Time.Name = false, "systemd-timesyncd"
+		}, id: "hosts/valt/time-service", status: Warn, fix: "timesync-status"},
 		"kept by the machine's host": {make: func(_ *Input, _ *facts.Facts, s *survey.Reply) { s.Time = survey.TimeService{} }, id: "hosts/valt/time-service", status: Pass},
 	}
 }

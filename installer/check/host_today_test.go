@@ -80,6 +80,14 @@ func todayOddities() map[string]oddity {
 			in.Hosts[0].Names = &probe.Outcome{Verdict: probe.Works}
 			s.Inside[0].Failed = []string{"apt.ipivs.com: no answer comes back"}
 		}, id: "hosts/valt/container-names", status: Fail, cause: "valt-web does not resolve apt.ipivs.com: no answer comes back, though the host itself does", fix: "udp/53"},
+		"chrony says that it is synchronised": {make: func(_ *Input, f *facts.Facts, s *survey.Reply) {
+			yes := true
+			f.Clock.Synchronized, s.Time.Synchronized = false, &yes
+		}, id: "hosts/valt/time-service", status: Pass},
+		"chrony waits for keys": {make: func(_ *Input, f *facts.Facts, s *survey.Reply) {
+			no := false
+			f.Clock.Synchronized, f.Clock.NTS, s.Time.Synchronized = false, []string{"1.ntp.ubuntu.com"}, &no
+		}, id: "hosts/valt/time-service", status: Warn, cause: "not synchronised", fix: "chronyc -n authdata; those with NTS need TCP 4460"},
 		"copied with its machine-id": {site: twoServers, make: func(in *Input, f *facts.Facts, _ *survey.Reply) { f.MachineID = in.Hosts[0].Facts.MachineID },
 			id: "hosts/site/clones", status: Warn, cause: "app1 and media1", fix: "systemd-machine-id-setup"},
 		"copied with its SSH host key": {site: twoServers, make: func(in *Input, f *facts.Facts, _ *survey.Reply) {

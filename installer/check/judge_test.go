@@ -236,3 +236,25 @@ func TestTheVendorsIndexIsAskedForWhatTheReleaseNames(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 }
+
+// The row is ours: it warns, and says so.
+func TestNTSIsAdvisoryAndOurs(t *testing.T) {
+	s := siteOf(t, threeHosts)
+	all := network.Further(s, map[string][]string{"media1": {"1.ntp.ubuntu.com"}, "nobody": {"2.ntp.ubuntu.com"}})
+	if len(all) != 1 || all[0].ID != "advisory.nts/media1/1.ntp.ubuntu.com" || all[0].Port != 4460 || all[0].Protocol != network.TCP || all[0].Basis != network.Advisory {
+		t.Fatalf("%+v", all)
+	}
+	if got := (asker{site: s}).questions(all[0])[0]; got.Host != "1.ntp.ubuntu.com" || got.Port != 4460 {
+		t.Errorf("asked as %+v", got)
+	}
+	p := Prober{Site: s, Hosts: map[string]Machine{"media1": here{}}}
+	r := p.judge(trialOf(all[0], "media1", probe.Outcome{Verdict: probe.Filtered, Cause: "nothing came back", Silent: true}), NewListening())
+	if r.Status != Warn || !strings.Contains(r.Fix, "tcp/4460") || !strings.Contains(r.Fix, "not the vendor's") || !strings.Contains(r.Fix, "1.ntp.ubuntu.com") {
+		t.Errorf("%+v", r)
+	}
+	for _, f := range network.Flows(s) {
+		if slices.Contains(f.Rows, "advisory.nts") {
+			t.Errorf("the site file alone makes %s", f.ID)
+		}
+	}
+}

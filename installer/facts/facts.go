@@ -83,6 +83,9 @@ type Container struct {
 type Clock struct {
 	Now          time.Time `json:"now"`
 	Synchronized bool      `json:"synchronized"`
+	// NTS are the time servers that chrony, where it runs, asks with keys that it gets over TLS first
+	// (TCP 4460, RFC 8915).
+	NTS []string `json:"nts,omitempty"`
 }
 
 // USBDevice is one device of sysfs's bus/usb.

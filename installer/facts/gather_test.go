@@ -248,3 +248,42 @@ func BenchmarkGatherThisMachine(b *testing.B) {
 		}
 	}
 }
+
+func TestServersThatChronyAsksWithKeysAreSeen(t *testing.T) {
+	root := t.TempDir()
+	for file, content := range map[string]string{
+		"/etc/chrony/chrony.conf":                        "pool ntp.example iburst\n# server no nts\nserver 1.example iburst nts\n",
+		"/etc/chrony/sources.d/ubuntu-ntp-pools.sources": "pool 2.example nts maxsources 1\npool 2.example nts\n",
+	} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(root+file), 0o755), os.WriteFile(root+file, []byte(content), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if f, _ := Gather(t.Context(), Options{Root: root, Now: clock}); len(f.Clock.NTS) != 0 {
+		t.Errorf("chrony does not run, and asks %v", f.Clock.NTS)
+	}
+	if err := errors.Join(os.MkdirAll(root+"/run/systemd/units", 0o755), os.Symlink("id", root+"/run/systemd/units/invocation:chrony.service")); err != nil {
+		t.Fatal(err)
+	}
+	if f, _ := Gather(t.Context(), Options{Root: root, Now: clock}); strings.Join(f.Clock.NTS, " ") != "1.example 2.example" {
+		t.Errorf("it asks %v", f.Clock.NTS)
+	}
+}
+
+func TestHostKeysAreToldByTheirFingerprints(t *testing.T) {
+	root := t.TempDir()
+	const key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJhRoJDAzhRkVvbSmOZpzY4sCWdjDCM2PRlmnQ2JXxQn root@valt\n"
+	if err := errors.Join(os.MkdirAll(root+"/etc/ssh", 0o755), os.WriteFile(root+"/etc/ssh/ssh_host_ed25519_key.pub", []byte(key), 0o644)); err != nil {
+		t.Fatal(err)
+	}
+	f, _ := Gather(t.Context(), Options{Root: root, Now: clock}) // the rest is not there
+	if len(f.HostKeys) != 1 || !strings.HasPrefix(f.HostKeys[0], "SHA256:") {
+		t.Errorf("%q", f.HostKeys)
+	}
+	if err := os.WriteFile(root+"/etc/ssh/ssh_host_rsa_key.pub", []byte("nonsense\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Gather(t.Context(), Options{Root: root, Now: clock}); err == nil || !strings.Contains(err.Error(), "ssh_host_rsa_key.pub") {
+		t.Errorf("a key that cannot be read is %v", err)
+	}
+}

@@ -68,6 +68,23 @@ func Flows(s *site.Site) []Flow {
 	return merge(all)
 }
 
+// Further are the flows that only a host itself knows of: nts are the time servers, by host, whose keys it gets
+// over TLS. They are advisory, ours and not the vendor's.
+func Further(s *site.Site, nts map[string][]string) []Flow {
+	var all []Flow
+	for _, row := range advisoryTable().Rows {
+		if row.To != NTS {
+			continue
+		}
+		for _, from := range servers(s, row.From) {
+			for _, server := range nts[from.Name] {
+				all = append(all, row.flow(from, Party{Kind: KindService, Name: "nts", Address: server, label: server}, Advisory))
+			}
+		}
+	}
+	return merge(all)
+}
+
 // applies says whether the row's own key is on.
 func (r Row) applies(s *site.Site) bool {
 	switch r.Key {
@@ -87,21 +104,25 @@ func (r Row) flows(s *site.Site, basis Basis) []Flow {
 			if from.Address == to.Address {
 				continue
 			}
-			f := Flow{
-				ID: fmt.Sprintf("%s/%s/%s", r.ID, from.label, to.label), Rows: []string{r.ID},
-				Source: from, Destination: to, Protocol: r.Protocol, Port: r.Port, Basis: basis,
-				Service: strings.TrimSpace(r.Application + " " + r.Service),
-			}
-			if to.port != 0 {
-				f.Port = to.port
-			}
-			if f.Service == "" {
-				f.Service = strings.ToUpper(string(r.Protocol)) + " tunnel"
-			}
-			all = append(all, f)
+			all = append(all, r.flow(from, to, basis))
 		}
 	}
 	return all
+}
+
+func (r Row) flow(from, to Party, basis Basis) Flow {
+	f := Flow{
+		ID: fmt.Sprintf("%s/%s/%s", r.ID, from.label, to.label), Rows: []string{r.ID},
+		Source: from, Destination: to, Protocol: r.Protocol, Port: r.Port, Basis: basis,
+		Service: strings.TrimSpace(r.Application + " " + r.Service),
+	}
+	if to.port != 0 {
+		f.Port = to.port
+	}
+	if f.Service == "" {
+		f.Service = strings.ToUpper(string(r.Protocol)) + " tunnel"
+	}
+	return f
 }
 
 func sources(s *site.Site, end End) []Party {
@@ -137,7 +158,7 @@ func (r Row) destinations(s *site.Site, from Party) []Party {
 			return nil
 		}
 		return []Party{cloud(s.Cloud.Tunnel)}
-	case DNS, NTP, Proxy:
+	case DNS, NTP, NTS, Proxy:
 		return services(s, r.To)
 	}
 	return r.serverDestinations(s)

@@ -136,6 +136,7 @@ func TestEveryRowAppearsSomewhere(t *testing.T) {
 	for _, text := range sites {
 		seen = append(seen, rowsOf(Flows(parse(t, text)))...)
 	}
+	seen = append(seen, rowsOf(Further(parse(t, everything), map[string][]string{"app1": {"time.example"}}))...)
 	for _, table := range Tables() {
 		for _, r := range table.Rows {
 			if !slices.Contains(seen, r.ID) {

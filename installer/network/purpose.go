@@ -139,6 +139,7 @@ func explainAdvisory() map[string]Explanation {
 		"advisory.dns-udp": {Purpose: "Servers look up names.", Lifetime: Permanent, Unclear: "The page says that valid DNS servers are required, and lists no port."},
 		"advisory.dns-tcp": {Purpose: "Servers look up names whose answers are long.", Lifetime: Permanent, Unclear: "The page says that valid DNS servers are required, and lists no port."},
 		"advisory.ntp":     {Purpose: "Servers keep their clocks right; certificates and recordings depend on it.", Lifetime: Permanent, Unclear: "The page does not mention time."},
+		"advisory.nts":     {Purpose: "Servers whose chrony asks so get the keys by which they know their time servers (NTS).", Lifetime: Permanent, Unclear: "The page does not mention time; Ubuntu 26.04 asks its time servers so by default."},
 		"advisory.esp":     {Purpose: "The encrypted half of the tunnel to VALT Cloud (IPsec) where no address is translated.", Lifetime: Permanent, Unclear: "The page does not mention IP protocol 50. Behind address translation UDP 4500 carries it."},
 		"advisory.proxy":   {Purpose: "Servers download through your proxy.", Lifetime: Maintenance},
 	}

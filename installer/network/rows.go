@@ -57,6 +57,7 @@ const (
 	Tunnel     End = "tunnel"   // the cloud's end of the tunnel
 	DNS        End = "dns"
 	NTP        End = "ntp"
+	NTS        End = "nts" // those that a host's chrony asks with NTS: only the host knows (Further)
 	Proxy      End = "proxy"
 )
 
@@ -233,7 +234,7 @@ func certificateTable() Table {
 }
 
 // advisoryTable holds what every site of this shape needs and the page leaves out: names
-// (RFC 1035, section 4.2), time (RFC 5905), the encrypted half of IPsec (RFC 4303), and
+// (RFC 1035, section 4.2), time (RFC 5905, and RFC 8915 where a host's chrony asks so), the encrypted half of IPsec (RFC 4303), and
 // the way to the customer's proxy.
 func advisoryTable() Table {
 	const all = "Application & Media Server"
@@ -243,6 +244,7 @@ func advisoryTable() Table {
 			{"advisory.dns-udp", Always, UDP, 53, "DNS", "Names", all, "DNS servers", AllServers, DNS},
 			{"advisory.dns-tcp", Always, TCP, 53, "DNS", "Names", all, "DNS servers", AllServers, DNS},
 			{"advisory.ntp", Always, UDP, 123, "NTP", "Time", all, "Time servers", AllServers, NTP},
+			{"advisory.nts", Always, TCP, 4460, "NTS", "Time", all, "Time servers with NTS", AllServers, NTS},
 			{"advisory.esp", Always, ESP, 0, "IPsec", "Tunnel", "On-Premise Media Server", "Cloud Application Server", MediaHosts, Tunnel},
 			{"advisory.proxy", Always, TCP, 0, "HTTP", "Proxy", all, "Proxy", AllServers, Proxy},
 		},

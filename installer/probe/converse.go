@@ -49,6 +49,8 @@ func converse(ctx context.Context, env Env, r *Request, s Spec, conn net.Conn, o
 		askMetaRelease(ctx, c)
 	case AskACME:
 		askACME(ctx, c)
+	case AskNTS:
+		askNTS(ctx, c)
 	default:
 		o.Verdict, o.Cause = Unknown, fmt.Sprintf("this version cannot ask %q over a connection", s.Ask)
 	}

@@ -26,6 +26,7 @@ const (
 	AskRTSP        Ask = "rtsp"         // an answer to OPTIONS (RFC 2326, section 10.1)
 	AskRegistry    Ask = "registry"     // /v2/ of a registry (OCI distribution specification, "Determining Support")
 	AskApt         Ask = "apt"          // an InRelease that verifies
+	AskNTS         Ask = "nts"          // keys over TLS, of a time server
 	AskMetaRelease Ask = "meta-release" // changelogs' /meta-release-lts
 	AskACME        Ask = "acme"         // a directory (RFC 8555, section 7.1.1)
 	AskIKE         Ask = "ike"          // IKE_SA_INIT (RFC 7296, section 1.2), after four zero bytes on 4500 (RFC 3948)

@@ -183,7 +183,7 @@ func keepers() []keeper {
 	usual := []string{"server", "pool", "peer"}
 	return []keeper{
 		{"systemd-timesyncd", []string{"systemd-timesyncd.service"}, []string{"/etc/systemd/timesyncd.conf", "/etc/systemd/timesyncd.conf.d/*.conf"}, []string{"NTP="}},
-		{"chrony", []string{"chrony.service", "chronyd.service"}, []string{"/etc/chrony/chrony.conf", "/etc/chrony/conf.d/*.conf", "/etc/chrony/sources.d/*.sources"}, usual},
+		{chrony, []string{"chrony.service", "chronyd.service"}, []string{"/etc/chrony/chrony.conf", "/etc/chrony/conf.d/*.conf", "/etc/chrony/sources.d/*.sources"}, usual},
 		{"ntpsec", []string{"ntpsec.service"}, []string{"/etc/ntpsec/ntp.conf", "/etc/ntpsec/ntp.d/*.conf"}, usual},
 		{"ntp", []string{"ntp.service"}, []string{"/etc/ntp.conf"}, usual},
 		{"openntpd", []string{"openntpd.service"}, []string{"/etc/openntpd/ntpd.conf"}, []string{"server", "servers"}},
@@ -191,7 +191,7 @@ func keepers() []keeper {
 }
 
 // timeService is which of the usual services keeps the clock, and by which servers.
-func (h *host) timeService(context.Context) (answer, error) {
+func (h *host) timeService(ctx context.Context) (answer, error) {
 	for _, k := range keepers() {
 		if !slices.ContainsFunc(k.units, h.runs) {
 			continue
@@ -206,9 +206,31 @@ func (h *host) timeService(context.Context) (answer, error) {
 				found.Servers = timeServers(found.Servers, text, k.words)
 			}
 		}
-		return func(r *Reply) { r.Time = found }, nil
+		var err error
+		if found.Name == chrony {
+			found.Synchronized, err = h.chronySynchronized(ctx)
+		}
+		return func(r *Reply) { r.Time = found }, err
 	}
 	return nil, nil
+}
+
+// chrony is its name here, and that of Ubuntu's package.
+const chrony = "chrony"
+
+// chronySynchronized asks chrony itself, which tells the kernel only with its directive rtcsync
+// (chrony.conf(5)): leap status is the last of what tracking tells (chronyc(1)).
+func (h *host) chronySynchronized(ctx context.Context) (*bool, error) {
+	out, err := h.Run.Run(ctx, step.Command{Argv: []string{"chronyc", "-n", "-c", "tracking"}})
+	if err != nil {
+		return nil, fmt.Errorf("asking chrony whether it is synchronised: %w", err)
+	}
+	told := strings.Split(strings.TrimSpace(string(out.Stdout)), ",")
+	if len(told) < 14 {
+		return nil, fmt.Errorf("asking chrony whether it is synchronised: %q is not understood", out.Stdout)
+	}
+	is := told[len(told)-1] != "Not synchronised"
+	return &is, nil
 }
 
 // timeServers adds the servers of one file. timesyncd lists them behind NTP=, and an empty

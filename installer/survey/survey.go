@@ -163,6 +163,8 @@ type Proxy struct {
 type TimeService struct {
 	Name    string   `json:"name,omitempty"` // "systemd-timesyncd"
 	Servers []string `json:"servers,omitempty"`
+	// Synchronized is the service's own word, where it has one beside the kernel's; nil: it has none.
+	Synchronized *bool `json:"synchronized,omitempty"`
 }
 
 // Certificate is one file of the request, by its first certificate.

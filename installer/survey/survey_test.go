@@ -128,6 +128,7 @@ func TestRealMachineAnswersEveryQuestionAndKeepsNothing(t *testing.T) {
 
 func TestSettingsOfAHost(t *testing.T) {
 	reply := take(t, hostOf(t, programs{
+		"chronyc -n -c tracking":  "C0A80001,192.168.0.1,3,1780000000.1,0.0001,0.0,0.0,1.0,0.0,0.1,0.01,0.001,64.2,Normal\n",
 		"apt-config dump Acquire": "Acquire::http::Proxy \"http://user:secret@proxy:3128/\";\nAcquire::http::Proxy::127.0.0.1 \"DIRECT\";\n",
 		"apt-config dump APT::Periodic": "APT::Periodic::Unattended-Upgrade \"1\";\nUnattended-Upgrade::Automatic-Reboot \"true\";\nUnattended-Upgrade::Automatic-Reboot-Time \"02:00\";\n" +
 			"Unattended-Upgrade::Package-Blacklist \"\";\nUnattended-Upgrade::Package-Blacklist:: \"docker\";\nUnattended-Upgrade::Package-Blacklist:: \"run\";\n",
@@ -148,6 +149,10 @@ func TestSettingsOfAHost(t *testing.T) {
 	if len(reply.Problems) > 0 {
 		t.Errorf("problems: %v", reply.Problems)
 	}
+	if is := reply.Time.Synchronized; is == nil || !*is {
+		t.Error("chrony is not believed")
+	}
+	reply.Time.Synchronized = nil
 	got := []any{reply.Reboot, reply.Firewalls, reply.Proxies, reply.Resolvers, reply.Time, reply.Support.Until.Year(), reply.Support.LTS}
 	want := []any{Reboot{Required: true, Packages: []string{"libc6", "linux-image"}, Automatic: true, At: "02:00", Engine: []string{"containerd.io", "containerd"}}, []string{"ufw", "firewalld"},
 		[]Proxy{{"apt", "http://proxy:3128"}, {"/etc/environment", "http://proxy:3128"}, {"/etc/systemd/system/docker.service.d/proxy.conf", "http://old:8080"}},

@@ -180,3 +180,19 @@ func TestContainerThatCannotBeEnteredIsAProblem(t *testing.T) {
 		t.Errorf("%+v %v", reply.Inside, reply.Problems)
 	}
 }
+
+func TestChronyIsAskedItself(t *testing.T) {
+	const synced = "C0A80001,192.168.0.1,3,1780000000.1,0.0001,0.0,0.0,1.0,0.0,0.1,0.01,0.001,64.2,"
+	files := map[string]string{"/run/systemd/units/invocation:chrony.service": "", "/etc/chrony/chrony.conf": "pool ntp.example nts iburst\n"}
+	for told, want := range map[string]string{synced + "Normal\n": "yes", synced + "Insert second\n": "yes", synced + "Not synchronised\n": "no",
+		"506 Cannot talk to daemon\n": "unknown", "fails: not found": "unknown"} {
+		reply := take(t, hostOf(t, programs{"chronyc -n -c tracking": told}, files), Request{})
+		got := "unknown"
+		if is := reply.Time.Synchronized; is != nil {
+			got = map[bool]string{true: "yes", false: "no"}[*is]
+		}
+		if got != want || (want == "unknown") != (reply.Problems[AskTime] != "") || reply.Time.Name != "chrony" {
+			t.Errorf("%q: %s, %v", told, got, reply.Problems)
+		}
+	}
+}

@@ -156,11 +156,18 @@ func (e *Env) badCases(ctx context.Context, app, media string) ([]badCase, error
 	}
 	byItself, notByItself := settings("reboot", `APT::Periodic::Unattended-Upgrade "1"; Unattended-Upgrade::Automatic-Reboot "true";`)
 	reach, noReach := settings("reach", "#clear Unattended-Upgrade::Package-Blacklist;\nAPT::Periodic::Unattended-Upgrade \"1\";")
+	mounts, err := e.Lab.Output(ctx, media, "cat", "/proc/mounts")
+	if err != nil {
+		return nil, err
+	}
 	copied := []badCase{
 		{"one machine-id", media, "cp -p /etc/machine-id /etc/machine-id.valtlab; echo " + strings.TrimSpace(id) + " > /etc/machine-id", "mv -f /etc/machine-id.valtlab /etc/machine-id",
 			"hosts/site/clones", "fail", "machine-id", "systemd-machine-id-setup"},
 		{"one SSH host key", media, "echo '" + strings.TrimSpace(key) + "' > /etc/ssh/ssh_host_valtlab_key.pub", "rm -f /etc/ssh/ssh_host_valtlab_key.pub",
 			"hosts/site/clones", "fail", app + " and " + media, "dpkg-reconfigure openssh-server"},
+	}
+	if !strings.Contains(mounts, " /sys/fs/cgroup cgroup2 ") { // the machine has the first version, and so have its containers
+		copied = append(copied, badCase{"control groups of version 1", media, "true", "", hosts(media, "control-groups"), "warn", "version 1", "GRUB_CMDLINE_LINUX"})
 	}
 	return slices.Concat(packageCases(app, media, hosts), networkCases(app, media, hosts), runningCases(media, hosts), copied, []badCase{
 		{"a /boot that is too full", media, "true", "", hosts(media, "boot"), "warn", "kernel", "autoremove"},
