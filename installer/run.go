@@ -133,7 +133,7 @@ func (r *Run) target(ctx context.Context, rel *inputs.Release, in plan.Input) (*
 	in.Hosts, in.Bundle = map[string]plan.HostFacts{}, r.Options.Carrier != nil
 	for _, h := range r.Hosts {
 		f := h.Facts().Facts
-		in.Hosts[h.Name] = plan.HostFacts{Codename: f.OS.Codename, Arch: f.Arch}
+		in.Hosts[h.Name] = plan.HostFacts{Codename: f.OS.Codename, Arch: f.Arch, TimeService: f.Clock.Service}
 	}
 	p, err := plan.Build(ctx, in)
 	if err != nil {

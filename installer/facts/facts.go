@@ -83,6 +83,8 @@ type Container struct {
 type Clock struct {
 	Now          time.Time `json:"now"`
 	Synchronized bool      `json:"synchronized"`
+	// Service is what is installed to keep it: "chrony" or "systemd-timesyncd"; empty: neither.
+	Service string `json:"service,omitempty"`
 	// NTS are the time servers that chrony, where it runs, asks with keys that it gets over TLS first
 	// (TCP 4460, RFC 8915).
 	NTS []string `json:"nts,omitempty"`

@@ -66,7 +66,7 @@ func Gather(ctx context.Context, o Options) (Facts, error) {
 		ScheduleKey:    h.line(ScheduleKey + ".pub"),
 		RevokedKeys:    strings.Fields(string(h.read(RevokedKeys))),
 		Installed:      h.installed(),
-		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized(), NTS: h.nts()},
+		Clock:          Clock{Now: o.Now().UTC(), Synchronized: h.synchronized(), Service: h.timeService(), NTS: h.nts()},
 	}
 	f.Addresses = h.addresses()
 	f.BootID = h.keepString(BootID(o.Root))

@@ -259,14 +259,20 @@ func TestServersThatChronyAsksWithKeysAreSeen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if f, _ := Gather(t.Context(), Options{Root: root, Now: clock}); len(f.Clock.NTS) != 0 {
+	if f, _ := Gather(t.Context(), Options{Root: root, Now: clock}); len(f.Clock.NTS) != 0 || f.Clock.Service != "" {
 		t.Errorf("chrony does not run, and asks %v", f.Clock.NTS)
 	}
 	if err := errors.Join(os.MkdirAll(root+"/run/systemd/units", 0o755), os.Symlink("id", root+"/run/systemd/units/invocation:chrony.service")); err != nil {
 		t.Fatal(err)
 	}
-	if f, _ := Gather(t.Context(), Options{Root: root, Now: clock}); strings.Join(f.Clock.NTS, " ") != "1.example 2.example" {
-		t.Errorf("it asks %v", f.Clock.NTS)
+	for _, program := range []string{"/usr/lib/systemd/systemd-timesyncd", "/usr/sbin/chronyd"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(root+program), 0o755), os.WriteFile(root+program, nil, 0o755)); err != nil {
+			t.Fatal(err)
+		}
+		f, _ := Gather(t.Context(), Options{Root: root, Now: clock})
+		if strings.Join(f.Clock.NTS, " ") != "1.example 2.example" || !strings.HasPrefix(filepath.Base(program), f.Clock.Service) || f.Clock.Service == "" {
+			t.Errorf("%s: it asks %v", f.Clock.Service, f.Clock.NTS)
+		}
 	}
 }
 

@@ -7,6 +7,17 @@ import (
 	"strings"
 )
 
+// timeService is which of the two services is there. Their packages exclude one another.
+func (h *host) timeService() string {
+	switch {
+	case h.exists("/usr/sbin/chronyd"):
+		return "chrony"
+	case h.exists("/usr/lib/systemd/systemd-timesyncd"):
+		return "systemd-timesyncd"
+	}
+	return ""
+}
+
 // nts are the servers of chrony's files with the option nts (chrony.conf(5)), where it runs: systemd keeps a
 // link for each active unit. The other time services have no such option.
 func (h *host) nts() []string {

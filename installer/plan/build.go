@@ -41,6 +41,9 @@ type Public struct {
 type HostFacts struct {
 	Codename string // Ubuntu's: "noble"
 	Arch     string // as dpkg names it: "amd64"
+	// TimeService is the package that keeps the host's clock already: Ubuntu 26.04 comes with chrony, and what was
+	// upgraded has systemd-timesyncd. It stays, whichever the release names; empty: there is none.
+	TimeService string
 }
 
 // Names of the secrets that steps ask for. The controller supplies them from the site's

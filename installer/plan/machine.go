@@ -89,7 +89,7 @@ func (b *builder) codename(text string) string {
 func (b *builder) packages(name, title string, want func(release.Package) bool, more ...apt.PackageWanted) {
 	var params apt.PackagesParams
 	for _, p := range b.Manifest.Packages {
-		if !want(p) || !b.forRole(p.Roles) {
+		if !want(p) || !b.forRole(p.Roles) || b.otherTimeService(p.Name) {
 			continue
 		}
 		params.Engine = p.Engine
@@ -167,8 +167,17 @@ func (b *builder) clock() {
 // caCertificates is Ubuntu's package of the public certificate authorities.
 const caCertificates = "ca-certificates"
 
-// clockService is the time service that the release installs.
+// otherTimeService says whether a package would take the place of what keeps the clock already: the two exclude one
+// another, and to remove one that works is nobody's wish.
+func (b *builder) otherTimeService(name string) bool {
+	return (name == system.Chrony || name == system.Timesyncd) && b.facts.TimeService != "" && b.facts.TimeService != name
+}
+
+// clockService is the time service that the host has, or that the release installs.
 func (b *builder) clockService() string {
+	if b.facts.TimeService != "" {
+		return b.facts.TimeService
+	}
 	if slices.ContainsFunc(b.Manifest.Packages, func(p release.Package) bool { return p.Name == system.Chrony }) {
 		return system.Chrony
 	}

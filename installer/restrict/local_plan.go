@@ -137,7 +137,7 @@ func (l *LocalPlan) input(rel *inputs.Release) plan.Input {
 	in := plan.Input{Site: l.site, Manifest: rel.Manifest, Compose: rel.Compose, Public: l.material.Public(), Update: true,
 		Hosts: map[string]plan.HostFacts{}}
 	for _, h := range l.site.Hosts {
-		in.Hosts[h.Name] = plan.HostFacts{Codename: l.facts.OS.Codename, Arch: l.facts.Arch}
+		in.Hosts[h.Name] = plan.HostFacts{Codename: l.facts.OS.Codename, Arch: l.facts.Arch, TimeService: l.facts.Clock.Service}
 	}
 	return in
 }
