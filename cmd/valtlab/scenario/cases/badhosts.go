@@ -156,18 +156,18 @@ func (e *Env) badCases(ctx context.Context, app, media string) ([]badCase, error
 	}
 	byItself, notByItself := settings("reboot", `APT::Periodic::Unattended-Upgrade "1"; Unattended-Upgrade::Automatic-Reboot "true";`)
 	reach, noReach := settings("reach", "#clear Unattended-Upgrade::Package-Blacklist;\nAPT::Periodic::Unattended-Upgrade \"1\";")
-	mounts, err := e.Lab.Output(ctx, media, "cat", "/proc/mounts")
-	if err != nil {
-		return nil, err
-	}
 	copied := []badCase{
 		{"one machine-id", media, "cp -p /etc/machine-id /etc/machine-id.valtlab; echo " + strings.TrimSpace(id) + " > /etc/machine-id", "mv -f /etc/machine-id.valtlab /etc/machine-id",
 			"hosts/site/clones", "fail", "machine-id", "systemd-machine-id-setup"},
 		{"one SSH host key", media, "echo '" + strings.TrimSpace(key) + "' > /etc/ssh/ssh_host_valtlab_key.pub", "rm -f /etc/ssh/ssh_host_valtlab_key.pub",
 			"hosts/site/clones", "fail", app + " and " + media, "dpkg-reconfigure openssh-server"},
 	}
-	if !strings.Contains(mounts, " /sys/fs/cgroup cgroup2 ") { // the machine has the first version, and so have its containers
-		copied = append(copied, badCase{"control groups of version 1", media, "true", "", hosts(media, "control-groups"), "warn", "version 1", "GRUB_CMDLINE_LINUX"})
+	older, err := e.olderCgroups(ctx, app, media)
+	if err != nil {
+		return nil, err
+	}
+	for _, host := range older {
+		copied = append(copied, badCase{"control groups of version 1", host, "true", "", hosts(host, "control-groups"), "warn", "version 1", "GRUB_CMDLINE_LINUX"})
 	}
 	return slices.Concat(packageCases(app, media, hosts), networkCases(app, media, hosts), runningCases(media, hosts), copied, []badCase{
 		{"a /boot that is too full", media, "true", "", hosts(media, "boot"), "warn", "kernel", "autoremove"},
@@ -177,6 +177,21 @@ func (e *Env) badCases(ctx context.Context, app, media string) ([]badCase, error
 		{"unattended upgrades that reach the engine", media, reach, noReach, hosts(media, "automatic-engine"), "warn", "docker-ce", "valtctl update"},
 		{"Docker as a snap", app, "mkdir -p /snap/docker", "rmdir /snap/docker /snap || true", hosts(app, "snap-docker"), "fail", "snap", "snap remove docker"},
 	}), nil
+}
+
+// olderCgroups are those of the hosts with control groups of version 1: none where the machine has none.
+func (e *Env) olderCgroups(ctx context.Context, hosts ...string) ([]string, error) {
+	var older []string
+	for _, host := range hosts {
+		mounts, err := e.Lab.Output(ctx, host, "cat", "/proc/mounts")
+		if err != nil {
+			return nil, err
+		}
+		if !strings.Contains(mounts, " /sys/fs/cgroup cgroup2 ") {
+			older = append(older, host)
+		}
+	}
+	return older, nil
 }
 
 func packageCases(app, media string, hosts func(host, check string) string) []badCase {
