@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // update writes golden files anew: go test ./installer/plan -run Order -update.
@@ -265,13 +266,45 @@ func TestWhatASiteLacksIsNotPlanned(t *testing.T) {
 		}
 	}
 	engine := stepOf[docker.ContainerParams](t, p, "media1", "container/engine")
-	if len(engine.Spec.Devices) != 1 || engine.Spec.Devices[0].Source != "/dev/bus/usb" {
-		t.Errorf("a physical licence's device is not passed through: %+v", engine.Spec.Devices)
-	}
+	usbIsThere(t, engine.Spec)
 	if got := stepOf[docker.HealthParams](t, p, "app1", "health/app"); got.Checks[0].URL != "http://valt.example/health" {
 		t.Errorf("health is asked at %s", got.Checks[0].URL)
 	}
 	stepOf[system.DongleParams](t, p, "media1", "dongle")
+}
+
+// usbIsThere wants a container to find a USB key under any number, also one that it gets later.
+func usbIsThere(t *testing.T, s docker.ContainerSpec) {
+	t.Helper()
+	at := func(m docker.ContainerMount) bool { return m.Target == "/dev/bus/usb" }
+	i := slices.IndexFunc(s.Mounts, at)
+	if i < 0 || s.Mounts[i].Type != "bind" || s.Mounts[i].Source != "/dev/bus/usb" || s.Mounts[i].ReadOnly || slices.ContainsFunc(s.Mounts[i+1:], at) {
+		t.Errorf("the folder of USB devices is not bound once, to write: %+v", s.Mounts)
+	}
+	if !slices.Equal(s.DeviceCgroupRules, []string{"c 189:* rmw"}) {
+		t.Errorf("USB devices that appear later may not be opened: %q", s.DeviceCgroupRules)
+	}
+	if len(s.Devices) > 0 {
+		t.Errorf("devices are passed by number: %+v", s.Devices)
+	}
+	if refused := s.Refusals(allowed.Site{Recordings: "/srv/valt"}); len(refused) > 0 {
+		t.Errorf("the host refuses it: %v", refused)
+	}
+}
+
+// A release that itself asks for the key in any of these ways asks for it once.
+func TestAUSBKeyIsPassedOnceHoweverTheReleaseAsks(t *testing.T) {
+	physical := strings.Replace(sampleSite, "wowza: { key_file: k }", "wowza: { license: physical }", 1)
+	for _, asks := range []string{"    volumes:", "    devices: [/dev/bus/usb]\n    volumes:", "    volumes:\n      - /dev/bus/usb:/dev/bus/usb",
+		`    device_cgroup_rules: ["c 189:* rmw"]` + "\n    volumes:"} {
+		for _, device := range []string{"/dev/bus/usb", "/dev/bus/usb/001/004"} {
+			p := build(t, input(t, physical, func(in *Input) {
+				in.Manifest.Dongle.Device = device
+				in.Compose[site.Media] = []byte(strings.Replace(mediaCompose, "    volumes:", asks, 1))
+			}))
+			usbIsThere(t, stepOf[docker.ContainerParams](t, p, "media1", "container/engine").Spec)
+		}
+	}
 }
 
 func TestOneServerGetsBothRolesOnce(t *testing.T) {

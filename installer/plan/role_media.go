@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/wowza"
 	"ipivs.com/valtctl/repos/release"
+	"ipivs.com/valtctl/repos/release/allowed"
 )
 
 // mediaRole is a media server: the streaming engine.
@@ -129,10 +131,28 @@ func plainInUnit(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == ':' || c == '_' || c == '.'
 }
 
-// passDongle gives the engine the USB licence key of a physical licence.
+// passDongle gives the engine the USB licence key of a physical licence. A key that comes back after it
+// was unplugged has another device node. Nodes that are passed by name are made once, with the
+// container, so the folder itself is bound, and the rule lets whatever appears in it be opened.
 func passDongle(b *builder, c *docker.ContainerParams) {
 	d := b.Manifest.Dongle
-	if b.host.Wowza.License == site.Physical && c.Service == d.Service {
-		c.Spec.Devices = append(c.Spec.Devices, docker.ContainerDevice{Source: d.Device, Target: d.Device, Permissions: "rw"})
+	if b.host.Wowza.License != site.Physical || c.Service != d.Service {
+		return
+	}
+	s := &c.Spec
+	if !allowed.OnUSB(d.Device) {
+		s.Devices = append(s.Devices, docker.ContainerDevice{Source: d.Device, Target: d.Device, Permissions: "rw"})
+		return
+	}
+	s.Devices = slices.DeleteFunc(s.Devices, func(d docker.ContainerDevice) bool { return allowed.OnUSB(d.Source) })
+	if !slices.ContainsFunc(s.Mounts, func(m docker.ContainerMount) bool { return m.Target == allowed.USB }) {
+		s.Mounts = append(s.Mounts, docker.ContainerMount{Type: "bind", Source: allowed.USB, Target: allowed.USB})
+	}
+	if !slices.Contains(s.DeviceCgroupRules, anyUSB) {
+		s.DeviceCgroupRules = append(s.DeviceCgroupRules, anyUSB)
 	}
 }
+
+// anyUSB lets a container open any device on USB: 189 is their major number (USB_DEVICE_MAJOR of the
+// kernel's include/linux/usb.h).
+const anyUSB = "c 189:* rmw"

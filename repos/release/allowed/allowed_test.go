@@ -70,7 +70,7 @@ func FuzzPath(f *testing.F) {
 		if path.Clean(p) != p || !path.IsAbs(p) {
 			t.Errorf("%q was taken", p)
 		}
-		for _, place := range append(own(), usb, "/srv/valt") {
+		for _, place := range append(own(), USB, "/srv/valt") {
 			if p == place || strings.HasPrefix(p, place+"/") {
 				return
 			}

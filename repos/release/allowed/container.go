@@ -34,7 +34,7 @@ func Dropped(name string) error {
 // devices may be passed through, each with what lies in it: licence keys on USB, the graphics
 // processors of a transcoder, and those that hold nothing.
 func devices() []string {
-	return []string{usb, "/dev/dri", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+	return []string{USB, "/dev/dri", "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
 }
 
 // Device judges a device of the host, or a folder of them.
@@ -133,7 +133,7 @@ func Target(target, source string) error {
 	switch {
 	case !path.IsAbs(target) || path.Clean(target) != target:
 		return refuse("write an absolute path", "%s: write an absolute path inside the container", target)
-	case target == "/" || within(target, "/proc") || within(target, "/sys") || inDevices && !within(source, usb):
+	case target == "/" || within(target, "/proc") || within(target, "/sys") || inDevices && !within(source, USB):
 		return refuse("mount it elsewhere", "%s: that is the container's system", target)
 	}
 	return nil

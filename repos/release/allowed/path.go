@@ -44,9 +44,12 @@ func own() []string { return []string{settings, data, logs, runtime} }
 // closed lie in VALT's folders and are the site's: root runs what is there.
 func closed() []string { return []string{settings + "/hooks"} }
 
-// usb are the devices of a licence key on USB. Their folder is bound where a key that is plugged
-// in again must be found again.
-const usb = "/dev/bus/usb"
+// USB is the folder of the devices on USB, licence keys among them. It is bound as a folder where a
+// key that is plugged in again must be found again, under another number.
+const USB = "/dev/bus/usb"
+
+// OnUSB says that a device is that folder, or lies in it.
+func OnUSB(device string) bool { return within(Plain(device), USB) }
 
 // public may be read by containers: the host's time zone, and the authorities that it trusts.
 func public() []string {
@@ -59,7 +62,7 @@ func (s Site) places(u Use) []string {
 	var all []string
 	switch u {
 	case Bind, ReadBind:
-		all = append(own(), usb)
+		all = append(own(), USB)
 		if s.Recordings != "" && s.Recordings != "/" {
 			all = append(all, s.Recordings)
 		}

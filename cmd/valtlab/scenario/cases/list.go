@@ -70,6 +70,7 @@ func All() scenario.Suite {
 		c("engine-upgrade", "a Docker engine that somebody else upgrades between two runs cuts nothing and stops no update", engineUpgrade, scenario.Shares, aboutUpdates, 30),
 		c("site-checks", "a site's own check that is required takes a host back, a wanted one is told, and so is a hook that hangs", siteChecks, scenario.Shares, aboutUpdates, 45),
 		c("rolling", "a release rolls over the site while clients ask and a recording runs: none is lost, the floor holds", rolling, scenario.Alone, aboutUpdates, 100),
+		c("dongle-replugged", "a USB licence key that is pulled out and put back is seen again by the engine that runs, which records on", dongleReplugged, scenario.Shares, aboutInstalls, 40),
 		c("mixed-fleet", "one site of three Ubuntus with both image stores is installed, updated and taken back, also by one bundle for all", mixedFleet, scenario.Alone, aboutUpdates, 200),
 		c("guided", "a person at a terminal comes from nothing to a serving site, question by question", guided, scenario.Shares, aboutInstalls, 60),
 		c("add-media-server", "a media server is added later by questions, and the servers before it are not disturbed", addMediaServer, scenario.Shares, aboutInstalls, 60),

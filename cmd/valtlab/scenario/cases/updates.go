@@ -98,10 +98,13 @@ func (e *Env) mediaHosts() ([]lab.Host, error) {
 // desk is the application as it drives one media host's recordings: it asks the engine's
 // REST interface from the application's address, over connections that it keeps.
 type desk struct {
-	host string
-	base string
-	http *http.Client
+	host   string
+	engine string // the REST interface
+	http   *http.Client
 }
+
+// recorded is the part of the REST interface that is about what comes in and is recorded.
+const recorded = "/servers/_defaultServer_/vhosts/_defaultVHost_/applications/live/instances/_definst_"
 
 // desk opens one. From is the host whose address it has.
 func (e *Env) desk(ctx context.Context, from string, media lab.Host) (*desk, error) {
@@ -111,7 +114,7 @@ func (e *Env) desk(ctx context.Context, from string, media lab.Host) (*desk, err
 	}
 	transport := &http.Transport{DialContext: func(ctx context.Context, _, address string) (net.Conn, error) { return e.Lab.Dial(ctx, from, address) }}
 	return &desk{
-		host: media.Name, base: "http://" + media.Address.String() + ":8087/v2/servers/_defaultServer_/vhosts/_defaultVHost_/applications/live/instances/_definst_",
+		host: media.Name, engine: "http://" + media.Address.String() + ":8087/v2",
 		http: &http.Client{Timeout: 5 * time.Second, Transport: &digest.Transport{Username: "valt", Password: strings.TrimSpace(password), Transport: transport}},
 	}, nil
 }
@@ -124,7 +127,7 @@ func (d *desk) streams(ctx context.Context) ([]string, error) {
 			Connected bool `json:"isConnected"`
 		} `json:"incomingStreams"`
 	}
-	if err := d.ask(ctx, http.MethodGet, "", nil, &is); err != nil {
+	if err := d.ask(ctx, http.MethodGet, recorded, nil, &is); err != nil {
 		return nil, err
 	}
 	var names []string
@@ -141,16 +144,23 @@ func (d *desk) streams(ctx context.Context) ([]string, error) {
 
 // record begins a recording; an error means that the engine did not say that it records.
 func (d *desk) record(ctx context.Context, stream string) error {
-	return d.ask(ctx, http.MethodPost, "/streamrecorders/"+stream, []byte(`{"recorderName":"`+stream+`"}`), nil)
+	return d.ask(ctx, http.MethodPost, recorded+"/streamrecorders/"+stream, []byte(`{"recorderName":"`+stream+`"}`), nil)
 }
 
 // stop ends a recording in good order.
 func (d *desk) stop(ctx context.Context, stream string) error {
-	return d.ask(ctx, http.MethodPut, "/streamrecorders/"+stream+"/actions/stopRecording", nil, nil)
+	return d.ask(ctx, http.MethodPut, recorded+"/streamrecorders/"+stream+"/actions/stopRecording", nil, nil)
+}
+
+// licence is the one that the engine says it has at this moment.
+func (d *desk) licence(ctx context.Context) (string, error) {
+	var is struct{ LicenseType string }
+	err := d.ask(ctx, http.MethodGet, "/machine/monitoring/current", nil, &is)
+	return is.LicenseType, err
 }
 
 func (d *desk) ask(ctx context.Context, method, at string, body []byte, into any) error {
-	r, err := http.NewRequestWithContext(ctx, method, d.base+at, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(ctx, method, d.engine+at, bytes.NewReader(body))
 	if err != nil {
 		return fmt.Errorf("asking %s: %w", d.host, err)
 	}

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // options is all that the engine is told. Ports are fixed in the real one and free
@@ -23,6 +25,7 @@ type options struct {
 	cameras     []string         // host:port
 	recordings  string           // folder
 	licence     string           // what it found, for people
+	usb         string           // the folder in which a dongle is looked for
 	poll        time.Duration    // between two questions to a camera
 	writeEvery  time.Duration    // between two writes to a recording
 	unwell      string           // a file that makes the engine ill while it is there; empty: none
@@ -58,6 +61,7 @@ func readOptions(env func(string) string) (options, error) {
 	}
 	o.licence, err = findLicence(env("VALT_LICENCE"), usbDevices)
 	note(err)
+	o.usb = usbDevices
 	if env("VALT_SSL") == "true" {
 		pair, err := tls.LoadX509KeyPair(env("VALT_CERTIFICATE"), env("VALT_KEY"))
 		if err != nil {
@@ -87,21 +91,42 @@ func findLicence(keyFile, usb string) (string, error) {
 	case err != nil && keyFile != "" && !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("reading the licence key: %w", err)
 	}
+	if !plugged(usb) {
+		return "", fmt.Errorf("starting: no licence key in %q and no licence dongle below %s", keyFile, usb)
+	}
+	return physical, nil
+}
+
+// physical is the licence of a dongle.
+const physical = "physical"
+
+// licenceNow is the licence at this moment: a dongle counts while it is plugged in.
+func (o *options) licenceNow() string {
+	if o.licence == physical && !plugged(o.usb) {
+		return "none"
+	}
+	return o.licence
+}
+
+// plugged says that a device below usb can be opened. That no driver answers for its number is
+// so on a practice server, where nothing is plugged in; what may not be opened is no dongle.
+func plugged(usb string) bool {
 	found := false
-	err = filepath.WalkDir(usb, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() {
+	_ = filepath.WalkDir(usb, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // what cannot be looked at is no dongle
+		}
+		device, err := os.OpenFile(path, os.O_RDWR, 0)
+		if err == nil {
+			_ = device.Close()
+		}
+		if err == nil || errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) {
 			found = true
 			return fs.SkipAll
 		}
-		return nil // what cannot be looked at is no dongle
+		return nil
 	})
-	if err != nil {
-		return "", fmt.Errorf("looking for a licence dongle: %w", err)
-	}
-	if !found {
-		return "", fmt.Errorf("starting: no licence key in %q and no licence dongle below %s", keyFile, usb)
-	}
-	return "physical", nil
+	return found
 }
 
 // readAddresses reads the REST interface's allow-list; the stock one is loopback.

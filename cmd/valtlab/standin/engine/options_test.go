@@ -36,6 +36,22 @@ func TestLicenceIsAKeyOrADongle(t *testing.T) {
 	}
 }
 
+func TestADongleCountsWhileItIsPluggedIn(t *testing.T) {
+	o := options{licence: physical, usb: t.TempDir()}
+	if got := o.licenceNow(); got != "none" {
+		t.Errorf("the dongle is unplugged: %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(o.usb, "003"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := o.licenceNow(); got != physical {
+		t.Errorf("the dongle came back under another number: %q", got)
+	}
+	if got := (&options{licence: "electronic", usb: o.usb}).licenceNow(); got != "electronic" {
+		t.Errorf("a key needs no dongle: %q", got)
+	}
+}
+
 func TestEnvironmentSaysEverythingThatIsWrong(t *testing.T) {
 	env := map[string]string{"VALT_LICENCE": "/nowhere", "VALT_SSL": "true", "VALT_CERTIFICATE": "/nowhere", "ENGINE_ALLOW": "next door", "VALT_CAMERAS": "10.0.9.11", "ENGINE_POLL": "now"}
 	_, err := readOptions(func(name string) string { return env[name] })

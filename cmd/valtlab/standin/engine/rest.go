@@ -65,7 +65,7 @@ func known(next http.HandlerFunc) http.HandlerFunc {
 
 func (e *engine) machine(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, object{"serverName": serverName, "standIn": true, "serverVersion": version,
-		"serverUptime": e.uptime(), "licenseType": e.licence, "activeRecorders": e.active()})
+		"serverUptime": e.uptime(), "licenseType": e.licenceNow(), "activeRecorders": e.active()})
 }
 
 func (e *engine) uptime() int64 { return int64(e.now().Sub(e.started) / time.Second) }
