@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"ipivs.com/valtctl/installer"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
@@ -17,6 +18,9 @@ import (
 func Drain(ctx context.Context, o Options, host string) error {
 	return o.gate(ctx, host, func(u *update, t *installer.Target) ([]step.Spec, error) {
 		h, _ := u.Site.Host(host)
+		if h.HasEngine() {
+			u.Observer.Observe(event.Event{Kind: event.Note, Host: host, Text: OfflineMails([]Offline{{Host: host}}, "from now on until it takes sessions again")})
+		}
 		params, err := drain.For(u.Site, h, t.Manifest, u.DrainWithin, u.Interrupt)
 		if err != nil {
 			return nil, err

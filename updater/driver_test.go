@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -416,6 +417,48 @@ func TestADrainedHostStaysDrainedUntilItIsOpened(t *testing.T) {
 	}
 	if st := p.status(); st.Lease.Run != "" || st.Intent != nil {
 		t.Errorf("%+v is left", st.Lease)
+	}
+}
+
+// told keeps what a run tells, in its order.
+type told struct {
+	mu  sync.Mutex
+	all []event.Event
+}
+
+func (o *told) Observe(e event.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.all = append(o.all, e)
+}
+
+// Before a media server's gate is closed its person is told once which mails VALT will send.
+func TestADrainSaysBeforeItBeginsWhichMailsVALTWillSend(t *testing.T) {
+	t.Parallel()
+	for _, host := range []string{"media1", "app1"} {
+		p, _ := rollingPractice(t)
+		o, all := p.rolling("d1"), &told{}
+		o.Observer = all
+		if err := updater.Drain(t.Context(), o, host); err != nil {
+			t.Fatal(err)
+		}
+		said := slices.IndexFunc(all.all, func(e event.Event) bool { return strings.Contains(e.Text, "stream offline") })
+		begun := slices.IndexFunc(all.all, func(e event.Event) bool { return e.Kind == event.Start })
+		if host == "app1" {
+			if said >= 0 {
+				t.Errorf("an application has no streams: %+v", all.all[said])
+			}
+			continue
+		}
+		if said < 0 || begun < 0 || said > begun {
+			t.Fatalf("it is told at %d, and begun at %d: %+v", said, begun, all.all)
+		}
+		if e := all.all[said]; e.Kind != event.Note || e.Host != host || !strings.Contains(e.Text, "the cameras of "+host+" from now on") {
+			t.Errorf("%+v", e)
+		}
+		if slices.ContainsFunc(all.all[said+1:], func(e event.Event) bool { return strings.Contains(e.Text, "stream offline") }) {
+			t.Errorf("it is told twice: %+v", all.all)
+		}
 	}
 }
 

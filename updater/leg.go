@@ -47,6 +47,7 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 		return nil, err
 	}
 	p.time(u.Now(), windows)
+	p.Offline = p.streams(u.Site)
 	result := &UpdateResult{Preview: p}
 	if u.DryRun || !p.Differs() && !u.resumed {
 		return result, nil

@@ -25,6 +25,8 @@ type Preview struct {
 	// took; Window says what that means for the site's maintenance windows, if it has any.
 	Expected time.Duration `json:"expected_ns"`
 	Window   string        `json:"window,omitempty"`
+	// Offline are the media servers about which VALT itself may mail "stream offline".
+	Offline []Offline `json:"streams_offline,omitempty"`
 }
 
 // HostPreview is one host's part of a Preview.

@@ -194,6 +194,9 @@ func writePreview(w io.Writer, pre *updater.Preview, diffs bool) error {
 	if pre.Window != "" {
 		p.printf("window: %s\n", pre.Window)
 	}
+	if mails := updater.OfflineMails(pre.Offline, "while drained and changed"); mails != "" {
+		p.printf("mails: %s\n", mails)
+	}
 	return p.err
 }
 

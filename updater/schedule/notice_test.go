@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/updater"
+	"ipivs.com/valtctl/updater/window"
 )
 
 // hook is a web server that takes notices.
@@ -217,5 +218,28 @@ func TestHostileWordsInANotice(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Whoever gets VALT's own mails is told once for each release which ones it will bring, whether it
+// is announced by itself or once what was in its way is gone.
+func TestTheNoticeOfAComingReleaseNamesTheMailsThatVALTWillSend(t *testing.T) {
+	l := newLonely(t)
+	open := at(t, "2026-11-08 02:00 -0600")
+	for name, before := range map[string][]string{"at once": nil, "after trouble": {"a mirror is away"}} {
+		r := &clockRun{Options: l.o, result: &RunResult{}}
+		r.Clock, r.windows = l.o.Now, window.Schedule{Zone: open.Location()}
+		r.state.Found = before
+		a := ahead{wanted: "6.4.2", offline: []updater.Offline{{Host: "media1", Wave: 1, Expected: time.Minute}}}
+		for range 2 {
+			r.noticeAhead(Decision{Window: window.Span{Open: open}}, a, nil)
+		}
+		var text string
+		for _, n := range r.state.Unsent {
+			text += n.Text
+		}
+		if want := `about the cameras of media1 (wave 1, for about 1m0s) in the maintenance window that opens on ` + When(r.windows, open); strings.Count(text, "stream offline") != 1 || !strings.Contains(text, want) {
+			t.Errorf("%s: %s", name, text)
+		}
 	}
 }

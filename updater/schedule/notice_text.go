@@ -25,11 +25,28 @@ func (r *clockRun) missed(d Decision) {
 			"valtctl schedule show tells more.\n", When(r.windows, d.Window.Open), When(r.windows, d.Window.Close), next), nil)
 }
 
+// ahead is what a look ahead came to.
+type ahead struct {
+	found   []string          // what will not work
+	wanted  string            // the release that is coming; empty: none
+	offline []updater.Offline // whose streams VALT will lose then
+}
+
+// mails says once for each release which mails of VALT's own it brings.
+func (r *clockRun) mails(a ahead, opens string) string {
+	text := updater.OfflineMails(a.offline, "in the maintenance window that opens on "+opens+", while each is drained and changed")
+	if text == "" || a.wanted == "" || a.wanted == r.state.Announced {
+		return ""
+	}
+	return "\n" + text + ".\n"
+}
+
 // noticeAhead tells what will not work, that what did not does again, and once which release
 // is coming.
-func (r *clockRun) noticeAhead(d Decision, found []string, wanted string, report *check.Report) {
+func (r *clockRun) noticeAhead(d Decision, a ahead, report *check.Report) {
 	opens := When(r.windows, d.Window.Open)
 	before := len(r.state.Found)
+	found, wanted := a.found, a.wanted
 	r.state.Found = found
 	switch {
 	case len(found) > 0:
@@ -38,11 +55,11 @@ func (r *clockRun) noticeAhead(d Decision, found []string, wanted string, report
 				"Nothing was changed. It is tried again in each night before the window.\n", opens, bullets(found)), report)
 	case before > 0:
 		r.notice("look-ahead", false, "what would have stopped the next update works again",
-			fmt.Sprintf("Everything that the update on %s needs works.\n", opens), report)
+			fmt.Sprintf("Everything that the update on %s needs works.\n%s", opens, r.mails(a, opens)), report)
 	case wanted != "" && wanted != r.state.Announced:
 		r.notice("look-ahead", false, "release "+wanted+" is coming",
-			fmt.Sprintf("Release %s will be rolled over the site in the maintenance window that opens on %s. Everything that it needs works.\n\n"+
-				"To hold it back: valtctl schedule pause --reason WHY\n", wanted, opens), report)
+			fmt.Sprintf("Release %s will be rolled over the site in the maintenance window that opens on %s. Everything that it needs works.\n%s\n"+
+				"To hold it back: valtctl schedule pause --reason WHY\n", wanted, opens, r.mails(a, opens)), report)
 	}
 	if len(found) == 0 && wanted != "" {
 		r.state.Announced = wanted

@@ -154,12 +154,16 @@ func (r *clockRun) lookAhead(ctx context.Context, d Decision) error {
 		return errors.Join(err, ctx.Err())
 	}
 	found = append(found, problemLines(errors.Join(asked, r.strange))...)
-	wanted := ""
+	wanted, offline := "", updater.MediaServers(r.Site)
 	if r.offer != nil {
 		if why := (Input{Site: r.Site.ID, State: r.state, Offer: r.offer}).unwanted(); why == "" {
 			wanted = r.offer.Release
 			if len(found) == 0 && !r.windows.BlackedOut(r.Clock()) {
-				found = append(found, problemLines(r.stage(ctx))...)
+				preview, err := r.stage(ctx)
+				found = append(found, problemLines(err)...)
+				if preview != nil {
+					offline = preview.Offline
+				}
 			}
 		}
 	}
@@ -167,7 +171,7 @@ func (r *clockRun) lookAhead(ctx context.Context, d Decision) error {
 		return ctx.Err() // what was cut off has found nothing
 	}
 	r.state.Looked = looked
-	r.noticeAhead(d, found, wanted, report)
+	r.noticeAhead(d, ahead{found, wanted, offline}, report)
 	return nil
 }
 
@@ -203,11 +207,15 @@ func (r *clockRun) tryOnce(ctx context.Context, deadline time.Duration) (found [
 	return found, report, nil
 }
 
-func (r *clockRun) stage(ctx context.Context) error {
+// stage fetches what the update needs. The preview says what it will do; nil: it is not known.
+func (r *clockRun) stage(ctx context.Context) (*updater.Preview, error) {
 	o := r.rollout(Decision{})
 	o.StageOnly, o.To = true, r.offer.Release
-	_, err := updater.Update(ctx, o)
-	return err
+	result, err := updater.Update(ctx, o)
+	if result == nil {
+		return nil, err
+	}
+	return result.Preview, err
 }
 
 // rollout are the options of a rollout that ends with the window.
