@@ -7,113 +7,51 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
-	"ipivs.com/valtctl/cmd/valtlab/lab"
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/files"
-	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 )
 
 // restrictedKey takes the schedule's key from the host that has it, and tries on a media
 // server everything that it is not for.
-func restrictedKey(ctx context.Context, e *Env) (err error) {
-	media, err := e.mediaHosts()
-	if err != nil {
-		return err
-	}
-	if err := e.at(ctx, releases.Stable); err != nil {
-		return err
-	}
-	if err := e.Timed("enabled", func() error { return e.scheduled(ctx, "canary", everyNight) }); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, e.unscheduled(context.WithoutCancel(ctx))) }()
-	target := media[e.Random.IntN(len(media))]
-	thief, err := e.steal(ctx, target)
-	if err != nil {
-		return err
-	}
-	if err := thief.asAPerson(ctx); err != nil {
-		return fmt.Errorf("as a person would: %w", err)
-	}
-	if err := e.judgesAt(ctx, "2026-11-29T03:05:00-06:00"); err != nil { // in a window: it is not the hour that is wrong
-		return err
-	}
-	before, err := e.fingerprints(ctx, target.Name)
-	if err != nil {
-		return err
-	}
-	if err := thief.withSteps(ctx); err != nil {
-		return err
-	}
-	if err := e.unsigned(ctx, thief); err != nil {
-		return err
-	}
-	after, err := e.fingerprints(ctx, target.Name)
-	if err != nil {
-		return err
-	}
-	if err := same(before, after); err != nil {
-		return fmt.Errorf("something was changed with the key: %w", err)
-	}
-	if e.Sample {
-		return nil
-	}
-	return e.whatItIsFor(ctx, thief)
-}
-
-// everyNight are the windows of a site that may be updated in any night.
-const everyNight = `updates:
-  timezone: America/Chicago
-  windows: ["Sun 02:00-05:00", "Wed 02:00-05:00"]
-`
-
-// thief has the key, and stands where the key's host does.
-type thief struct {
-	*Env
-	host   lab.Host
-	config *ssh.ClientConfig
-}
-
-func (e *Env) steal(ctx context.Context, host lab.Host) (*thief, error) {
-	text, err := e.Lab.Output(ctx, scheduleHome, "cat", "/var/lib/valtctl/schedule/id_ed25519")
-	if err != nil {
-		return nil, err
-	}
-	mode, err := e.Lab.Output(ctx, scheduleHome, "stat", "-c", "%U %a", "/var/lib/valtctl/schedule/id_ed25519")
-	if err != nil || mode != "root 600" {
-		return nil, fmt.Errorf("the key is %q, and should be root's alone (%w)", mode, err)
-	}
-	key, err := ssh.ParsePrivateKey([]byte(text + "\n"))
-	if err != nil {
-		return nil, fmt.Errorf("reading the schedule's key: %w", err)
-	}
-	return &thief{e, host, &ssh.ClientConfig{User: "valt", Auth: []ssh.AuthMethod{ssh.PublicKeys(key)}, Timeout: 2 * time.Minute,
-		HostKeyCallback: ssh.InsecureIgnoreHostKey()}}, nil // a thief does not mind
-}
-
-// login is an SSH connection with the key, from its host's address.
-func (t *thief) login(ctx context.Context) (*ssh.Client, error) {
-	at := netip.AddrPortFrom(t.host.Address, 22).String()
-	conn, err := t.Lab.Dial(ctx, scheduleHome, at)
-	if err != nil {
-		return nil, err
-	}
-	c, chans, reqs, err := ssh.NewClientConn(conn, at, t.config)
-	if err != nil {
-		return nil, fmt.Errorf("logging in with the schedule's key: %w", err)
-	}
-	return ssh.NewClient(c, chans, reqs), nil
+func restrictedKey(ctx context.Context, e *Env) error {
+	return e.theft(ctx, func(thief *thief) error {
+		if err := thief.asAPerson(ctx); err != nil {
+			return fmt.Errorf("as a person would: %w", err)
+		}
+		if err := e.judgesAt(ctx, "2026-11-29T03:05:00-06:00"); err != nil { // in a window: it is not the hour that is wrong
+			return err
+		}
+		before, err := e.fingerprints(ctx, thief.host.Name)
+		if err != nil {
+			return err
+		}
+		if err := thief.withSteps(ctx); err != nil {
+			return err
+		}
+		if err := e.unsigned(ctx, thief); err != nil {
+			return err
+		}
+		after, err := e.fingerprints(ctx, thief.host.Name)
+		if err != nil {
+			return err
+		}
+		if err := same(before, after); err != nil {
+			return fmt.Errorf("something was changed with the key: %w", err)
+		}
+		if e.Sample {
+			return nil
+		}
+		return e.whatItIsFor(ctx, thief)
+	})
 }
 
 // asAPerson tries a command, a shell, a terminal, files, and forwarding in both directions.
@@ -188,39 +126,6 @@ func (t *thief) command(client *ssh.Client, command string) (string, error) {
 	return out.String() + said.String(), err
 }
 
-// agent starts the restricted agent as valtctl does.
-func (t *thief) agent(ctx context.Context) (*agent.Client, error) {
-	client, err := t.login(ctx)
-	if err != nil {
-		return nil, err
-	}
-	session, err := client.NewSession()
-	if err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	in, err1 := session.StdinPipe()
-	out, err2 := session.StdoutPipe()
-	var said bytes.Buffer
-	session.Stderr = &said
-	if err := errors.Join(err1, err2, session.Start(remote.RestrictedCommand)); err != nil {
-		return nil, errors.Join(err, client.Close())
-	}
-	ready := "\n" + remote.Ready(remote.RestrictedNonce) + "\n"
-	if got, err := io.ReadAll(io.LimitReader(out, int64(len(ready)))); err != nil || string(got) != ready {
-		return nil, errors.Join(fmt.Errorf("the restricted agent says %q (%w): %s", got, err, said.String()), client.Close())
-	}
-	return agent.NewClient(ctx, agentStream{out, in, client}, t.host.Name, nil)
-}
-
-// agentStream is the agent's streams and what carries them.
-type agentStream struct {
-	io.Reader
-	io.WriteCloser
-	client *ssh.Client
-}
-
-func (s agentStream) Close() error { return errors.Join(s.WriteCloser.Close(), s.client.Close()) }
-
 // withSteps speaks the agent's own protocol: files, files of others, ports, the lease, and
 // releases that are older or that nobody has signed.
 func (t *thief) withSteps(ctx context.Context) error {
@@ -280,20 +185,6 @@ func (t *thief) withSteps(ctx context.Context) error {
 	}
 	t.Measure("the agent's own calls", "%d ways refused, %d not served", len(tries), len(unserved))
 	return nil
-}
-
-// thiefsRun looks like a run of the schedule's.
-const thiefsRun = "20261129T090500Z-0badca"
-
-// start asks for a transaction of these steps.
-func (t *thief) start(ctx context.Context, c *agent.Client, release string, steps ...step.Spec) error {
-	return t.request(ctx, c, txn.Request{Schema: txn.Schema, Site: "practice", Host: t.host.Name, Roles: t.host.Roles, Release: release,
-		RunID: thiefsRun, Who: "thief", Policy: txn.Allow, Confirm: "10m0s", Steps: steps})
-}
-
-func (t *thief) request(ctx context.Context, c *agent.Client, r txn.Request) error {
-	_, err := c.TxnStart(ctx, agent.TxnStartRequest{Request: r})
-	return err
 }
 
 // unsigned has the vendor's server serve what must not be trusted: the host finds that by

@@ -11,11 +11,9 @@ import (
 
 	"ipivs.com/valtctl/cmd/valtlab/releases"
 	"ipivs.com/valtctl/installer/agent"
-	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/sleep"
-	"ipivs.com/valtctl/updater/drain"
 )
 
 // When the thief of a key tries it, on the site's wall: its windows are in the nights of Sunday
@@ -29,27 +27,15 @@ const (
 // stolenKey takes the schedule's key and everything that lies beside it, and asks a media server
 // for all that it could want: at noon, in the maintenance window, and while a person is at work.
 // What was asked for, and what came of it, is told by the host itself.
-func stolenKey(ctx context.Context, e *Env) (err error) {
-	media, err := e.mediaHosts()
-	if err != nil {
-		return err
-	}
-	if err := e.at(ctx, releases.Stable); err != nil {
-		return err
-	}
-	if err := e.Timed("enabled", func() error { return e.scheduled(ctx, "canary", everyNight) }); err != nil {
-		return err
-	}
+func stolenKey(ctx context.Context, e *Env) error {
+	return e.theft(ctx, func(t *thief) error { return t.visit(ctx) })
+}
+
+func (t *thief) visit(ctx context.Context) (err error) {
 	defer func() {
-		ctx := context.WithoutCancel(ctx)
-		err = errors.Join(err, (&releases.Vendor{}).Publish(ctx, e.Lab, releases.Options{}), e.unscheduled(ctx))
+		err = errors.Join(err, (&releases.Vendor{}).Publish(context.WithoutCancel(ctx), t.Lab, releases.Options{}))
 	}()
-	target := media[e.Random.IntN(len(media))]
-	thief, err := e.steal(ctx, target)
-	if err != nil {
-		return err
-	}
-	s := &stolen{thief: thief, answers: map[string][]string{}}
+	s := &stolen{thief: t, answers: map[string][]string{}}
 	for _, part := range []show{
 		{"an update of the schedule's own", s.learn},
 		{"at noon", s.noon},
@@ -58,12 +44,12 @@ func stolenKey(ctx context.Context, e *Env) (err error) {
 		{"while a person is at work", s.attended},
 		{"what is told of it", s.told},
 	} {
-		if err := e.Timed(part.name, func() error { return part.run(ctx) }); err != nil {
+		if err := t.Timed(part.name, func() error { return part.run(ctx) }); err != nil {
 			return err
 		}
 	}
 	for _, name := range s.order {
-		e.Measure(name, "%s", strings.Join(s.answers[name], "; "))
+		t.Measure(name, "%s", strings.Join(s.answers[name], "; "))
 	}
 	return nil
 }
@@ -100,76 +86,6 @@ func (s *stolen) learn(ctx context.Context) error {
 		return fmt.Errorf("the host says that %q updated it, and not %q", s.sent.Who, want)
 	}
 	return s.at(ctx, releases.Stable)
-}
-
-// asked is something that the thief asks for.
-type asked struct {
-	name string
-	ask  func(ctx context.Context, c *agent.Client) error
-}
-
-// update is the schedule's own request once more, as another.
-func (s *stolen) update(change func(*txn.Request)) func(context.Context, *agent.Client) error {
-	return func(ctx context.Context, c *agent.Client) error {
-		r := s.sent
-		r.Steps = slices.Clone(s.sent.Steps)
-		r.Key, r.RunID, r.Who, r.PlanDigest, r.Fence = "", thiefsRun, "the director", "forged", 1<<40
-		facts, err := c.Facts(ctx, agent.FactsRequest{})
-		if err != nil {
-			return err
-		}
-		r.Fence = facts.Fence
-		change(&r)
-		return s.request(ctx, c, r)
-	}
-}
-
-// all is what the thief asks for, but for what is done in the window.
-func (s *stolen) all() []asked {
-	newest := func(do func(ctx context.Context, c *agent.Client, id string) error) func(context.Context, *agent.Client) error {
-		return func(ctx context.Context, c *agent.Client) error {
-			facts, err := c.Facts(ctx, agent.FactsRequest{})
-			if err != nil || len(facts.Transactions) == 0 {
-				return fmt.Errorf("there is no transaction to try it on (%w)", err)
-			}
-			return do(ctx, c, facts.Transactions[0].ID)
-		}
-	}
-	return []asked{
-		{"a release that no channel offers", s.update(func(r *txn.Request) { r.Release = releases.Unwell })},
-		{"an apply half of a hundred hours", s.update(func(r *txn.Request) { r.ApplyWithin = "100h0m0s" })},
-		{"an update without a drain", s.update(func(r *txn.Request) {
-			r.Steps = slices.DeleteFunc(r.Steps, func(s step.Spec) bool { return s.Kind == drain.KindDrain })
-		})},
-		{"an update of a run that is none", s.update(func(r *txn.Request) { r.RunID = "maintenance by pat" })},
-		{"a person's transaction, confirmed", newest(func(ctx context.Context, c *agent.Client, id string) error {
-			return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id})
-		})},
-		{"a person's transaction, taken back", newest(func(ctx context.Context, c *agent.Client, id string) error {
-			return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: id, Undo: "theft"})
-		})},
-		{"a person's transaction, gone on with", newest(func(ctx context.Context, c *agent.Client, id string) error {
-			_, err := c.TxnRestart(ctx, agent.TxnRestartRequest{ID: id})
-			return err
-		})},
-		{"an answer to a person's step", func(ctx context.Context, c *agent.Client) error { return c.Answer(ctx, step.Answer{Nonce: "x"}) }},
-		{"the site's lease", func(ctx context.Context, c *agent.Client) error {
-			_, err := c.Lease(ctx, agent.LeaseRequest{Action: agent.LeaseTake, Who: "thief", Run: "thief", Seconds: 60})
-			return err
-		}},
-	}
-}
-
-// drained is the one thing that the key is for, and fetched what goes before it.
-func (s *stolen) drained() asked {
-	return asked{"the update, as the schedule asks for it", s.update(func(*txn.Request) {})}
-}
-
-func (s *stolen) fetched() asked {
-	return asked{"fetching it ahead", s.update(func(r *txn.Request) {
-		r.Stage, r.Confirm, r.ApplyWithin = true, "", ""
-		r.Steps = slices.DeleteFunc(r.Steps, func(s step.Spec) bool { return s.Half != step.Fetch })
-	})}
 }
 
 // tries asks for all of these, and wants each to be refused.
