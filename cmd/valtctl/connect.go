@@ -44,6 +44,7 @@ func (a *app) connection(s *site.Site, h site.Host) remote.Options {
 	o := remote.Options{
 		Name: h.Name, Address: string(h.Address), Port: int(h.SSH.Port), User: h.SSH.User, Identity: h.SSH.Identity,
 		KnownHosts: []string{a.knownHosts(s, h.SSH)}, Env: env, Prompt: a.prompt(),
+		Waiting: func(text string) { a.note(h.Name, text) },
 	}
 	o.Restricted = o.Identity == facts.ScheduleKey
 	if a.home != "" {

@@ -19,6 +19,11 @@ type observer interface {
 // observe picks how progress is shown: JSON lines with --events, live lines per host on
 // a terminal, and plain lines otherwise.
 func (a *app) observe() observer {
+	a.watching = a.observer()
+	return a.watching
+}
+
+func (a *app) observer() observer {
 	if a.flags.events {
 		return &jsonEvents{out: a.out}
 	}
@@ -26,6 +31,15 @@ func (a *app) observe() observer {
 		return newLiveView(f)
 	}
 	return &plainLines{out: a.err}
+}
+
+// note tells a person of a host what is no result: with the progress, where there is any.
+func (a *app) note(host, text string) {
+	to := a.watching
+	if to == nil {
+		to = &plainLines{out: a.err}
+	}
+	to.Observe(event.Event{Kind: event.Note, Host: host, Text: text})
 }
 
 // jsonEvents writes one line an event to standard output, before the result.

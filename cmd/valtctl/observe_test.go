@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/site"
 )
 
 func sampleEvents() []event.Event {
@@ -90,5 +91,22 @@ func TestSizesAreReadable(t *testing.T) {
 		if got := sizeText(n); got != want {
 			t.Errorf("%d: got %q, want %q", n, got, want)
 		}
+	}
+}
+
+// Why nothing happens is told with the progress, where there is any, and to the errors' stream otherwise.
+func TestAWaitIsToldWhereAPersonLooks(t *testing.T) {
+	var out, err bytes.Buffer
+	a := &app{out: &out, err: &err}
+	host := site.Host{Name: "media1", Address: "10.0.4.21"}
+	a.connection(&site.Site{ID: "st-marys"}, host).Waiting("it punishes this address")
+	if got := err.String(); got != "media1     it punishes this address\n" || out.Len() > 0 {
+		t.Errorf("%q, %q", got, out.String())
+	}
+	a.flags.events = true
+	a.observe()
+	a.connection(&site.Site{ID: "st-marys"}, host).Waiting("it still does")
+	if got := out.String(); !strings.Contains(got, `"kind":"note","host":"media1","text":"it still does"`) {
+		t.Errorf("%q", got)
 	}
 }

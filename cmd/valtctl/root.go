@@ -27,6 +27,8 @@ type app struct {
 
 	flags flags
 	stage stage
+	// watching shows the progress of this run; nil: it has none.
+	watching observer
 	// bundle is the one of this run, once all of it is verified.
 	bundle *bundle.Reader
 }

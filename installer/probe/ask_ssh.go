@@ -34,6 +34,9 @@ func (c *conversation) versionLine() error {
 		if strings.HasPrefix(line, "Exceeded MaxStartups") {
 			return found(WrongContent, "the SSH server turns connections away: too many at once")
 		}
+		if strings.HasPrefix(line, "Not allowed at this time") { // OpenSSH 9.8 and later, in place of a version
+			return found(WrongContent, "the SSH server takes no connections from this address for a while (PerSourcePenalties of sshd_config)")
+		}
 		if err == nil {
 			continue
 		}

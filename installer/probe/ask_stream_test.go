@@ -39,6 +39,7 @@ func TestSSH(t *testing.T) {
 		{"a server that greets first", raw("Authorised use only.\r\nSSH-2.0-x\r\n"), Works, ""},
 		{"a server of old", raw("SSH-1.5-x\r\n"), WrongContent, "nobody uses any more: SSH-1.5-x"},
 		{"a server with too many", raw("Exceeded MaxStartups\r\n"), WrongContent, "turns connections away"},
+		{"a server that punishes this address", raw("Not allowed at this time\r\n"), WrongContent, "takes no connections from this address for a while (PerSourcePenalties"},
 		{"a web server", raw("HTTP/1.1 400 Bad Request\r\n\r\n"), WrongContent, "does not speak SSH: it answers as HTTP does"},
 		{"silence", mute, WrongContent, "accepts connections and then says nothing"},
 		{"closed", func(net.Conn) {}, WrongContent, "accepts connections and"},

@@ -82,8 +82,7 @@ func (l *login) explain(ctx context.Context, err error, server *greetedConn) err
 	case strings.Contains(err.Error(), "unable to authenticate"):
 		return l.refused(err)
 	case strings.HasPrefix(server.said(), punished):
-		return l.hop.problem(fmt.Errorf("%w: %w", errPunished, err), "wait some minutes, and see in the server's log what of this address it counted against it; "+
-			"sshd's PerSourcePenaltyExemptList lets an address off")
+		return explainPenalty(l.hop, err)
 	case server.said() == "" && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
 		return l.hop.problem(fmt.Errorf("%w: %w", errHungUp, err), "look at the server's log: MaxStartups or a ban list may be at work")
 	}

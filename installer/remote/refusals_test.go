@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -177,6 +178,17 @@ func TestServerHangsUpAtFirst(t *testing.T) {
 
 // What OpenSSH 10 says to an address that it punishes is no other protocol.
 func TestAPenaltyIsNamed(t *testing.T) {
+	for name, ask := range map[string]func(context.Context, remote.Options) error{
+		"by who logs in":        func(ctx context.Context, o remote.Options) error { _, err := remote.Dial(ctx, o); return err },
+		"by who looks at a key": func(ctx context.Context, o remote.Options) error { _, err := remote.Scan(ctx, o); return err },
+	} {
+		t.Run(name, func(t *testing.T) { punishes(t, ask) })
+	}
+}
+
+// punishes asks a server that has had enough of this address, until a person has had enough of it.
+func punishes(t *testing.T, ask func(context.Context, remote.Options) error) {
+	t.Helper()
 	strict, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -196,9 +208,17 @@ func TestAPenaltyIsNamed(t *testing.T) {
 	o.Dial = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, network, strict.Addr().String())
 	}
-	_, err = remote.Dial(ctx, o)
+	var told []string
+	o.Waiting = func(text string) { told = append(told, text) }
+	err = ask(ctx, o)
 	if err == nil || !strings.Contains(err.Error(), "PerSourcePenalties") || !strings.Contains(err.Error(), "waited enough") {
 		t.Errorf("%v", err)
+	}
+	if !slices.ContainsFunc(problem.All(err), func(p *problem.Error) bool { return strings.Contains(p.Fix, "PerSourcePenaltyExemptList") }) {
+		t.Errorf("nobody is told what to do: %v", err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0], "takes no connections from this address for a while") || !strings.Contains(told[0], "15s") {
+		t.Errorf("while it waits it says %q", told)
 	}
 }
 

@@ -92,6 +92,8 @@ type Options struct {
 	Prompt Prompt
 	// Restricted says that the login's key starts the restricted agent, whatever is asked for.
 	Restricted bool
+	// Waiting is told why nothing happens for a while, in words for a person; nil: nobody is.
+	Waiting func(text string)
 	// Dial opens the TCP connection to the first hop; nil: net.Dialer.
 	Dial DialFunc
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -43,7 +44,7 @@ func Scan(ctx context.Context, o Options) (Scanned, error) {
 	for _, algorithms := range keyKinds() {
 		key, err := chain.askKey(ctx, target, o, algorithms)
 		if err != nil {
-			if failed = append(failed, err); errors.Is(err, ErrTimeout) || errors.Is(err, ErrRefused) {
+			if failed = append(failed, err); errors.Is(err, ErrTimeout) || errors.Is(err, ErrRefused) || errors.Is(err, errPunished) {
 				break
 			}
 			continue
@@ -72,7 +73,15 @@ var errSeen = errors.New("the host key is seen")
 
 // askKey asks for the host key of one kind. That the server has none is an error too,
 // because some servers hang up so fast that it reads like any other.
-func (r *sshRunner) askKey(ctx context.Context, h hop, o Options, algorithms []string) (ssh.PublicKey, error) {
+func (r *sshRunner) askKey(ctx context.Context, h hop, o Options, algorithms []string) (key ssh.PublicKey, err error) {
+	err = askPatiently(ctx, h, o, func() (err error) {
+		key, err = r.askKeyOnce(ctx, h, o, algorithms)
+		return err
+	})
+	return key, err
+}
+
+func (r *sshRunner) askKeyOnce(ctx context.Context, h hop, o Options, algorithms []string) (ssh.PublicKey, error) {
 	conn, err := r.open(ctx, h, o.ConnectTimeout)
 	if err != nil {
 		return nil, err
@@ -82,7 +91,8 @@ func (r *sshRunner) askKey(ctx context.Context, h hop, o Options, algorithms []s
 	defer timer.end()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	var seen ssh.PublicKey
-	_, _, _, err = ssh.NewClientConn(conn, h.addr(), &ssh.ClientConfig{
+	server := &greetedConn{Conn: conn}
+	_, _, _, err = ssh.NewClientConn(server, h.addr(), &ssh.ClientConfig{
 		User: h.user, HostKeyAlgorithms: algorithms, ClientVersion: clientVersion,
 		HostKeyCallback: func(_ string, _ net.Addr, key ssh.PublicKey) error {
 			seen = key
@@ -94,6 +104,8 @@ func (r *sshRunner) askKey(ctx context.Context, h hop, o Options, algorithms []s
 		return seen, nil
 	case timer.expired():
 		return nil, h.problem(fmt.Errorf("%w: %w", ErrTimeout, err), "something that is not sshd may answer there")
+	case strings.HasPrefix(server.said(), punished):
+		return nil, explainPenalty(h, err)
 	}
 	return nil, h.problem(err, "")
 }

@@ -86,17 +86,29 @@ func (r *sshRunner) Close() error {
 }
 
 // login opens the next hop, and asks a server again that does not listen just now.
-func (r *sshRunner) login(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
+func (r *sshRunner) login(ctx context.Context, h hop, o Options, keys hostKeys) (client *ssh.Client, err error) {
+	err = askPatiently(ctx, h, o, func() (err error) {
+		client, err = r.loginOnce(ctx, h, o, keys)
+		return err
+	})
+	return client, err
+}
+
+// askPatiently asks a server until it listens, and says what it is that takes so long.
+func askPatiently(ctx context.Context, h hop, o Options, ask func() error) error {
 	for try := 0; ; try++ {
-		client, err := r.loginOnce(ctx, h, o, keys)
+		err := ask()
 		pause, again := askAgain(err, try)
 		if !again {
-			return client, err
+			return err
+		}
+		if errors.Is(err, errPunished) && o.Waiting != nil {
+			o.Waiting(fmt.Sprintf("%s: %v; it is asked again in %s", h, errPunished, pause))
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, errors.Join(h.problem(context.Cause(ctx), ""), err)
+			return errors.Join(h.problem(context.Cause(ctx), ""), err)
 		}
 	}
 }
@@ -123,6 +135,12 @@ var (
 
 // punished is what OpenSSH says, in place of its version, to an address with a penalty.
 const punished = "Not allowed at this time"
+
+// explainPenalty is the problem of a server that answered that.
+func explainPenalty(h hop, err error) error {
+	return h.problem(fmt.Errorf("%w: %w", errPunished, err), "wait some minutes, and see in the server's log what of this address it counted against it; "+
+		"sshd's PerSourcePenaltyExemptList lets an address off")
+}
 
 func (r *sshRunner) loginOnce(ctx context.Context, h hop, o Options, keys hostKeys) (*ssh.Client, error) {
 	l := &login{hop: h, opts: o, keys: keys}

@@ -34,6 +34,7 @@ func All() scenario.Suite {
 		c("lab-sealed", "no outside name resolves, the vendor's do, and every mirror verifies", labSealed, scenario.Alone, scenario.Core, 5),
 		c("lab-reboot", "a host reboots from inside and keeps its disk and its address", labReboot, scenario.Alone, aboutInstalls, 3),
 		c("odd-hosts", "servers with odd SSH servers, shells, sudo and mounts get the agent and answer", oddHosts, scenario.Alone, aboutInstalls, 41),
+		c("penalties", "a server of today that punishes this address is waited for, named as what it is, and gives what was asked for", penalties, scenario.Alone, aboutAccess, 75),
 		c("releases", "a tampered target, a wrong signature and a foreign root are refused with nothing changed", releasesRefused, scenario.Alone, aboutBundles, 15),
 		c("mistaken-release", "a release that asks for power over its servers is refused at publishing, and signed past that by the site, with its line", mistakenRelease, scenario.Alone, aboutBundles, 15),
 		c("install-twice", "a dry run shows every change, the install does just that, and a second one changes nothing", installTwice, scenario.Alone, scenario.Core, 84),

@@ -53,7 +53,7 @@ func reachOddHosts(ctx context.Context, e *Env, hosts []oddHost) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := writeOddSite(e, entries); err != nil {
+	if err := writeOddSite(e, oddSite, entries); err != nil {
 		return err
 	}
 	for _, h := range hosts {
@@ -131,11 +131,11 @@ func agentsOn(ctx context.Context, e *Env, host string) (string, error) {
 }
 
 // writeOddSite writes a site file of the hosts' entries beside the lab's own.
-func writeOddSite(e *Env, entries []string) error {
+func writeOddSite(e *Env, file string, entries []string) error {
 	text := "site: odd-hosts\nname: valt.practice.example\nssl: false\nclients: [10.0.0.0/8]\n" +
 		"ssh: { user: " + lab.DefaultUser + ", identity: id_ed25519, known_hosts: known_hosts }\nhosts:\n" + strings.Join(entries, "")
-	if err := os.WriteFile(e.Lab.Path(oddSite), []byte(text), 0o644); err != nil {
-		return fmt.Errorf("writing the odd hosts' site file: %w", err)
+	if err := os.WriteFile(e.Lab.Path(file), []byte(text), 0o644); err != nil {
+		return fmt.Errorf("writing a site file of odd hosts: %w", err)
 	}
 	return nil
 }
