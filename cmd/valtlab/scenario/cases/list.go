@@ -43,6 +43,8 @@ func All() scenario.Suite {
 		c("three-weeks", "a site left to itself for three weeks updates itself when it may and tells what it must, whatever happens", threeWeeks, scenario.Alone, aboutUpdates, 40),
 		c("restricted-key", "with the key of unattended updates a file step, a shell, a forwarding, an older and an unsigned release are refused", restrictedKey, scenario.Alone, aboutAccess, 15),
 		c("stolen-key", "a thief of the key of unattended updates gets one drained, healthy update to what the channel offers, in the window", stolenKey, scenario.Alone, aboutAccess, 150),
+		c("links-swapped", "a login that swaps its own folder and file with links while root writes there leads nothing elsewhere", linksSwapped, scenario.Alone, aboutAccess, 120),
+		c("hostile-words", "what servers, hosts, cameras and files say is shown and never obeyed, and a line without an end takes no memory", hostileWords, scenario.Alone, aboutAccess, 120),
 		c("firewall", "a managed firewall lets in exactly what the site's flows name, and undoes itself if it shuts the controller out", firewall, scenario.Alone, aboutAccess, 50),
 		c("controller-killed", "a killed controller stops nothing, and any other one finishes", controllerKilled, scenario.Shares, scenario.Core, 36),
 		c("link-cut", "a host cut off in the middle of apt ends as if it had not been", linkCut, scenario.Shares, aboutInstalls, 65),

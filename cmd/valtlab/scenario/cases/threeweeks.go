@@ -170,6 +170,13 @@ func (w *weeks) announced(ctx context.Context) error {
 	if err := w.sees(ctx, w.clock(w.day(-3), 3, 5), "look-ahead: the window opens in 3 nights"); err != nil {
 		return err
 	}
+	mails, err := noticesink.Mails(ctx, w.Lab)
+	if err != nil || len(mails) == 0 {
+		return fmt.Errorf("no mail came (%w)", err)
+	}
+	if err := says(mails[len(mails)-1].Text, `VALT itself may mail "stream offline" about the cameras of `+w.media[0].Name); err != nil {
+		return fmt.Errorf("the notice of the release that is coming: %w", err)
+	}
 	return w.nothingServedChanged(ctx)
 }
 
