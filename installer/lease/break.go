@@ -3,7 +3,6 @@ package lease
 import (
 	"crypto/rand"
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -63,9 +62,9 @@ func broken(was kept, r agent.LeaseRequest) string {
 // replace is write over whatever is there: a folder or a link is put aside, and where the disk is
 // full the new content takes the place of the old.
 func replace(path string, v any) error {
-	text, err := json.Marshal(v)
+	text, err := encode(path, v)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		return err
 	}
-	return put(path, append(text, '\n'))
+	return put(path, text)
 }

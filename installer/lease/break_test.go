@@ -13,6 +13,7 @@ import (
 
 	"ipivs.com/valtctl/installer/agent"
 	"ipivs.com/valtctl/repos/durable/durabletest"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -343,4 +344,28 @@ func FuzzFiles(f *testing.F) {
 			t.Fatalf("%+v, %v", next, err)
 		}
 	})
+}
+
+// Whoever looks at what a host keeps of runs, with a program that obeys what it is shown, is shown what was
+// said; and it is what was said.
+func TestWhatAHostKeepsOfRunsCanBeLookedAt(t *testing.T) {
+	const word = "pat\u009b2J\u202Exe\u200B\U000E0041\x1b[2J"
+	h := newHost(t)
+	h.mustTake(word)
+	if _, err := h.brk(word); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"lease.json", "fence.json"} {
+		text, err := os.ReadFile(filepath.Join(h.Dir, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if shown := plain.Text(string(text)); shown != string(text) {
+			t.Errorf("%s has %s, of which a reader sees something else", file, shown)
+		}
+	}
+	var l kept
+	if err := read(filepath.Join(h.Dir, "lease.json"), &l); err != nil || strings.Count(l.Broken, word) < 2 {
+		t.Errorf("it is %q now, %v", l.Broken, err)
+	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
 )
 
@@ -19,11 +20,20 @@ import (
 const maxFile = 8 * maxRollout
 
 func write(path string, v any) error {
+	text, err := encode(path, v)
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(path, text, 0o600)
+}
+
+// encode is a file's text, safe to look at: names and reasons in it are what somebody else has said.
+func encode(path string, v any) ([]byte, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+		return nil, fmt.Errorf("writing %s: %w", path, err)
 	}
-	return durable.WriteFile(path, append(text, '\n'), 0o600)
+	return append(plain.JSON(text), '\n'), nil
 }
 
 var errNotPlain = errors.New("it is no plain file")

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 
 	"ipivs.com/valtctl/repos/durable"
+	"ipivs.com/valtctl/repos/plain"
 )
 
 // Files are where the schedule of a site keeps what it knows.
@@ -62,7 +63,7 @@ func writeJSON(path string, what any) error {
 	if err != nil {
 		return fmt.Errorf("writing what the schedule remembers: %w", err)
 	}
-	return durable.WriteFile(path, append(raw, '\n'), 0o600)
+	return durable.WriteFile(path, append(plain.JSON(raw), '\n'), 0o600) // what hosts said stands there too
 }
 
 func readJSON(path string, into any) (there bool, err error) {
