@@ -91,6 +91,9 @@ func refuseInstalled(s *site.Site, m *release.Manifest, host string, f *facts.Fa
 	switch {
 	case was != nil && was.Site != s.ID:
 		return no("check the host's address in the site file", "it belongs to the site %q", was.Site)
+	case was != nil && was.ReplacedBy != "":
+		return no("where the replacement was cut off: valtctl resume; to have it serve again: valtctl replace "+was.ReplacedBy+" --with "+host,
+			"%s has taken its place, with its licence and its cameras", was.ReplacedBy)
 	case was != nil && was.Host != host:
 		return no("check the host's address in the site file; two hosts may share one", "it is installed as the site's host %q", was.Host)
 	}

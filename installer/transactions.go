@@ -15,11 +15,13 @@ import (
 type Change struct {
 	Steps   []step.Spec
 	Policy  txn.Policy
-	Stage   bool           // its fetch half alone, ahead of time
-	Partial bool           // as txn.Request's
-	Confirm string         // as txn.Request's
-	Approve fleet.Approval // with Confirm
-	Quiet   fleet.Approval // as fleet.Transaction's
+	Stage   bool // its fetch half alone, ahead of time
+	Partial bool // as txn.Request's
+	// ReplacedBy is as txn.Request's.
+	ReplacedBy string
+	Confirm    string         // as txn.Request's
+	Approve    fleet.Approval // with Confirm
+	Quiet      fleet.Approval // as fleet.Transaction's
 	// Within is how long the apply half may take in all; 0: txn.Request's default.
 	Within time.Duration
 }
@@ -40,7 +42,7 @@ func (r *Run) Do(ctx context.Context, host string, t *Target, c Change) (fleet.E
 // change is Do for a host that is known, and tells nobody of the end.
 func (r *Run) change(ctx context.Context, h *fleet.Host, t *Target, c Change) (fleet.End, error) {
 	request := txn.Request{Release: t.Manifest.Version, PlanDigest: t.Digest, Policy: c.Policy, Steps: c.Steps,
-		Stage: c.Stage, Partial: c.Partial, Confirm: c.Confirm}
+		Stage: c.Stage, Partial: c.Partial, ReplacedBy: c.ReplacedBy, Confirm: c.Confirm}
 	if c.Within > 0 {
 		request.ApplyWithin = c.Within.String()
 	}

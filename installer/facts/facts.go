@@ -106,4 +106,6 @@ type Installed struct {
 	Previous   string   `json:"previous,omitempty"` // the release before, to which a rollback goes
 	PlanDigest string   `json:"plan_digest"`
 	Time       string   `json:"time"` // RFC 3339, UTC
+	// ReplacedBy is the site's host that has taken this one's place; empty: none has.
+	ReplacedBy string `json:"replaced_by,omitempty"`
 }

@@ -17,8 +17,13 @@ import (
 // Options are what a run over hosts is given. Site, Dial, Run, Now and Observer are
 // needed, and StateDir where releases are read or a rollout is recorded.
 type Options struct {
-	Site     *site.Site
-	Hosts    []string // only these; empty: all
+	Site  *site.Site
+	Hosts []string // only these; empty: all
+	// Leaving are hosts that the run is about as well, and that are the site's no more once it is
+	// over.
+	Leaving []site.Host
+	// Keeper is the host that keeps the site's lease; nil: LeaseHost's.
+	Keeper   *site.Host
 	Dial     Dialer
 	StateDir string // the controller's folder for this site
 	Run      string // the run's id, unique and sortable by time
@@ -84,6 +89,9 @@ type Fleet struct {
 func New(o Options, hosts []site.Host) *Fleet {
 	f := &Fleet{Options: o}
 	for _, h := range hosts {
+		f.Hosts = append(f.Hosts, &Host{Host: h, fleet: f})
+	}
+	for _, h := range o.Leaving {
 		f.Hosts = append(f.Hosts, &Host{Host: h, fleet: f})
 	}
 	for _, h := range o.Site.Hosts {

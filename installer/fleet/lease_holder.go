@@ -53,10 +53,18 @@ func LeaseHost(s *site.Site) site.Host {
 	return s.Hosts[0]
 }
 
+// keeper is the host that keeps the lease that the run takes.
+func (o Options) keeper() site.Host {
+	if o.Keeper != nil {
+		return *o.Keeper
+	}
+	return LeaseHost(o.Site)
+}
+
 // Hold takes the site's lease for this run and keeps it until Release. The context that
 // it returns ends when the lease is lost. rollout is kept beside it; nil: nothing is.
 func (f *Fleet) Hold(ctx context.Context, rollout json.RawMessage) (*LeaseHolder, context.Context, error) {
-	h := &LeaseHolder{fleet: f, host: LeaseHost(f.Options.Site), lasts: f.Options.Lease, done: make(chan struct{})}
+	h := &LeaseHolder{fleet: f, host: f.Options.keeper(), lasts: f.Options.Lease, done: make(chan struct{})}
 	if h.lasts == 0 {
 		h.lasts = DefaultLease
 	}

@@ -23,6 +23,7 @@ func (r *reader) judge(s *Site) {
 		s.Release.Channel = "stable"
 	}
 	r.judgeNames(s)
+	r.judgeReplaced(s)
 	r.judgeRoles(s)
 	r.judgeCloud(s)
 	r.judgeCameras(s)

@@ -51,6 +51,7 @@ func (r *reader) site(v value, s *Site) {
 		{key: "registry", read: func(v value) { r.registry(v, &s.Registry) }},
 		{key: "ssh", read: func(v value) { r.ssh(v, &s.SSH) }},
 		{key: "hosts", read: func(v value) { r.hosts(v, s) }, need: "hosts: and a list with each server's name, address and roles"},
+		{key: "replaced", read: func(v value) { r.replaced(v, s) }},
 		{key: "clients", read: list(r, &s.Clients, parseNetwork), need: "clients: and the networks where people watch from, such as [10.0.0.0/16]"},
 		{key: "admins", read: list(r, &s.Admins, parseNetwork)},
 		{key: "beam", read: func(v value) { s.Beam = r.beam(v) }},

@@ -28,6 +28,7 @@ type Site struct {
 	Registry Registry          `json:"registry,omitzero" jsonschema_description:"The login at the image registry."`
 	SSH      SSH               `json:"ssh,omitzero" jsonschema_description:"How to reach the hosts over SSH. Any host may override any of it."`
 	Hosts    []Host            `json:"hosts" jsonschema:"required" jsonschema_description:"The servers."`
+	Replaced []Replaced        `json:"replaced,omitempty" jsonschema_description:"Servers that others have taken the place of, until their recordings are moved or have aged."`
 	Clients  []netip.Prefix    `json:"clients" jsonschema:"required" jsonschema_description:"The networks or addresses where people watch from."`
 	Admins   []netip.Prefix    `json:"admins" jsonschema_description:"The networks or addresses where administrators sit. The default is clients."`
 	Beam     *Beam             `json:"beam,omitempty" jsonschema_description:"Only where BEAM is licensed."`

@@ -353,7 +353,12 @@ func (e *engine) end() error {
 
 // writeInstalled says what the host is by now, if that is all of a release.
 func (e *engine) writeInstalled() error {
-	if !e.result.Complete() || e.request.Stage || e.request.Partial {
+	switch {
+	case !e.result.Complete() || e.request.Stage:
+		return nil
+	case e.request.ReplacedBy != "":
+		return e.store.writeReplaced(e.request)
+	case e.request.Partial:
 		return nil
 	}
 	return e.store.writeInstalled(e.request)

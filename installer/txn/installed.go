@@ -6,6 +6,17 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 )
 
+// writeReplaced says which host has taken this one's place. What it was brought to last stays
+// known: it may take its place back.
+func (s *Store) writeReplaced(r Request) error {
+	var was facts.Installed
+	if err := readJSON(s.hostFile, &was); err != nil {
+		return err
+	}
+	was.ReplacedBy, was.Time = r.ReplacedBy, s.now().UTC().Format(time.RFC3339)
+	return writeJSON(s.hostFile, was, 0o644)
+}
+
 // writeInstalled says what the host now is. The release that it had before stays known:
 // a rollback goes there.
 func (s *Store) writeInstalled(r Request) error {

@@ -199,7 +199,7 @@ func (s *Store) summarize(id string) (Summary, error) {
 // summaryOf is what a request alone tells.
 func summaryOf(id string, r Request) Summary {
 	return Summary{ID: id, Site: r.Site, Host: r.Host, Release: r.Release, PlanDigest: r.PlanDigest, RunID: r.RunID, Who: r.Who,
-		Key: r.Key, Steps: len(r.Steps), Stage: r.Stage || r.Partial, WayBack: r.Confirm != ""}
+		Key: r.Key, Steps: len(r.Steps), Stage: r.Stage || r.Partial && r.ReplacedBy == "", WayBack: r.Confirm != ""}
 }
 
 func (s *Store) summarizeJournal(id string, r Request, busy bool) (Summary, error) {

@@ -48,6 +48,9 @@ type Request struct {
 	// Partial says that the steps are not all that a release wants: the host is not brought
 	// to it.
 	Partial bool `json:"partial,omitempty"`
+	// ReplacedBy is the host that takes this one's place: confirmed, this host says so of itself,
+	// until it is brought to a release again. Only with Partial.
+	ReplacedBy string `json:"replaced_by,omitempty"`
 	// Confirm is how long the switch waits to be confirmed before the host undoes it, a
 	// Go duration. With it the steps keep what their undoing needs, and a step that fails
 	// undoes them too. Empty: there is no way back.
@@ -105,6 +108,9 @@ func (r Request) validate(kinds step.Registry) error {
 	}
 	if within, err := time.ParseDuration(r.ApplyWithin); r.ApplyWithin != "" && (err != nil || within <= 0) {
 		add("apply_within", "%q is no time", r.ApplyWithin)
+	}
+	if r.ReplacedBy != "" && !r.Partial {
+		add("replaced_by", "a host that is brought to a release is not replaced")
 	}
 	if r.Stage && r.Confirm != "" {
 		add("stage", "what is only fetched has nothing to confirm")

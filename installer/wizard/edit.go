@@ -205,8 +205,8 @@ func (d *document) aboveComments(line int) int {
 
 // order is that of the site file's keys.
 func order() []string {
-	return []string{"site", "name", "ssl", "tls", "release", "registry", "ssh", "hosts", "clients", "admins", "beam", "cloud", "firewall", "network", "updates", "checks", "hooks", "backup", "settings",
-		"address", "roles", "recordings", "wowza", "cameras"}
+	return []string{"site", "name", "ssl", "tls", "release", "registry", "ssh", "hosts", "replaced", "clients", "admins", "beam", "cloud", "firewall", "network", "updates", "checks", "hooks", "backup", "settings",
+		"address", "by", "since", "roles", "recordings", "wowza", "cameras"}
 }
 
 func rank(key string) int { return slices.Index(order(), key) }

@@ -39,6 +39,7 @@ func All() []step.Kind {
 		system.RebootKind(),
 		files.RecordingsKind(),
 		docker.RegistryLoginKind(),
+		docker.RetireKind(),
 		files.SSHKeyKind(),
 		system.SiteCheckKind(),
 		system.TimerKind(),
