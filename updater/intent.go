@@ -30,6 +30,8 @@ type Intent struct {
 	// Before is what hosts served that are being changed or watched: they are over once they
 	// are Done.
 	Before map[string]Begun `json:"before,omitempty"`
+	// Replace is what a replacement is about.
+	Replace *Replacing `json:"replace,omitempty"`
 }
 
 // Begun is a host whose change was about to begin.

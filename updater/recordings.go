@@ -76,7 +76,7 @@ func (d *driver) nothingElsewhere(host string) fleet.Approval {
 // recording names what is recorded on the site's media hosts other than this one, and those of
 // which that cannot be found out.
 func (d *driver) recording(ctx context.Context, but string) []string {
-	asked := slices.DeleteFunc(d.work.Whole(), func(h *fleet.Host) bool { return h.Name == but || !h.HasEngine() })
+	asked := slices.DeleteFunc(d.work.Whole(), func(h *fleet.Host) bool { return h.Name == but || h.Name == d.apart || !h.HasEngine() })
 	said := make([][]string, len(asked))
 	var all sync.WaitGroup
 	for i, h := range asked {

@@ -34,6 +34,9 @@ func Resume(ctx context.Context, o Options) (*UpdateResult, error) {
 	if intent == nil {
 		return nil, ErrNoRollout
 	}
+	if intent.Replace != nil {
+		return nil, &UnfinishedReplacement{*intent.Replace}
+	}
 	o.Outlive = true
 	if len(o.Hosts) == 0 {
 		o.Hosts = intent.Hosts

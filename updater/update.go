@@ -64,6 +64,8 @@ type update struct {
 	// before is what hosts served that an earlier controller began to change, and has not seen
 	// to their end.
 	before map[string]Begun
+	// apart is a host that nobody asks whether it records: it does not serve. Empty: there is none.
+	apart string
 }
 
 // UpdateResult is what a rollout came to. Report is nil where nothing was begun.
