@@ -54,6 +54,9 @@ func Abort(ctx context.Context, o Options, agree func(context.Context, *AbortPre
 	if found.Lease == nil {
 		return nil, found.unreached()
 	}
+	if found.Intent != nil && found.Intent.Replace != nil {
+		return nil, &UnfinishedReplacement{*found.Intent.Replace}
+	}
 	result := &AbortResult{Preview: previewAbort(found)}
 	switch {
 	case result.Preview.Nothing() || o.DryRun:

@@ -44,6 +44,10 @@ func (a *app) abort(ctx context.Context) (report, error) {
 	}
 	result, err := updater.Abort(ctx, updater.Options{Options: base, Kinds: step.NewRegistry(stepKinds())}, a.agreeToAbort)
 	obs.end()
+	var replacement *updater.UnfinishedReplacement
+	if errors.As(err, &replacement) {
+		return a.resumeReplacement(ctx, replacement.Replacing, true)
+	}
 	if result == nil {
 		return report{}, err
 	}

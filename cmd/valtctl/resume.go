@@ -26,6 +26,10 @@ file and its secrets can do it, not only the one that began.`,
 // resume goes on with a rollout where one is unfinished, else with an installation.
 func (a *app) resume(ctx context.Context, args []string) (report, error) {
 	done, err := a.roll(ctx, rolling{}, updater.Resume)
+	var replacement *updater.UnfinishedReplacement
+	if errors.As(err, &replacement) {
+		return a.resumeReplacement(ctx, replacement.Replacing, false)
+	}
 	if !errors.Is(err, updater.ErrNoRollout) {
 		return done, err
 	}

@@ -58,6 +58,7 @@ func (a *app) commands() []*cobra.Command {
 		a.resumeCommand(),
 		a.abortCommand(),
 		a.repairCommand(),
+		a.replaceCommand(),
 		a.drainCommand(),
 		a.undrainCommand(),
 		a.statusCommand(),
