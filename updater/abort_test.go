@@ -91,6 +91,7 @@ func publishedPractice(t *testing.T, quiet int) *publishtest.Repository {
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"method": "wowza"`), []byte(`"method": "wowza-rest"`))
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"health": [{"name": "engine"`),
 				[]byte(`"passwords": [{"name": "engine", "path": "/etc/valt/secrets/engine"}], "health": [{"name": "engine"`))
+			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte("server_name ${VALT_NAME};"), []byte("server_name ${VALT_NAME}; # ${VALT_MEDIA_ADDRESSES}"))
 			rel.Manifest = bytes.ReplaceAll(rel.Manifest, []byte(`"quiet_seconds": 30`), fmt.Appendf(nil, `"quiet_seconds": %d`, quiet))
 			if _, err := r.AddRelease(rel); err != nil {
 				return err

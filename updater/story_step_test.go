@@ -43,6 +43,8 @@ func (s *server) kind(k step.Kind) step.Kind {
 			return s.healthOf(raw)
 		case firewall.KindFirewall, system.KindReboot, docker.KindPrune:
 			return nothing{}, nil
+		case docker.KindRetire:
+			return &reversible{&thing{server: s, kind: k.Name, title: atRest, value: "yes"}}, nil
 		case drain.KindDrain, drain.KindOpen:
 			return s.gateStep(made, raw)
 		}
@@ -117,14 +119,15 @@ func (t *thing) set(value string, there bool) {
 func (t *thing) Inspect(_ context.Context, m *step.Machine) (step.Finding, error) {
 	t.moment(m, "inspects "+t.title)
 	was, there := t.get()
-	if there && was == t.value {
+	asleep := t.kind == docker.KindContainer && t.retired()
+	if there && was == t.value && !asleep {
 		return step.Finding{}, nil
 	}
 	f := step.Finding{Change: true, Diff: fmt.Sprintf("- %.60s\n+ %.60s\n", was, t.value), Disrupts: step.Nothing}
 	if t.kind == docker.KindContainer && there {
 		f.Disrupts = step.Container
 	}
-	f.Admits = t.kind == docker.KindContainer && !there
+	f.Admits = t.kind == docker.KindContainer && (!there || asleep)
 	return f, nil
 }
 
@@ -144,6 +147,12 @@ func (t *thing) put(ctx context.Context, m *step.Machine, value string, there bo
 	if t.kind == docker.KindContainer && value == newRelease {
 		t.follows()
 		t.spares()
+	}
+	if t.kind == docker.KindContainer && t.retired() {
+		return t.wakes(ctx, m, value, there)
+	}
+	if _, is := t.get(); t.kind == docker.KindRetire && !is && there {
+		t.stops(why)
 	}
 	if was, is := t.get(); t.kind == docker.KindContainer && is {
 		if was == oldRelease || was == newRelease {
@@ -197,6 +206,7 @@ func (r *reversible) Undo(ctx context.Context, m *step.Machine) error {
 	var w was
 	r.must(json.Unmarshal(text, &w))
 	if now, there := r.get(); now == w.Value && there == w.There {
+		r.sleepsAgain(m)
 		return nil
 	}
 	return r.put(ctx, m, w.Value, w.There, "a transaction takes it back")
@@ -255,7 +265,7 @@ func (s *server) healthOf(raw json.RawMessage) (step.Step, error) {
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return nil, err
 	}
-	for _, other := range s.site.Hosts {
+	for _, other := range s.everyone() {
 		if p.At != "" && string(other.Address) == p.At {
 			h.of = s.hosts[other.Name]
 		}
@@ -358,7 +368,7 @@ func (s *server) engine() (wowza.State, error) {
 
 // reaches is what the host finds of another.
 func (s *server) reaches(p probe.Spec) probe.Verdict {
-	for _, other := range s.site.Hosts {
+	for _, other := range s.everyone() {
 		if string(other.Address) == p.Host && (!s.hosts[other.Name].serving() || s.hosts[other.Name].isAway()) {
 			return probe.Refused
 		}

@@ -17,6 +17,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/sleep"
 	"ipivs.com/valtctl/repos/testdraw"
 	"ipivs.com/valtctl/updater"
@@ -72,7 +73,11 @@ func live(t testing.TB, v *vendor, s *story) *world {
 		w.do(c)
 	}
 	w.heal()
-	w.judge()
+	if s.replaces() {
+		w.judgeReplacement()
+	} else {
+		w.judge()
+	}
 	return w
 }
 
@@ -124,7 +129,9 @@ func (w *world) do(command string) {
 	if carried && err == nil && len(w.story.incidents) == 0 && len(o.Carrier.Sent()) == 0 {
 		w.fail("%s took nothing from the bundle", command)
 	}
-	w.judgeReport(what, o, before, report, err)
+	if !w.story.replaces() {
+		w.judgeReport(what, o, before, report, err)
+	}
 }
 
 // run does one command.
@@ -144,9 +151,15 @@ func (c *controller) run(ctx context.Context, o *updater.Options, words []string
 	case "repair":
 		o.Hosts = words[1:]
 		result, err = updater.Repair(ctx, *o)
+	case "replace":
+		return c.replace(ctx, *o, updater.ReplaceOptions{What: wizard.Replacement{Old: words[1], New: words[2], Address: c.addressOf(words[2]), Since: "2026-11-30"}})
 	case "resume":
 		if result, err = updater.Resume(ctx, *o); errors.Is(err, updater.ErrNoRollout) {
 			_, err = installer.Resume(ctx, installer.Options{Options: o.Options, SkipChecks: true})
+		}
+		var replacement *updater.UnfinishedReplacement
+		if errors.As(err, &replacement) {
+			return c.replace(ctx, *o, updater.ReplaceOptions{What: replacement.What, Begun: &replacement.Replacing})
 		}
 	case "abort":
 		aborted, err := updater.Abort(ctx, *o, nil)

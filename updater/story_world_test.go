@@ -64,7 +64,7 @@ type vendor struct {
 func newVendor(t *testing.T) *vendor {
 	t.Helper()
 	v := &vendor{repo: publishedPractice(t, 4), has: map[string]map[string]string{}, engines: map[string]*wowzatest.Engine{}, files: memoryDir(t)}
-	for _, name := range storyHosts()[1:] {
+	for _, name := range append(storyHosts()[1:], successor) {
 		v.engines[name] = wowzatest.New(t, t.TempDir())
 	}
 	v.bundle = bundled(t, v.repo)
@@ -108,6 +108,8 @@ type world struct {
 	epoch time.Time // what every clock showed then
 	hosts map[string]*server
 	runs  int
+	spare []site.Host // that are not the site's
+	file  []byte      // the site file, where it changes
 
 	mu       sync.Mutex
 	skew     time.Duration // of the controllers' clock
@@ -132,7 +134,10 @@ func newWorld(t testing.TB, v *vendor, s *story) *world {
 		w.epoch = w.epoch.Add(time.Hour) // after it was installed
 		w.must(os.CopyFS(w.dir, os.DirFS(v.files)))
 	}
-	for _, h := range v.site.Hosts {
+	if s.replaces() {
+		w.bringSpare()
+	}
+	for _, h := range w.everyone() {
 		w.hosts[h.Name] = newServer(w, h, v.has[h.Name])
 	}
 	return w
@@ -160,10 +165,13 @@ func (w *world) must(err error) {
 
 // each does something for every host, in the site's order.
 func (w *world) each(do func(*server)) {
-	for _, h := range w.site.Hosts {
+	for _, h := range w.everyone() {
 		do(w.hosts[h.Name])
 	}
 }
+
+// everyone are all servers there are: the site's, and others.
+func (w *world) everyone() []site.Host { return slices.Concat(w.site.Hosts, w.spare) }
 
 func (w *world) stateDir() string { return filepath.Join(w.dir, "controller") }
 
@@ -219,7 +227,7 @@ func (c *controller) options() updater.Options {
 		run = "installing"
 	}
 	c.world.mu.Unlock()
-	return updater.Options{Options: fleet.Options{Site: c.site, Dial: c.dial, StateDir: c.stateDir(), Run: run, Who: c.who, Now: c.now, Observer: c},
+	return updater.Options{Options: fleet.Options{Site: c.written(), Dial: c.dial, StateDir: c.stateDir(), Run: run, Who: c.who, Now: c.now, Observer: c},
 		To: newRelease, Soak: storySoak, DrainWithin: storyDrain}
 }
 
@@ -377,7 +385,10 @@ func (s *server) release() string {
 }
 
 // serving says that its container runs.
-func (s *server) serving() bool { r := s.release(); return r == oldRelease || r == newRelease }
+func (s *server) serving() bool {
+	r := s.release()
+	return (r == oldRelease || r == newRelease) && !s.retired()
+}
 
 func (s *server) gateClosed() bool {
 	s.mu.Lock()
@@ -413,7 +424,7 @@ func (s *server) recording() bool {
 // must serve and take sessions.
 func (s *server) record(d time.Duration) {
 	app := s.hosts["app1"]
-	if !s.serving() || s.gateClosed() || !app.serving() || app.gateClosed() || s.isAway() || app.isAway() {
+	if !s.serving() || s.gateClosed() || !app.serving() || app.gateClosed() || s.isAway() || app.isAway() || !app.drives(s) {
 		return
 	}
 	s.tell("%s records for %s", s.name, d)

@@ -17,7 +17,7 @@ func TestKindsKeepTheirNames(t *testing.T) {
 	kept := []step.KindName{
 		"absent", "apt-source", "authorized-key", "certificate", "clock", "container", "directory", "dongle", "download", "drain",
 		"engine-config", "engine-service", "file", "firewall", "health", "image", "licence", "network", "open", "packages",
-		"password", "prune", "reboot", "recordings", "registry-login", "site-check", "ssh-key", "timer", "trusted-ca", "unit",
+		"password", "prune", "reboot", "recordings", "registry-login", "retire", "site-check", "ssh-key", "timer", "trusted-ca", "unit",
 	}
 	var now []step.KindName
 	for _, k := range stepKinds() {
@@ -152,6 +152,7 @@ func sampleParams() map[step.KindName]string {
 		"prune":          `{}`,
 		"reboot":         `{}`,
 		"recordings":     `{"path":"/srv/x"}`,
+		"retire":         `{"site":"st-marys"}`,
 		"registry-login": `{"registry":"x","username":"y","password_secret":"z"}`,
 		"ssh-key":        `{"path":"/root/.ssh/x"}`,
 		"timer":          `{"name":"x"}`,
