@@ -22,7 +22,7 @@ func Difference(before, after *site.Site) Change {
 
 // without are those items that others have none like.
 func without(items, others []Item) []Item {
-	return slices.DeleteFunc(items, func(i Item) bool {
+	return slices.DeleteFunc(slices.Clone(items), func(i Item) bool {
 		return slices.ContainsFunc(others, func(o Item) bool {
 			return i.Source.Address == o.Source.Address && i.Destination.Address == o.Destination.Address && i.Protocol == o.Protocol && i.Port == o.Port
 		})

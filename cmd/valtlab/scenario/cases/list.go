@@ -77,6 +77,7 @@ func All() scenario.Suite {
 		c("mixed-fleet", "one site of three Ubuntus with both image stores is installed, updated and taken back, also by one bundle for all", mixedFleet, scenario.Alone, aboutUpdates, 200),
 		c("guided", "a person at a terminal comes from nothing to a serving site, question by question", guided, scenario.Shares, aboutInstalls, 60),
 		c("add-media-server", "a media server is added later by questions, and the servers before it are not disturbed", addMediaServer, scenario.Shares, aboutInstalls, 60),
+		c("replace", "a recording media server is replaced by one of another LTS and takes its place back; no recording is lost, also where controllers are killed", replace, scenario.Shares, aboutUpdates, 150),
 		c("offline", "a site is installed and updated from bundles alone, and no packet leaves it", offline, scenario.Alone, aboutBundles, 150),
 		c("offline-single", "one bare server that reaches nobody installs and updates itself from a bundle in parts, by its maker's key", offlineSingle, scenario.Alone, aboutBundles, 65),
 		c("verdicts", "each kind of trouble on the network, made for real, is called by its name and its cause", verdicts, scenario.Alone, aboutAccess, 30),
