@@ -111,7 +111,7 @@ func (in *installation) plan(ctx context.Context, rel *inputs.Release) error {
 		return err
 	}
 	o := in.Options
-	in.result = &Result{Run: o.Run, Site: o.Site.ID, Release: rel.Manifest.Version, Digest: in.target.Digest, DryRun: o.DryRun,
+	in.result = &Result{Run: o.Run, Site: o.Site.ID, Release: rel.Manifest.Version, Digest: in.target.Digest, DryRun: o.DryRun, Replaced: in.target.Plan.Replaced,
 		Hosts: make([]HostResult, len(in.Hosts))}
 	for i, h := range in.Hosts {
 		in.result.Hosts[i] = HostResult{Host: h.Name, Outcome: Unchanged, Steps: len(in.steps(h))}

@@ -23,12 +23,14 @@ const (
 
 // Result is what a run did, or would do.
 type Result struct {
-	Run     string       `json:"run"`
-	Site    string       `json:"site"`
-	Release string       `json:"release"`
-	Digest  string       `json:"plan_digest"`
-	DryRun  bool         `json:"dry_run,omitempty"`
-	Hosts   []HostResult `json:"hosts"`
+	Run     string `json:"run"`
+	Site    string `json:"site"`
+	Release string `json:"release"`
+	Digest  string `json:"plan_digest"`
+	DryRun  bool   `json:"dry_run,omitempty"`
+	// Replaced is as plan.Plan's.
+	Replaced []string     `json:"replaced,omitempty"`
+	Hosts    []HostResult `json:"hosts"`
 }
 
 // HostResult is one host's part.

@@ -27,6 +27,8 @@ type Preview struct {
 	Window   string        `json:"window,omitempty"`
 	// Offline are the media servers about which VALT itself may mail "stream offline".
 	Offline []Offline `json:"streams_offline,omitempty"`
+	// Replaced is as plan.Plan's.
+	Replaced []string `json:"replaced,omitempty"`
 }
 
 // HostPreview is one host's part of a Preview.
@@ -103,7 +105,7 @@ func (p *Preview) time(now time.Time, windows window.Schedule) {
 // preview has every host compare itself with the target.
 func (u *update) preview(ctx context.Context, t *installer.Target) (*Preview, error) {
 	hosts := u.work.Hosts
-	p := &Preview{Kind: u.kind, From: u.from, To: t.Manifest.Version, Digest: t.Digest, Hosts: make([]HostPreview, len(hosts))}
+	p := &Preview{Kind: u.kind, From: u.from, To: t.Manifest.Version, Digest: t.Digest, Replaced: t.Plan.Replaced, Hosts: make([]HostPreview, len(hosts))}
 	errs := make([]error, len(hosts))
 	var wg sync.WaitGroup
 	for i, h := range hosts {

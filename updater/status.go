@@ -98,7 +98,10 @@ func (s *SiteStatus) Attended() bool { return s.Lease != nil && s.Lease.Run != "
 // host.
 func (s *SiteStatus) Needs() []*problem.Error {
 	var all []*problem.Error
-	if s.Intent != nil && !s.Attended() {
+	if s.Intent != nil && s.Intent.Replace != nil && !s.Attended() {
+		all = append(all, s.need("valtctl resume goes on with it, valtctl abort ends it where it is not decided yet",
+			"a replacement is unfinished, and nobody is at work on it: of %s by %s, which %s began", s.Intent.From, s.Intent.To, s.Intent.Who))
+	} else if s.Intent != nil && !s.Attended() {
 		all = append(all, s.need("valtctl resume goes on with it, valtctl abort ends it",
 			"a rollout is unfinished, and nobody is at work on it: the %s to %s that %s began", s.Intent.Kind, s.Intent.To, s.Intent.Who))
 	}

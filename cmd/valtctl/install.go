@@ -93,6 +93,9 @@ func writeResult(w io.Writer, r *installer.Result) error {
 			p.printf("%-10s left for \"valtctl update\", since it would interrupt the %s: %s\n", "", d.Disrupts, d.Title)
 		}
 	}
+	for _, text := range r.Replaced {
+		p.printf("note: %s\n", text)
+	}
 	if !r.Differs() {
 		p.printf("nothing to change\n")
 	}

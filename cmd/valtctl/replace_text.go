@@ -59,7 +59,11 @@ func writeReplacementPreview(w io.Writer, pre *updater.ReplacePreview, whole boo
 			writeStepPreviews(p, h)
 		}
 	}
-	p.printf("replace %s → %s, release %s, plan %s\n", pre.Old, pre.New, pre.Release, pre.Digest)
+	p.printf("replace %s → %s", pre.Old, pre.New)
+	if pre.Digest != "" {
+		p.printf(", release %s, plan %s", pre.Release, pre.Digest)
+	}
+	p.printf("\n")
 	for i, h := range pre.Hosts {
 		switch {
 		case i == 0:

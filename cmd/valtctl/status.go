@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer/status"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/txn"
+	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
 )
 
@@ -41,6 +42,8 @@ type siteStatus struct {
 	Lease   *leaseStatus    `json:"lease,omitempty"`
 	Rollout *updater.Intent `json:"rollout,omitempty"` // one that is not over
 	Hosts   []hostStatus    `json:"hosts"`
+	// Replaced are servers that keep recordings, and that others have taken the place of.
+	Replaced []status.Replaced `json:"replaced,omitempty"`
 }
 
 type leaseStatus struct {
@@ -97,6 +100,14 @@ func (a *app) status(ctx context.Context, drift bool) (report, error) {
 		needs = append(needs, p)
 	}
 	st := statusOf(found)
+	if len(base.Hosts) == 0 {
+		st.Replaced = status.AskReplaced(ctx, base)
+	}
+	for _, r := range st.Replaced {
+		if r.Need != nil {
+			st.Next, needs = append(st.Next, problemList([]*problem.Error{r.Need})...), append(needs, r.Need)
+		}
+	}
 	return text(st, func(w io.Writer) error { return writeStatus(w, st) }), errors.Join(needs...)
 }
 

@@ -38,6 +38,9 @@ func writeStatus(w io.Writer, st siteStatus) error {
 	for _, h := range st.Hosts {
 		writeHostNotes(p, h)
 	}
+	for _, r := range st.Replaced {
+		p.printf("%s\n", r.Text)
+	}
 	return p.err
 }
 

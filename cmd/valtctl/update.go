@@ -183,6 +183,9 @@ func writePreview(w io.Writer, pre *updater.Preview, diffs bool) error {
 			p.printf("%-10s note: %s\n", "", n)
 		}
 	}
+	for _, text := range pre.Replaced {
+		p.printf("note: %s\n", text)
+	}
 	if len(pre.Via) > 0 {
 		p.printf("then on to %s\n", strings.Join(pre.Via, ", "))
 	}

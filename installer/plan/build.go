@@ -58,6 +58,9 @@ const (
 // Build makes the plan of every host in in.Hosts.
 func Build(ctx context.Context, in Input) (*Plan, error) {
 	p := &Plan{Schema: Schema, Site: in.Site.ID, Release: in.Manifest.Version}
+	for _, old := range in.Site.Replaced {
+		p.Replaced = append(p.Replaced, old.Keeps())
+	}
 	var errs []error
 	for _, h := range in.Site.Hosts {
 		found, ok := in.Hosts[h.Name]

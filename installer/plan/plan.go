@@ -28,6 +28,8 @@ type Plan struct {
 	Site    string     `json:"site"`
 	Release string     `json:"release"`
 	Hosts   []HostPlan `json:"hosts"` // in the site file's order
+	// Replaced names the servers that others have taken the place of, and that keep recordings.
+	Replaced []string `json:"replaced,omitempty"`
 }
 
 // HostPlan is the work for one host, in order: the steps of the fetch half, then

@@ -59,6 +59,10 @@ func (h Host) ownNeeds() []*problem.Error {
 	if f.Installed == nil {
 		return append(all, h.need("valtctl install", "VALT is not installed"))
 	}
+	if by := f.Installed.ReplacedBy; by != "" {
+		return append(all, h.need("where the replacement was cut off: valtctl resume; else take it out of the site file's hosts",
+			"%s has taken its place, with its licence and its cameras", by))
+	}
 	if f.Engine == nil {
 		return append(all, h.need("look at it with: systemctl status docker", "the Docker engine does not answer"))
 	}
