@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"ipivs.com/valtctl/installer/check"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/inputs"
@@ -81,22 +82,22 @@ func (r *Run) RefuseLeaving(name string) error {
 	return refuseUnfinished(h)
 }
 
-// TryNew tries those flows of the site that pick chooses from their true sources, while a host
-// that nothing listens on yet listens itself.
-func (r *Run) TryNew(ctx context.Context, t *Target, at string, pick func(network.Flow) bool) ([]check.Result, error) {
-	h, err := r.Host(at)
-	if err != nil {
-		return nil, err
-	}
+// TryNew tries those flows of the site that pick chooses from their true sources, while hosts listen
+// where nothing does yet.
+func (r *Run) TryNew(ctx context.Context, t *Target, pick func(network.Flow) bool) ([]check.Result, error) {
 	flows := slices.DeleteFunc(network.Flows(r.Options.Site), func(f network.Flow) bool {
 		return f.Source.Kind != network.KindHost || !pick(f)
 	})
 	p := r.prober(t.Manifest)
 	p.NoListen = false
-	listening := check.NewListening()
-	if ports := p.Ports(flows)[at]; len(ports) > 0 {
-		listening.Start(ctx, at, h, ports)
-	}
+	listening, ports := check.NewListening(), p.Ports(flows)
+	_ = fleet.Each(r.Whole(), func(h *fleet.Host) error { // who cannot listen is known by its ports
+		if on := ports[h.Name]; h.Connected() && len(on) > 0 {
+			r.Options.Observer.Observe(event.Event{Kind: event.Note, Host: h.Name, Text: "listens where nothing does yet while the network is tried, of: " + check.PortList(on)})
+			listening.Start(ctx, h.Name, h, on)
+		}
+		return nil
+	})
 	return p.Try(ctx, flows, listening)
 }
 

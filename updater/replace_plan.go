@@ -104,7 +104,7 @@ func (m *replacement) preview(ctx context.Context) (*ReplacePreview, error) {
 
 // tryNetwork tries every flow from the new server, and those of the site's servers to it.
 func (m *replacement) tryNetwork(ctx context.Context, p *ReplacePreview) error {
-	results, err := m.work.TryNew(ctx, m.install, m.new.Name, func(f network.Flow) bool { return f.Touches(m.new.Name) })
+	results, err := m.work.TryNew(ctx, m.install, func(f network.Flow) bool { return f.Touches(m.new.Name) })
 	if err != nil {
 		return err
 	}
