@@ -52,11 +52,10 @@ func TestWhoMayNotTakeAPlace(t *testing.T) {
 		"containers of others run there": {func(p *practice, _ *updater.ReplaceOptions) { p.hosts[successor].SetEngine(foreign) },
 			"containers run there that are not this site's: wiki", "move them to another server", problem.Check},
 		"another Ubuntu": {func(p *practice, _ *updater.ReplaceOptions) {
-			p.hosts[successor].Write("/etc/os-release", "ID=ubuntu\nVERSION_ID=20.04\nVERSION_CODENAME=focal\n")
+			p.hosts[successor].Facts.OS = facts.OS{ID: "ubuntu", VersionID: "20.04", Codename: "focal"}
 		}, "it runs ubuntu 20.04, which release 6.4.1 is not made for", "use a server with one of", problem.Check},
 		"it is a clone": {func(p *practice, _ *updater.ReplaceOptions) {
-			p.hosts[successor].Write("/etc/machine-id", "5a5a\n")
-			p.hosts["media1"].Write("/etc/machine-id", "5a5a\n")
+			p.hosts[successor].Facts.MachineID, p.hosts["media1"].Facts.MachineID = "5a5a", "5a5a"
 		}, "it has the machine-id of media1", "name a freshly installed server", problem.Check},
 		"another site's": {func(p *practice, _ *updater.ReplaceOptions) {
 			p.hosts[successor].Write("/var/lib/valtctl/host.json", `{"site":"elsewhere","host":"media3","release":"6.4.1"}`)

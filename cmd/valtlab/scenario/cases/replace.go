@@ -119,10 +119,8 @@ func (r *replacement) busy(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := r.Expect(ctx, 4, append(r.there(), "--drain", "5s")...); err != nil {
-		return err
-	}
-	if err := desk.stop(ctx, stream); err != nil {
+	_, err = r.Expect(ctx, 4, append(r.there(), "--drain", "5s")...)
+	if err := errors.Join(err, desk.stop(ctx, stream)); err != nil {
 		return err
 	}
 	return errors.Join(r.place(ctx, r.old, r.fresh), r.noneLost(ctx, []lab.Host{r.old, r.fresh}))
@@ -138,6 +136,7 @@ func (r *replacement) record(ctx context.Context, on lab.Host) (*desk, string, e
 	if err != nil {
 		return nil, "", err
 	}
+	_ = desk.stop(ctx, streams[0]) // one that an earlier run left
 	return desk, streams[0], desk.record(ctx, streams[0])
 }
 
