@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
@@ -185,6 +186,13 @@ func (w *world) judgeReplacement() {
 	}
 	if moved && w.hosts[leaver].replacedBy() != successor {
 		w.fail("%s does not say that it was replaced", leaver)
+	}
+	if moved && len(w.story.incidents) == 0 {
+		o := c.options()
+		o.Site = w.site // as the file was
+		if _, err := installer.Install(ctx, installer.Options{Options: o.Options, SkipChecks: true}); err == nil || !strings.Contains(err.Error(), "has taken its place") {
+			w.fail("an installation with the former site file came to: %v", err)
+		}
 	}
 	w.each(func(s *server) {
 		for _, t := range s.transactions() {
