@@ -210,7 +210,7 @@ func removed(diff string) string {
 func (d *driver) askers(host string) []string {
 	var others []string
 	for _, h := range d.work.Whole() {
-		if h.Name != host && h.Connected() {
+		if h.Name != host && h.Name != d.apart && h.Connected() {
 			others = append(others, h.Name)
 		}
 	}
