@@ -241,7 +241,7 @@ type turning struct{ host, says string }
 // moments are those at which a controller is killed.
 func (r *replacement) moments() []turning {
 	return []turning{
-		{r.fresh.Name, "made ready"}, {r.old.Name, "switched"}, {r.fresh.Name, "switched"}, {"app1", "switched"}, {"app1", "confirmed"},
+		{r.fresh.Name, "is made ready"}, {r.old.Name, "switched"}, {r.fresh.Name, "switched"}, {"app1", "switched"}, {"app1", "confirmed"},
 	}
 }
 
@@ -259,7 +259,7 @@ func (r *replacement) killed(ctx context.Context, m turning) error {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		said = append(said, lines.Text())
-		if strings.Contains(lines.Text(), m.host) && strings.Contains(lines.Text(), m.says) {
+		if strings.Contains(lines.Text(), m.host+" "+m.says) {
 			break
 		}
 	}
@@ -267,7 +267,7 @@ func (r *replacement) killed(ctx context.Context, m turning) error {
 		return err
 	}
 	_ = command.Wait() // it was killed
-	if !slices.ContainsFunc(said, func(l string) bool { return strings.Contains(l, m.host) && strings.Contains(l, m.says) }) {
+	if !slices.ContainsFunc(said, func(l string) bool { return strings.Contains(l, m.host+" "+m.says) }) {
 		return fmt.Errorf("the replacement never said that %s %s: %s", m.host, m.says, strings.Join(said, "\n"))
 	}
 	other, err := r.elsewhere()
