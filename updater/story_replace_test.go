@@ -250,6 +250,7 @@ func TestEveryMomentOfAReplacement(t *testing.T) {
 			t.Fatalf("undisturbed: %s\n%s", strings.Join(w.wrong, "\n"), strings.Join(w.trace, "\n"))
 		}
 	})
+	forgetTimers()
 	rng, tried := rand.New(rand.NewPCG(testdraw.Draw(t), 3)), 0
 	tellAll(t, v, func(yield func(*story) bool) {
 		for _, host := range append(storyHosts(), successor) {
