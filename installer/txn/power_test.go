@@ -274,6 +274,31 @@ func TestRoomForTheStepsWaysBackIsSetAside(t *testing.T) {
 	isOld(t, h, id)
 }
 
+// A journal that takes nothing more, whatever was set aside, is no reason to stop on the way back: all
+// of it is gone at once, and written down when that is possible again.
+func TestAWayBackOfWhichNothingCanBeWrittenDownIsGoneAtOnce(t *testing.T) {
+	h, r, secrets := update(t)
+	disk := h.disk()
+	id := h.create(r, secrets)
+	h.waiting = func() { // nobody confirms it
+		disk.Fail(func(c durabletest.Call) error {
+			if filepath.Base(c.Path) == "journal.jsonl" {
+				return syscall.EIO
+			}
+			return nil
+		})
+	}
+	if result, err := h.store().Execute(t.Context(), id, h.machine(), h.kinds()); !errors.Is(err, syscall.EIO) {
+		t.Errorf("what cannot be written down is over: %+v, %v", result, err)
+	}
+	h.same(served())
+	disk.Fail(nil)
+	if result, err := h.store().Execute(t.Context(), id, h.machine(), h.kinds()); err != nil || result.Outcome != RolledBack {
+		t.Errorf("once it can be: %+v, %v", result, err)
+	}
+	isOld(t, h, id)
+}
+
 // What is over at a host whose disk is full stays what it is.
 func TestTheDeadlineCountsOnAFullDisk(t *testing.T) {
 	h, r, secrets := update(t)
