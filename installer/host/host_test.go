@@ -84,6 +84,31 @@ func TestInspectAnswersForEveryStepAndKeepsSecretsInMemory(t *testing.T) {
 	}
 }
 
+// An older program, which a controller of its version brings, goes on with nothing that it understands in
+// parts: nothing is written of it, and nothing started.
+func TestAnOlderProgramLeavesWhatANewerOneBegan(t *testing.T) {
+	s := side(t)
+	id, err := s.Launcher.Store.Create(txn.Request{Schema: txn.Schema, Host: "media1", Policy: txn.Allow,
+		Steps: []step.Spec{{ID: "a", Kind: "look", Half: step.Apply, Params: json.RawMessage(`"licence"`)}}}, nil, s.Kinds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := filepath.Join(s.Launcher.Root, "/var/lib/valtctl/txn", id)
+	request, err := os.ReadFile(filepath.Join(folder, "request.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "request.json"), bytes.Replace(request, []byte(`"look"`), []byte(`"rehearse"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.goOn(t.Context(), agent.TxnRestartRequest{ID: id}); err == nil || !strings.Contains(err.Error(), `knows no step kind "rehearse"`) {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v", left, err)
+	}
+}
+
 func TestTheNewestTrustedStateIsKept(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tuf", "state.json")
 	version := func(timestamp int64) *release.State {

@@ -140,6 +140,9 @@ func (s *Side) restart(ctx context.Context, r agent.TxnRestartRequest) (agent.Tx
 }
 
 func (s *Side) goOn(ctx context.Context, r agent.TxnRestartRequest) (agent.TxnReply, error) {
+	if err := s.Launcher.Store.Understood(r.ID, s.Kinds); err != nil {
+		return agent.TxnReply{}, err
+	}
 	err := s.Launcher.Store.Restart(r.ID, r.Secrets)
 	if errors.Is(err, txn.ErrOver) {
 		return agent.TxnReply{ID: r.ID}, nil

@@ -2,6 +2,8 @@ package journal
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"os"
@@ -142,12 +144,13 @@ func TestAChangedLineIsNamed(t *testing.T) {
 		content []byte
 		line    string
 	}{
-		"data changed":   {bytes.Replace(content, []byte("test"), []byte("tost"), 1), ":2"},
-		"line removed":   {bytes.Join([][]byte{lines[0], lines[2], lines[3]}, nil), ":2"},
-		"first removed":  {bytes.Join(lines[1:], nil), ":1"},
-		"lines swapped":  {bytes.Join([][]byte{lines[0], lines[2], lines[1], lines[3]}, nil), ":2"},
-		"rubbish inside": {bytes.Join([][]byte{lines[0], []byte("rubbish\n"), lines[1]}, nil), ":2"},
-		"unknown field":  {bytes.Replace(content, []byte(`"step":"file/hosts"`), []byte(`"stop":"x"`), 1), ":2"},
+		"data changed":          {bytes.Replace(content, []byte("test"), []byte("tost"), 1), ":2"},
+		"line removed":          {bytes.Join([][]byte{lines[0], lines[2], lines[3]}, nil), ":2"},
+		"first removed":         {bytes.Join(lines[1:], nil), ":1"},
+		"lines swapped":         {bytes.Join([][]byte{lines[0], lines[2], lines[1], lines[3]}, nil), ":2"},
+		"rubbish inside":        {bytes.Join([][]byte{lines[0], []byte("rubbish\n"), lines[1]}, nil), ":2"},
+		"field renamed":         {bytes.Replace(content, []byte(`"step":"file/hosts"`), []byte(`"stop":"x"`), 1), ":3"}, // where the chain breaks
+		"field of another type": {bytes.Replace(content, []byte(`"seq":2,`), []byte(`"seq":"2",`), 1), ":2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "journal.jsonl")
@@ -162,6 +165,83 @@ func TestAChangedLineIsNamed(t *testing.T) {
 				t.Error("the evidence was changed")
 			}
 		})
+	}
+}
+
+// newer is a journal to which a newer version added a line that this one does not know, as that
+// version's chain has it, and one more after it.
+func newer(t *testing.T, line func(map[string]any)) (path string) {
+	t.Helper()
+	path, content := written(t)
+	for range 2 {
+		lines := bytes.Split(bytes.TrimSuffix(content, []byte("\n")), []byte("\n"))
+		digest := sha256.Sum256(lines[len(lines)-1])
+		record := map[string]any{"seq": len(lines) + 1, "time": "2026-11-22T02:01:00Z", "prev": hex.EncodeToString(digest[:]),
+			"kind": "rehearsed", "step": "database", "data": map[string]any{}}
+		line(record)
+		text, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		content = append(append(content, text...), '\n')
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// What a newer version writes beside what this one knows is no damage and not torn, wherever in the
+// journal it is: it is read as far as it is understood, kept, and gone on after.
+func TestALineOfANewerVersionIsReadAsFarAsItIsUnderstood(t *testing.T) {
+	path := newer(t, func(r map[string]any) { r["site_clock"] = map[string]any{"ahead": 3} })
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, torn, err := ReadFile(path)
+	if err != nil || torn != nil || len(records) != 6 || records[5].Kind != "rehearsed" || records[5].Step != "database" {
+		t.Fatalf("%d records, %+v, %v", len(records), torn, err)
+	}
+	tail := Tail{Path: path}
+	if tailed, err := tail.Next(); err != nil || len(tailed) != 6 {
+		t.Errorf("following it: %d records, %v", len(tailed), err)
+	}
+	w, _, torn := open(t, path)
+	if _, err := w.Append(Resumed, "", nil); err != nil || torn != nil {
+		t.Fatal(torn, err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.HasPrefix(after, before) {
+		t.Errorf("what the newer version wrote did not stay: %v", err)
+	}
+	if records, _, err := ReadFile(path); err != nil || len(records) != 7 {
+		t.Errorf("after going on: %d records, %v", len(records), err)
+	}
+}
+
+// What it writes in a way that cannot be read here is said to be a newer version's: nobody is told
+// that evidence was changed, and nothing of it is dropped.
+func TestALineThatANewerVersionWritesInAnotherWayIsSaidToBeOne(t *testing.T) {
+	path := newer(t, func(r map[string]any) { r["step"] = []string{"database", "engine"} })
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, torn, err := ReadFile(path)
+	_, _, _, opening := Open(path, ticking())
+	tail := Tail{Path: path}
+	tailed, following := tail.Next()
+	for what, err := range map[string]error{"reading": err, "opening": opening, "following": following} {
+		if problem.KindOf(err) == problem.Trust || err == nil || !strings.Contains(err.Error(), path+":5") || !strings.Contains(err.Error(), "a newer valtctl wrote") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if torn != nil || len(tailed) != 4 {
+		t.Errorf("torn %+v, %d records followed", torn, len(tailed))
+	}
+	if after, err := os.ReadFile(path); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("it was changed: %v", err)
 	}
 }
 

@@ -66,7 +66,7 @@ func readAll(r io.Reader, object string) (read, error) {
 			return got, nil
 		}
 		if err != nil {
-			return got, damaged(object, got.chain.seq+1, err)
+			return got, unusable(object, got.chain.seq+1, err)
 		}
 		got.records = append(got.records, record)
 		got.size += int64(len(line)) + 1

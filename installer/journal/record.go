@@ -71,22 +71,29 @@ func (r Record) Decode(v any) error {
 // errUnreadable marks a line that is no record at all, as a torn write leaves it.
 var errUnreadable = errors.New("not a record")
 
+// errNewer marks a line that a newer version wrote in another way than this one knows.
+var errNewer = errors.New("a newer valtctl wrote this line")
+
 // chain checks lines one after the other.
 type chain struct {
 	seq  int64
 	prev string // hex digest of the last line
 }
 
-// take checks the next line, given without its newline, and moves on to it.
+// take checks the next line, given without its newline, and moves on to it. What a newer version
+// writes beside what this one knows is passed over: the chain says that nobody added it later.
 func (c *chain) take(line []byte) (Record, error) {
 	var r Record
 	decoder := json.NewDecoder(bytes.NewReader(line))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&r); err != nil {
+	err := decoder.Decode(&r)
+	if err != nil && !c.isNewer(r, err) {
 		return Record{}, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	if decoder.InputOffset() != int64(len(line)) {
 		return Record{}, fmt.Errorf("%w: something follows it", errUnreadable)
+	}
+	if err != nil {
+		return Record{}, fmt.Errorf("%w: %w", errNewer, err)
 	}
 	if r.Seq != c.seq+1 {
 		return Record{}, fmt.Errorf("it is numbered %d, not %d", r.Seq, c.seq+1)
@@ -98,11 +105,31 @@ func (c *chain) take(line []byte) (Record, error) {
 	return r, nil
 }
 
+// isNewer says that a line which this version could not read is a newer version's: it follows from
+// the one before it, and a field that is known has a value of another type. The fields beside it
+// were read all the same (encoding/json).
+func (c *chain) isNewer(r Record, err error) bool {
+	var other *json.UnmarshalTypeError
+	return errors.As(err, &other) && other.Field != "" && r.Seq == c.seq+1 && r.Prev == c.prev
+}
+
 // next moves on to line, which is known to be good.
 func (c *chain) next(line []byte) {
 	digest := sha256.Sum256(line)
 	c.seq++
 	c.prev = hex.EncodeToString(digest[:])
+}
+
+// unusable is the problem of a line that take refused. One that a newer version wrote is good, and
+// only not understood here.
+func unusable(object string, line int64, err error) error {
+	if !errors.Is(err, errNewer) {
+		return damaged(object, line, err)
+	}
+	return &problem.Error{
+		Kind: problem.Failed, Doing: "reading the journal", Object: object + ":" + strconv.FormatInt(line, 10), Err: err,
+		Fix: "Use the newest valtctl of those that work on this site: valtctl version tells which this is.",
+	}
 }
 
 // damaged is the problem of a journal whose lines do not follow from each other. It is

@@ -47,7 +47,7 @@ func (t *Tail) Next() ([]Record, error) {
 			return records, nil // torn; the next writer replaces it
 		}
 		if err != nil {
-			return records, damaged(t.Path, t.chain.seq+1, err)
+			return records, unusable(t.Path, t.chain.seq+1, err)
 		}
 		t.offset += int64(len(line)) + 1
 		records = append(records, r)

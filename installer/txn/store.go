@@ -157,6 +157,34 @@ func (s *Store) write(id string, r Request, secrets map[string][]byte) error {
 	return nil
 }
 
+// Understood refuses to have this program go on with a transaction that only a newer one can: what it
+// cannot make it cannot take back either, and the host would end in quarantine. One that runs or is over
+// needs nobody to go on with it.
+func (s *Store) Understood(id string, kinds step.Registry) error {
+	r, err := s.request(id)
+	if err != nil {
+		return err
+	}
+	if t, err := s.Summary(id); err != nil || t.State.Finished() || t.State == StateRunning {
+		return err
+	}
+	var unknown []error
+	for _, spec := range r.Steps {
+		if _, err := kinds.Make(spec); err != nil {
+			unknown = append(unknown, err)
+		}
+	}
+	if r.Schema != Schema {
+		unknown = append(unknown, fmt.Errorf("its schema is %q, not %q", r.Schema, Schema))
+	}
+	if len(unknown) == 0 {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Input, Doing: "going on with transaction", Object: id,
+		Err: fmt.Errorf("another version of valtctl began it, and this one does not understand all of it: %w", errors.Join(unknown...)),
+		Fix: "go on with the version that began it, or the newest of those that work on this site"}
+}
+
 // ErrOver says that a transaction has ended.
 var ErrOver = errors.New("it is over")
 

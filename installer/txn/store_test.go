@@ -1,7 +1,9 @@
 package txn
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -133,6 +135,57 @@ func TestAWaitingTransactionTakesItsSecretsAgain(t *testing.T) {
 		t.Errorf("%+v", result)
 	}
 	h.same(installed())
+}
+
+// What a newer version began and this one understands in parts is left to that one: half of it could
+// be neither done nor taken back.
+func TestWhatANewerVersionBeganIsNotGoneOnWithByAnOlder(t *testing.T) {
+	for name, change := range map[string]func(*Request){
+		"a kind of step": func(r *Request) { r.Steps[1].Kind = "rehearse" },
+		"a parameter":    func(r *Request) { r.Steps[1].Params = []byte(`{"rehearsed":true}`) },
+		"a schema":       func(r *Request) { r.Schema = "valtctl/txn/v2" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, r, secrets := update(t)
+			id := h.create(r, secrets)
+			if err := h.store().Understood(id, h.kinds()); err != nil {
+				t.Fatal("as this version began it:", err)
+			}
+			change(&r)
+			if err := writeJSON(h.store().requestFile(id), r, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			err := h.store().Understood(id, h.kinds())
+			if problem.KindOf(err) != problem.Input || !strings.Contains(err.Error(), "another version of valtctl began it") {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// What a newer version wrote in a way that is not understood here is neither damaged nor over.
+func TestARecordOfANewerVersionIsNotCalledDamaged(t *testing.T) {
+	h, r, secrets := update(t)
+	id := h.create(r, secrets)
+	h.confirmWhenAsked(id)
+	h.finish(id)
+	content, err := os.ReadFile(h.store().journalFile(id))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(string(content), "\n"), "\n")
+	digest := sha256.Sum256([]byte(lines[len(lines)-1]))
+	for what, rest := range map[string]string{"beside": `"kind":"audited","step":"","data":null,"by":["pat"]`, "otherwise": `"kind":{"name":"audited"},"step":"","data":null`} {
+		line := fmt.Sprintf(`{"seq":%d,"time":"2026-11-22T03:00:00Z","prev":"%x",%s}`+"\n", len(lines)+1, digest, rest)
+		if err := os.WriteFile(h.store().journalFile(id), append(content[:len(content):len(content)], line...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.audit(id); s.State == StateDamaged || s.State != StateDone && !strings.Contains(s.Words(), "a newer valtctl wrote") {
+			t.Errorf("%s: %s: %s", what, s.State, s.Words())
+		} else if (what == "beside") != (s.State == StateDone) {
+			t.Errorf("%s: it is %s", what, s.State)
+		}
+	}
 }
 
 // TestARunningTransactionGetsTheSecretsOfNow: of those that it still has, and no others.
