@@ -23,7 +23,7 @@ RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd
 	cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay cmd/valtlab/scenario \
 	cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine installer/agent \
 	installer/check installer/facts installer/fleet installer/host installer/probe installer/status installer/step \
-	installer/survey repos/apt updater/schedule
+	installer/survey repos/apt repos/sleep updater/schedule
 
 # Which of these have tests that compute alone: with -short those are skipped.
 ALONE := cmd/valtctl cmd/valtlab/mutants installer/agent repos/bundle

@@ -72,7 +72,7 @@ func (r *Run) meet(ctx context.Context, version string, last bool) (*inputs.Rele
 
 // run plans, looks, asks, and has the hosts do it.
 func (in *installation) run(ctx context.Context, o Options, rel *inputs.Release) error {
-	if err := in.preflight(rel, refuseOtherRelease); err != nil {
+	if err := in.preflight(rel, refuseOtherRelease, false); err != nil {
 		return err
 	}
 	if err := in.plan(ctx, rel); err != nil {

@@ -17,11 +17,11 @@ import (
 
 // preflight refuses what must not be touched, on all hosts at once: by what a host is, by
 // what is unfinished on it, and by a release repository that is older than what it has seen.
-func (r *Run) preflight(rel *inputs.Release, installed refuseRelease) error {
+func (r *Run) preflight(rel *inputs.Release, installed refuseRelease, takesOver bool) error {
 	var errs []error
 	for _, h := range r.Hosts {
 		known := h.Facts()
-		errs = append(errs, refuse(r.Options.Site, rel.Manifest, h.Name, &known.Facts, installed), refuseUnfinished(h))
+		errs = append(errs, refuse(r.Options.Site, rel.Manifest, h.Name, &known.Facts, installed), refuseUnfinished(h, takesOver))
 		if seen := known.TrustedState; seen != nil {
 			errs = append(errs, release.NotOlder(rel.State, *seen, h.Name))
 		}
@@ -29,10 +29,10 @@ func (r *Run) preflight(rel *inputs.Release, installed refuseRelease) error {
 	return errors.Join(errs...)
 }
 
-// refuseUnfinished refuses a new run on a host whose last one is not over.
-func refuseUnfinished(h *fleet.Host) error {
+// refuseUnfinished refuses a new run on a host whose last one is not over, unless it takes that over.
+func refuseUnfinished(h *fleet.Host, takesOver bool) error {
 	t, is := h.Unfinished()
-	if !is {
+	if !is || takesOver && t.Yields {
 		return nil
 	}
 	return &problem.Error{Kind: problem.Locked, Doing: "checking host", Object: h.Name,

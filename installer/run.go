@@ -144,8 +144,11 @@ func (r *Run) target(ctx context.Context, rel *inputs.Release, in plan.Input) (*
 }
 
 // Precheck refuses hosts that the target must not be brought to: bare, foreign, of an
-// Ubuntu that it is not for, with containers that are not ours, with something unfinished.
-func (r *Run) Precheck(t *Target) error { return r.preflight(t.release, refuseBare) }
+// Ubuntu that it is not for, with containers that are not ours, with something unfinished. takesOver says
+// that a drain by hand is none of that: it is called off before the first change.
+func (r *Run) Precheck(t *Target, takesOver bool) error {
+	return r.preflight(t.release, refuseBare, takesOver)
+}
 
 // Inspect has a host compare itself with steps of a target, also one that the run is not about:
 // it may be asked what it sees of another. What steps could not look at is in the error, and so is

@@ -17,6 +17,7 @@ type Change struct {
 	Policy  txn.Policy
 	Stage   bool // its fetch half alone, ahead of time
 	Partial bool // as txn.Request's
+	Yields  bool // as txn.Request's
 	// ReplacedBy is as txn.Request's.
 	ReplacedBy string
 	Confirm    string         // as txn.Request's
@@ -42,7 +43,7 @@ func (r *Run) Do(ctx context.Context, host string, t *Target, c Change) (fleet.E
 // change is Do for a host that is known, and tells nobody of the end.
 func (r *Run) change(ctx context.Context, h *fleet.Host, t *Target, c Change) (fleet.End, error) {
 	request := txn.Request{Release: t.Manifest.Version, PlanDigest: t.Digest, Policy: c.Policy, Steps: c.Steps,
-		Stage: c.Stage, Partial: c.Partial, ReplacedBy: c.ReplacedBy, Confirm: c.Confirm}
+		Stage: c.Stage, Partial: c.Partial, Yields: c.Yields, ReplacedBy: c.ReplacedBy, Confirm: c.Confirm}
 	if c.Within > 0 {
 		request.ApplyWithin = c.Within.String()
 	}

@@ -72,10 +72,32 @@ func (u *update) single(ctx context.Context, t *installer.Target, host string, s
 	if err != nil {
 		return err
 	}
+	if err := u.takeOverDrains(holding); err != nil {
+		return errors.Join(err, held.Release(ctx))
+	}
 	d := &driver{update: u, target: t}
-	done, err := u.work.Do(holding, host, t, installer.Change{Steps: specs, Policy: txn.Allow, Partial: true, Quiet: d.nothingElsewhere(host)})
+	done, err := u.work.Do(holding, host, t, installer.Change{Steps: specs, Policy: txn.Allow, Partial: true, Yields: true, Quiet: d.nothingElsewhere(host)})
 	if err == nil && done.Result.Err() != nil {
 		err = fmt.Errorf("host %s: %w", host, done.Result.Err())
 	}
 	return errors.Join(err, held.Release(ctx))
+}
+
+// takesOver says whether what somebody's drain is at, which nobody follows any more, may be ended: by a person who
+// changes the host, and by no clock.
+func (u *update) takesOver() bool { return u.Until.IsZero() && !u.StageOnly }
+
+// takeOverDrains ends drains by hand that nobody follows any more on the run's hosts: whoever holds the
+// lease is the only one at work. Their gates are open then, unless the drain had come to its end.
+func (u *update) takeOverDrains(ctx context.Context) error {
+	var errs []error
+	for _, l := range u.work.Unfinished() {
+		if !l.Yields || !u.takesOver() {
+			continue
+		}
+		u.Observer.Observe(event.Event{Kind: event.Note, Host: l.Host, Text: fmt.Sprintf("the drain that %s began is over: %s takes it over", l.Who, u.Who)})
+		_, err := u.work.CallOff(ctx, l, "taken over by "+u.Who)
+		errs = append(errs, err, u.work.RefreshOne(ctx, l.Host))
+	}
+	return errors.Join(errs...)
 }

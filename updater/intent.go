@@ -55,6 +55,9 @@ func (u *update) run(ctx context.Context, r *Rollout) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := u.takeOverDrains(holding); err != nil {
+		return nil, errors.Join(err, held.Release(ctx))
+	}
 	end, err := u.comeBack(ctx)
 	if err != nil {
 		return nil, errors.Join(err, held.Release(ctx))

@@ -26,7 +26,7 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 	if u.kind != KindRepair {
 		err = u.refuseQuarantined()
 	}
-	if err := errors.Join(u.work.Precheck(t), err, u.refuseMigration(t)); err != nil {
+	if err := errors.Join(u.work.Precheck(t, u.takesOver()), err, u.refuseMigration(t)); err != nil {
 		return nil, err
 	}
 	mediaFirst, either, err := u.order(ctx, t)

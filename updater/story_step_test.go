@@ -344,6 +344,11 @@ func (d *drainStep) Undo(ctx context.Context, m *step.Machine) error {
 	return d.inner.(step.Undoer).Undo(ctx, m)
 }
 
+func (d *drainStep) Leave(ctx context.Context, m *step.Machine) error {
+	d.moment(m, "leaves the gate")
+	return d.inner.(step.Leaver).Leave(ctx, m)
+}
+
 func (d *drainStep) Admit(ctx context.Context, m *step.Machine) error {
 	d.moment(m, "opens the gate")
 	d.mu.Lock()

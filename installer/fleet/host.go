@@ -250,7 +250,7 @@ func (h *Host) CallOff(ctx context.Context, was txn.Summary, why string) error {
 	err = h.do(ctx, func(ctx context.Context, c *agent.Client) error {
 		return c.TxnConfirm(ctx, agent.TxnConfirmRequest{ID: was.ID, Undo: why, Fence: token})
 	})
-	if err == nil || !saidByHost(err) || problem.KindOf(err) == problem.Locked || !was.WayBack {
+	if err == nil || !saidByHost(err) || problem.KindOf(err) == problem.Locked || !was.WayBack && !was.Yields {
 		return err
 	}
 	h.tell(event.Event{Kind: event.Note, Text: OneLine(Bare(err))})

@@ -239,7 +239,7 @@ func (j *Judge) request(p *Plan, t *txn.Request, m moment) error {
 	switch {
 	case t.Site != s.ID || t.Host != self.Name || !slices.Equal(t.Roles, plan.RoleNames(self)):
 		return refuse(keyuse.Foreign, what, "it is for %s of site %s, and this is %s of %s", t.Host, t.Site, self.Name, s.ID)
-	case t.Partial:
+	case t.Partial, t.Yields:
 		return refuse(keyuse.Foreign, what, "it is not the whole update")
 	}
 	hp, _ := p.Plan.Host(self.Name)

@@ -90,11 +90,26 @@ func (h Host) txnNeeds(now *txn.Summary) []*problem.Error {
 		if t.State != txn.StateDamaged && (now == nil || t.ID != now.ID) {
 			continue
 		}
-		if fix := txnFix(t, h.Host); fix != "" {
+		if t.Yields && !t.State.Finished() {
+			all = append(all, h.drainNeed(t))
+		} else if fix := txnFix(t, h.Host); fix != "" {
 			all = append(all, h.need(fix, "transaction %s is %s", t.ID, t.State))
 		}
 	}
 	return all
+}
+
+// drainNeed is about a drain by hand that is not over, and that nobody follows.
+func (h Host) drainNeed(t txn.Summary) *problem.Error {
+	gate, next := "its gate is open still", "valtctl drain "+h.Host+" drains it to its end"
+	if h.Facts.GateClosed {
+		gate = "its gate is closed"
+	}
+	if t.State == txn.StateRunning {
+		next = "valtctl resume follows it"
+	}
+	return h.need("valtctl undrain "+h.Host+" opens it, "+next,
+		"what %s began at its gate is %s and nobody follows it (transaction %s): %s", t.Who, t.State, t.ID, gate)
 }
 
 func (h Host) containerNeeds() []*problem.Error {

@@ -39,6 +39,21 @@ func TestNeedsSayWhatAPersonMustDo(t *testing.T) {
 			h.Facts.RebootRequired, h.Facts.RebootPackages = true, []string{"libc6", "linux-image"}
 		}, "libc6, linux-image asked for a reboot | reboot it in a maintenance window"},
 		"gate left closed": {func(h *status.Host) { h.Facts.GateClosed = true }, "it takes no new sessions: its gate is closed | valtctl undrain app1"},
+		"a drain that nobody follows": {func(h *status.Host) {
+			h.Facts.GateClosed, h.Transactions = true, []txn.Summary{{ID: "t1", Who: "pat", State: "running", Stage: true, Yields: true}}
+		}, "what pat began at its gate is running and nobody follows it (transaction t1): its gate is closed | valtctl undrain app1 opens it, valtctl resume follows it"},
+		"a drain that was cut off": {func(h *status.Host) {
+			h.Facts.GateClosed, h.Transactions = true, []txn.Summary{{ID: "t1", Who: "pat", State: "interrupted", Stage: true, Yields: true}}
+		}, "what pat began at its gate is interrupted and nobody follows it (transaction t1): its gate is closed | valtctl undrain app1 opens it, valtctl drain app1 drains it to its end"},
+		"a drain that was cut off at once": {func(h *status.Host) {
+			h.Transactions = []txn.Summary{{ID: "t1", Who: "pat", State: "interrupted", Stage: true, Yields: true}}
+		}, "what pat began at its gate is interrupted and nobody follows it (transaction t1): its gate is open still | valtctl undrain app1 opens it, valtctl drain app1 drains it to its end"},
+		"a drain that somebody follows": {func(h *status.Host) {
+			h.Attended, h.Facts.GateClosed, h.Transactions = true, true, []txn.Summary{{ID: "t1", Who: "pat", State: "running", Stage: true, Yields: true}}
+		}, ""},
+		"a drain that is over": {func(h *status.Host) {
+			h.Facts.GateClosed, h.Transactions = true, []txn.Summary{{ID: "t1", Who: "pat", State: "done", Stage: true, Yields: true}}
+		}, "it takes no new sessions: its gate is closed | valtctl undrain app1"},
 		"unconfirmed": {func(h *status.Host) {
 			h.Facts.GateClosed, h.Transactions = true, []txn.Summary{{ID: "t1", State: "unconfirmed"}}
 		}, "transaction t1 is unconfirmed | valtctl resume confirms it if it serves, valtctl abort takes it back; without either it goes back by itself"},

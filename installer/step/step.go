@@ -97,6 +97,13 @@ type Admitter interface {
 	Admit(ctx context.Context, h *Machine) error
 }
 
+// Leaver is a Step that must not be left in its middle by a transaction without a way back, which ends
+// where something failed or where it was called off: a gate that nobody would open. Leave is called then
+// for a step that began, also in an execution before; what the step has done to its end it leaves alone.
+type Leaver interface {
+	Leave(ctx context.Context, h *Machine) error
+}
+
 // Settler is a Step that keeps something until the transaction is confirmed: a container set
 // aside, images without use. Settle lets go of it. It may be called again, and where it fails
 // what was kept stays and is told: nothing that was confirmed depends on it.

@@ -145,6 +145,23 @@ func (e *engine) insist(ctx context.Context, do func(context.Context) error) err
 	return err
 }
 
+// leaveBegun has the steps of a transaction without a way back that began put right what would be left in
+// its middle.
+func (e *engine) leaveBegun(ctx context.Context) error {
+	var errs []error
+	for _, spec := range slices.Backward(e.request.Steps) {
+		made, err := e.make(spec)
+		leaver, ok := made.(step.Leaver)
+		if err != nil || !ok || !e.past.began[spec.ID] {
+			continue // what cannot be made is told where it was to be applied
+		}
+		if err := limited(ctx, tidyWithin, func(ctx context.Context) error { return leaver.Leave(ctx, e.machine) }); err != nil {
+			errs = append(errs, fmt.Errorf("leaving %s: %w", spec.Title, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // quarantine ends a transaction that is neither old nor new. Its gate stays closed.
 func (e *engine) quarantine(spec step.Spec, err error) error {
 	e.result.Problems = append(problems(&problem.Error{Kind: problem.Failed, Doing: "bringing back", Object: e.request.Host, Err: err,

@@ -14,6 +14,7 @@ import (
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/sleep"
 )
 
 // answerEvery is how often a switched transaction looks whether it was answered.
@@ -91,16 +92,41 @@ func (e *engine) isKept() (bool, error) {
 // calledOff ends a transaction that was told to go back before it has switched the host.
 // It is asked where nothing is in its middle, and while the host serves as before.
 func (e *engine) calledOff(ctx context.Context) (bool, error) {
-	if !e.hasWayBack() && !e.request.Stage {
+	if !e.request.mayBeCalledOff() {
 		return false, nil
 	}
 	said, err := e.store.readAnswer(e.id)
 	if err != nil || said == nil || said.Undo == "" {
 		return false, err
 	}
-	why := &problem.Error{Kind: problem.Failed, Doing: "changing", Object: e.request.Host, Err: errors.New(said.Undo),
+	return true, e.callOff(ctx, e.request.wasCalledOff(said.Undo))
+}
+
+// wasCalledOff is why a transaction ends that was told to.
+func (r Request) wasCalledOff(why string) error {
+	p := &problem.Error{Kind: problem.Failed, Doing: "changing", Object: r.Host, Err: errors.New(why),
 		Fix: "nothing that serves was changed; begin anew with: valtctl update"}
-	return true, e.callOff(ctx, why)
+	if r.Yields {
+		p.Doing, p.Fix = "draining host", "valtctl status tells whether it takes sessions"
+	}
+	return p
+}
+
+// calledOffEvery is how often a transaction that yields looks in a step's middle whether it is to.
+const calledOffEvery = time.Second
+
+// untilCalledOff is a context that also ends, with the reason, once somebody calls the transaction off. The
+// function ends the looking.
+func (e *engine) untilCalledOff(ctx context.Context) (context.Context, func()) {
+	if !e.request.Yields {
+		return ctx, func() {}
+	}
+	return sleep.Watched(ctx, calledOffEvery, func() error {
+		if said, err := e.store.readAnswer(e.id); err == nil && said != nil && said.Undo != "" {
+			return e.request.wasCalledOff(said.Undo)
+		}
+		return nil
+	})
 }
 
 // callOff ends a transaction that has not begun to change what serves.
@@ -108,7 +134,7 @@ func (e *engine) callOff(ctx context.Context, why error) error {
 	if e.hasWayBack() {
 		return e.turnBack(ctx, "", why)
 	}
-	e.result.Outcome, e.result.Problems = Failed, problems(why)
+	e.result.Outcome, e.result.Problems = Failed, problems(errors.Join(why, e.leaveBegun(ctx)))
 	return e.end()
 }
 
@@ -186,7 +212,8 @@ func (s *Store) readAnswer(id string) (*answer, error) {
 // Confirm answers a transaction that has switched its host: it is kept, or with undo
 // taken back for that reason. One that was confirmed before is no error; one that went
 // back already is. With undo it may also come before the switch: what is still fetching
-// ends there, and an apply half that has begun is done first and taken back then.
+// ends there, and an apply half that has begun is done first and taken back then; one that yields ends
+// where it is.
 func (s *Store) Confirm(id, undo string) error {
 	r, err := s.request(id)
 	if err != nil {
@@ -207,7 +234,7 @@ func (s *Store) Confirm(id, undo string) error {
 		return no("it was confirmed already, so it cannot be taken back; valtctl rollback is the way")
 	case p.undoing != nil || p.end != nil:
 		return no("it went back already")
-	case r.Confirm == "" && !r.Stage:
+	case !r.mayBeCalledOff():
 		return no("it has no way back; valtctl resume finishes it")
 	case !p.switched && undo == "":
 		return no("it has not switched the host yet")

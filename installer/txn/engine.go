@@ -183,6 +183,8 @@ func (e *engine) half(ctx context.Context, half step.Half) error {
 	limit := e.request.limit(half)
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, tooLong(half, limit))
 	defer cancel()
+	ctx, stopLooking := e.untilCalledOff(ctx)
+	defer stopLooking()
 	late := time.NewTimer(limit)
 	defer late.Stop()
 	for _, spec := range e.request.Steps {
@@ -311,7 +313,7 @@ func (e *engine) fail(ctx context.Context, spec step.Spec, err error) error {
 	if e.past.fetched && spec.Half == step.Fetch {
 		return e.wait(spec.ID, err)
 	}
-	e.result.Outcome, e.result.Step, e.result.Problems = Failed, spec.ID, problems(err)
+	e.result.Outcome, e.result.Step, e.result.Problems = Failed, spec.ID, problems(errors.Join(err, e.leaveBegun(e.stop)))
 	if err := e.note(journal.Failed, spec.ID, problemsData{e.result.Problems}); err != nil {
 		return err
 	}

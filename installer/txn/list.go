@@ -48,6 +48,7 @@ type Summary struct {
 	Undoing    bool      `json:"undoing,omitempty"`  // an unfinished one is being taken back
 	Stage      bool      `json:"stage,omitempty"`    // it brings the host to no release: it only fetches ahead of time, or drains
 	WayBack    bool      `json:"way_back,omitempty"` // it can be taken back until it is confirmed
+	Yields     bool      `json:"yields,omitempty"`   // it is about a gate, and whoever comes next may call it off
 	Site       string    `json:"site"`
 	Host       string    `json:"host"`
 	Release    string    `json:"release"`
@@ -199,7 +200,7 @@ func (s *Store) summarize(id string) (Summary, error) {
 // summaryOf is what a request alone tells.
 func summaryOf(id string, r Request) Summary {
 	return Summary{ID: id, Site: r.Site, Host: r.Host, Release: r.Release, PlanDigest: r.PlanDigest, RunID: r.RunID, Who: r.Who,
-		Key: r.Key, Steps: len(r.Steps), Stage: r.Stage || r.Partial && r.ReplacedBy == "", WayBack: r.Confirm != ""}
+		Key: r.Key, Steps: len(r.Steps), Stage: r.Stage || r.Partial && r.ReplacedBy == "", WayBack: r.Confirm != "", Yields: r.Yields}
 }
 
 func (s *Store) summarizeJournal(id string, r Request, busy bool) (Summary, error) {

@@ -51,6 +51,9 @@ type Request struct {
 	// ReplacedBy is the host that takes this one's place: confirmed, this host says so of itself,
 	// until it is brought to a release again. Only with Partial.
 	ReplacedBy string `json:"replaced_by,omitempty"`
+	// Yields says that whoever comes next may call it off, also in the middle of a step, which ends then:
+	// it is about a gate, and changes nothing else. Its steps put right what they began (step.Leaver).
+	Yields bool `json:"yields,omitempty"`
 	// Confirm is how long the switch waits to be confirmed before the host undoes it, a
 	// Go duration. With it the steps keep what their undoing needs, and a step that fails
 	// undoes them too. Empty: there is no way back.
@@ -88,6 +91,9 @@ func (r Request) named(rec journal.Record) journal.Record {
 	return rec
 }
 
+// mayBeCalledOff says that it ends early where it is told to.
+func (r Request) mayBeCalledOff() bool { return r.Confirm != "" || r.Stage || r.Yields }
+
 // validate reports everything that is wrong with a request, before anything is written.
 func (r Request) validate(kinds step.Registry) error {
 	var all []error
@@ -114,6 +120,9 @@ func (r Request) validate(kinds step.Registry) error {
 	}
 	if r.Stage && r.Confirm != "" {
 		add("stage", "what is only fetched has nothing to confirm")
+	}
+	if r.Yields && r.Confirm != "" {
+		add("yields", "what can be taken back is not called off in the middle of a step")
 	}
 	halves := map[string]step.Half{}
 	for _, s := range r.Steps {

@@ -1,4 +1,4 @@
-// Package sleep waits for a time, or until a context ends. It stands below everything, so
+// Package sleep waits for a time, or until a context ends, and has one end when something is seen. It stands below everything, so
 // that nobody writes that once more; what is waited for, and how often, is the caller's to say.
 package sleep
 
@@ -21,4 +21,24 @@ func For(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Watched is ctx until look fails, which is asked at once and then every so often: the error is the
+// context's cause. The function ends the watching and returns once that has ended.
+func Watched(ctx context.Context, every time.Duration, look func() error) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			if err := look(); err != nil {
+				cancel(err)
+				return
+			}
+			if For(ctx, every) != nil {
+				return
+			}
+		}
+	}()
+	return ctx, func() { cancel(nil); <-over }
 }

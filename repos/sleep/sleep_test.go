@@ -29,3 +29,29 @@ func TestFor(t *testing.T) {
 		}
 	})
 }
+
+func TestWatchedEndsWithWhatIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begun, seen := time.Now(), errors.New("called off")
+		ctx, end := Watched(t.Context(), time.Second, func() error {
+			if time.Since(begun) >= 3*time.Second {
+				return seen
+			}
+			return nil
+		})
+		<-ctx.Done()
+		if took := time.Since(begun); took != 3*time.Second || context.Cause(ctx) != seen {
+			t.Errorf("after %s: %v", took, context.Cause(ctx))
+		}
+		end()
+		looks := 0
+		ctx, end = Watched(t.Context(), time.Second, func() error { looks++; return nil })
+		if err := For(ctx, 2500*time.Millisecond); err != nil {
+			t.Error(err)
+		}
+		end()
+		if ctx.Err() == nil || looks != 3 {
+			t.Errorf("it was looked %d times, and the context: %v", looks, ctx.Err())
+		}
+	})
+}

@@ -11,7 +11,6 @@ import (
 
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/wowza"
-	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/sleep"
 )
@@ -54,8 +53,6 @@ type drain struct {
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
-	// mine says that it was this step that closed the gate, in a transaction that keeps nothing.
-	mine bool
 }
 
 func newDrain(p Params) (*drain, error) {
@@ -85,6 +82,11 @@ func (d *drain) Inspect(ctx context.Context, h *step.Machine) (step.Finding, err
 	if err != nil {
 		return step.Finding{}, err
 	}
+	is, err := d.gate.closer(h)
+	if err != nil {
+		return step.Finding{}, err
+	}
+	diff += d.handedOver(h, is)
 	busy, err := d.busy(ctx, h)
 	if err != nil {
 		return step.Finding{}, err
@@ -93,6 +95,18 @@ func (d *drain) Inspect(ctx context.Context, h *step.Machine) (step.Finding, err
 		diff += fmt.Sprintf("- %s: %s\n", r.Name, r.State)
 	}
 	return step.Finding{Change: diff != "", Diff: diff, Disrupts: step.Nothing}, nil
+}
+
+// handedOver is what changes about who opens the gate: one that a transaction has closed, and left closed, is
+// a person's once that person drains the host; one of a drain that was cut off is an update's.
+func (d *drain) handedOver(h *step.Machine, is closer) string {
+	switch {
+	case h.Keep == "" && is != nobody:
+		return "- the gate is opened by the transaction that closed it, or that repairs the host\n+ the gate is closed until: valtctl undrain\n"
+	case h.Keep != "" && is == cutOff:
+		return "- the gate is closed by a drain that was cut off\n+ the gate is closed until this is over\n"
+	}
+	return ""
 }
 
 // busy are the recorders that a stop would cut now.
@@ -106,19 +120,32 @@ func (d *drain) busy(ctx context.Context, h *step.Machine) ([]wowza.Recorder, er
 
 // Apply closes the gate and waits until nothing is recorded, here and, where this host drives
 // the recordings of others, there. Where that fails and nothing takes it back, a gate that was
-// open is open again.
+// open is open again. Otherwise the gate is a person's from then on, whoever had closed it.
 func (d *drain) Apply(ctx context.Context, h *step.Machine) error {
 	if err := d.before(ctx, h); err != nil {
 		return err
 	}
 	err := d.untilQuiet(ctx, h)
-	if err == nil || !d.mine {
+	if h.Keep != "" {
 		return err
+	}
+	if err == nil {
+		return d.gate.keep(h)
 	}
 	opening, cancel := context.WithTimeout(context.WithoutCancel(ctx), openWithin) // also where its time is over
 	defer cancel()
-	err = errors.Join(err, d.reopen(opening, h))
-	d.run(opening, h, d.afterAdmit)
+	return errors.Join(err, d.Leave(opening, h))
+}
+
+// Leave opens a gate that a drain by hand has closed and that was not drained to its end, by this execution
+// or one that was cut off: nobody would know of it.
+func (d *drain) Leave(ctx context.Context, h *step.Machine) error {
+	is, err := d.gate.closer(h)
+	if err != nil || is != cutOff || h.Keep != "" {
+		return err
+	}
+	err = d.gate.open(ctx, h)
+	d.run(ctx, h, d.afterAdmit)
 	return err
 }
 
@@ -218,15 +245,33 @@ func notKnown(err error) error {
 // shut puts the gate's rules in force, unless they are, and notes first whose doing it is.
 func (d *drain) shut(ctx context.Context, h *step.Machine, rules string) error {
 	diff, err := d.gate.closedDiff(ctx, h, rules)
-	if err != nil || diff == "" {
+	if err != nil {
 		return err
 	}
 	left, err := d.gate.left(h)
 	if err != nil {
 		return err
 	}
-	d.mine = d.mine || h.Keep == "" && len(left) == 0
-	return d.gate.close(ctx, h, rules, h.Keep != "" && len(left) == 0)
+	is, err := d.gate.closer(h)
+	if err != nil {
+		return err
+	}
+	by := nobody
+	switch {
+	case len(left) == 0 && h.Keep == "":
+		by = cutOff // unless it comes to its end
+	case len(left) == 0, h.Keep != "" && is == cutOff:
+		by = transaction
+	}
+	if by != nobody {
+		if err := d.gate.mark(h, by); err != nil {
+			return err
+		}
+	}
+	if diff == "" {
+		return nil
+	}
+	return d.gate.close(ctx, h, rules)
 }
 
 func names(busy []wowza.Recorder) string {
@@ -251,18 +296,14 @@ func (d *drain) release(ctx context.Context, h *step.Machine) error {
 }
 
 // reopen opens the gate, if it was a transaction that closed it: this one, or one before it that
-// ended in quarantine and has left its gate to whoever repairs the host.
+// ended in quarantine and has left its gate to whoever repairs the host. A drain by hand opens its own alone.
 func (d *drain) reopen(ctx context.Context, h *step.Machine) error {
-	if d.mine {
-		d.mine = false
-		return d.gate.open(ctx, h)
-	}
-	if h.Keep == "" {
-		return nil
-	}
-	ours, err := durable.IsThere(h.Path(transactionMark))
-	if err != nil || !ours {
+	is, err := d.gate.closer(h)
+	if err != nil || is == nobody {
 		return err
+	}
+	if h.Keep == "" && is != cutOff {
+		return nil
 	}
 	return d.gate.open(ctx, h)
 }

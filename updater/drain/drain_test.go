@@ -236,6 +236,177 @@ func TestWhoRepairsAHostOpensTheGateThatAnotherTransactionClosed(t *testing.T) {
 	p.isOpen(t)
 }
 
+// killed is the panic that stands for the end of the program in a drain's middle.
+type killed struct{}
+
+// cutOff has a person's drain killed while it waits for a recording that goes on.
+func (p *practice) cutOff(t *testing.T) {
+	t.Helper()
+	p.Keep = ""
+	p.engine.Record("lobby", "Recording in Progress")
+	p.Progress = func(step.Progress) { panic(killed{}) }
+	defer func() {
+		if r := recover(); r != (killed{}) {
+			t.Fatalf("it was not killed: %v", r)
+		}
+		p.Progress = nil
+		if p.net.table() == "" {
+			t.Fatal("the gate was not closed yet")
+		}
+	}()
+	_ = p.step(t).Apply(t.Context(), p.Machine)
+}
+
+// A person's drain that was killed in its middle has closed a gate of which nobody was told: whoever comes
+// next takes it over, and only a drain that comes to its end leaves it closed.
+func TestAGateOfADrainThatWasKilledIsTakenOver(t *testing.T) {
+	closed := func(t *testing.T, p *practice) {
+		t.Helper()
+		p.Keep = t.TempDir()
+		d := p.step(t)
+		if err := errors.Join(d.Apply(t.Context(), p.Machine), d.Admit(t.Context(), p.Machine), d.Undo(t.Context(), p.Machine)); err != nil {
+			t.Fatal(err)
+		}
+		if p.net.table() == "" {
+			t.Error("an update opens it")
+		}
+	}
+	for name, next := range map[string]func(*testing.T, *practice){
+		"by a drain that fails": func(t *testing.T, p *practice) {
+			p.params.Within = "3s"
+			if err := p.step(t).Apply(t.Context(), p.Machine); !errors.Is(err, step.ErrNotDrained) {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		},
+		"by a drain": func(t *testing.T, p *practice) {
+			p.engine.Record("lobby", "")
+			d := p.step(t)
+			if err := d.Apply(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			if found, err := d.Inspect(t.Context(), p.Machine); err != nil || found.Change {
+				t.Errorf("afterwards: %+v, %v", found, err)
+			}
+			closed(t, p)
+		},
+		"by a drain that finds the gate as it is to be": func(t *testing.T, p *practice) {
+			p.engine.Record("lobby", "")
+			if err := p.step(t).shut(t.Context(), p.Machine, p.params.rules()); err != nil { // killed a moment later
+				t.Fatal(err)
+			}
+			if found, err := p.step(t).Inspect(t.Context(), p.Machine); err != nil || !found.Change {
+				t.Fatalf("there is something to do: %+v, %v", found, err)
+			}
+			if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			closed(t, p)
+		},
+		"by undrain": func(t *testing.T, p *practice) {
+			opened, err := OpenKind().New(json.RawMessage("{}"))
+			if err == nil {
+				err = opened.Apply(t.Context(), p.Machine)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		},
+		"by an update that is confirmed": func(t *testing.T, p *practice) {
+			p.engine.Record("lobby", "")
+			p.Keep = t.TempDir()
+			d := p.step(t)
+			if err := errors.Join(d.Apply(t.Context(), p.Machine), d.Admit(t.Context(), p.Machine)); err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		},
+		"by an update that finds the gate as it is to be": func(t *testing.T, p *practice) {
+			p.engine.Record("lobby", "")
+			if err := p.step(t).shut(t.Context(), p.Machine, p.params.rules()); err != nil {
+				t.Fatal(err)
+			}
+			p.Keep = t.TempDir()
+			if found, err := p.step(t).Inspect(t.Context(), p.Machine); err != nil || !found.Change {
+				t.Fatalf("there is something to take back: %+v, %v", found, err)
+			}
+			d := p.step(t)
+			if err := errors.Join(d.Apply(t.Context(), p.Machine), d.Undo(t.Context(), p.Machine)); err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		},
+		"by an update that ends in quarantine, and then a drain that fails": func(t *testing.T, p *practice) {
+			p.engine.Record("lobby", "")
+			p.Keep, p.params.Within = t.TempDir(), "3s"
+			if err := p.step(t).Apply(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			p.Keep = ""
+			p.engine.Record("lobby", "Recording in Progress")
+			if err := p.step(t).Apply(t.Context(), p.Machine); !errors.Is(err, step.ErrNotDrained) {
+				t.Fatal(err)
+			}
+			if p.net.table() == "" {
+				t.Error("the gate of a host in quarantine is open")
+			}
+		},
+		"by the end of its own transaction": func(t *testing.T, p *practice) {
+			if err := p.step(t).Leave(t.Context(), p.Machine); err != nil {
+				t.Fatal(err)
+			}
+			p.isOpen(t)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPractice(t)
+			p.cutOff(t)
+			next(t, p)
+		})
+	}
+}
+
+// Who drains a host in quarantine has its gate: the repair leaves it closed, and a drain that fails leaves it
+// to the repair.
+func TestADrainTakesTheGateOfAHostInQuarantineOver(t *testing.T) {
+	for _, drained := range []bool{true, false} {
+		t.Run(fmt.Sprintf("drained to its end: %v", drained), func(t *testing.T) {
+			p := newPractice(t)
+			p.params.Within = "3s"
+			if err := p.step(t).Apply(t.Context(), p.Machine); err != nil { // and then it is stuck
+				t.Fatal(err)
+			}
+			p.Keep = ""
+			d := p.step(t)
+			if found, err := d.Inspect(t.Context(), p.Machine); err != nil || !found.Change || !strings.Contains(found.Diff, "until: valtctl undrain") {
+				t.Fatalf("there is something to take over: %+v, %v", found, err)
+			}
+			if !drained {
+				p.engine.Record("lobby", "Recording in Progress")
+			}
+			if err := d.Apply(t.Context(), p.Machine); (err == nil) != drained {
+				t.Fatal(err)
+			}
+			if err := d.Leave(t.Context(), p.Machine); err != nil { // as the transaction ends
+				t.Fatal(err)
+			}
+			if p.net.table() == "" {
+				t.Fatal("the gate of a host in quarantine is open")
+			}
+			p.engine.Record("lobby", "")
+			p.Keep = t.TempDir()
+			repair := p.step(t)
+			if err := errors.Join(repair.Apply(t.Context(), p.Machine), repair.Admit(t.Context(), p.Machine)); err != nil {
+				t.Fatal(err)
+			}
+			if open := p.net.table() == ""; open == drained {
+				t.Errorf("after the repair the gate is open: %v", open)
+			}
+		})
+	}
+}
+
 func TestWhileItIsRecordedItsOwnerIsLetIn(t *testing.T) {
 	p := newPractice(t)
 	p.engine.Record("lobby", "Recording in Progress")

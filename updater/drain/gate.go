@@ -22,9 +22,23 @@ const (
 	rulesFile = facts.GateRules
 	unitName  = "valtctl-drain.service"
 	// transactionMark is there while the gate is closed by a transaction, which opens it at its
-	// end. A gate that a person has closed stays closed.
+	// end, and while a person's drain is in its middle. A gate that a person has closed stays closed.
 	transactionMark = "/var/lib/valtctl/drain.transaction"
 )
+
+// closer is who has closed a gate, as transactionMark says.
+type closer int
+
+// Those who may have.
+const (
+	nobody      closer = iota // it is open, or a person's
+	transaction               // one with a way back, or that ended in quarantine
+	cutOff                    // a person's drain that has not come to its end
+)
+
+// cutOffMark is what transactionMark holds of a drain that has not come to its end. A mark without it is a
+// transaction's.
+const cutOffMark = "drain\n"
 
 // unitText loads the gate early at boot, before Docker starts what it keeps sessions out
 // of. It removes no other table.
@@ -81,21 +95,59 @@ func (g *gate) closedDiff(ctx context.Context, h *step.Machine, rules string) (s
 	return found.Diff, nil
 }
 
-// close closes the gate, for the next boot as well. What a boot finds is written first: a
-// power cut in between leaves a gate that closes then, which its undoing opens. Before all of it is
-// noted where a transaction closes it.
-func (g *gate) close(ctx context.Context, h *step.Machine, rules string, transaction bool) error {
+// mark notes who closes the gate, before anything of it is there.
+func (g *gate) mark(h *step.Machine, by closer) error {
+	if err := hasNft(h); err != nil {
+		return err
+	}
+	if err := durable.MkdirAll(filepath.Dir(h.Path(transactionMark)), 0o755); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	text := ""
+	if by == cutOff {
+		text = cutOffMark
+	}
+	if err := durable.WriteFile(h.Path(transactionMark), []byte(text), 0o600); err != nil {
+		return fmt.Errorf("closing the gate: %w", err)
+	}
+	return nil
+}
+
+// closer reads who has closed the gate.
+func (g *gate) closer(h *step.Machine) (closer, error) {
+	text, err := os.ReadFile(h.Path(transactionMark))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nobody, nil
+	case err != nil:
+		return nobody, fmt.Errorf("looking who has closed the gate: %w", err)
+	case string(text) == cutOffMark:
+		return cutOff, nil
+	}
+	return transaction, nil
+}
+
+// keep makes a closed gate a person's, which no transaction opens.
+func (g *gate) keep(h *step.Machine) error {
+	if err := durable.Remove(h.Path(transactionMark)); err != nil {
+		return fmt.Errorf("keeping the gate closed: %w", err)
+	}
+	return nil
+}
+
+func hasNft(h *step.Machine) error {
 	if _, err := os.Stat(h.Path(nft.Program)); err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "closing the gate for new sessions", Err: err,
 			Fix: "install nftables there: valtctl install"}
 	}
-	if err := durable.MkdirAll(filepath.Dir(h.Path(rulesFile)), 0o755); err != nil {
-		return fmt.Errorf("closing the gate: %w", err)
-	}
-	if transaction {
-		if err := durable.WriteFile(h.Path(transactionMark), nil, 0o600); err != nil {
-			return fmt.Errorf("closing the gate: %w", err)
-		}
+	return nil
+}
+
+// close closes the gate, for the next boot as well. What a boot finds is written first: a
+// power cut in between leaves a gate that closes then, which its undoing opens.
+func (g *gate) close(ctx context.Context, h *step.Machine, rules string) error {
+	if err := hasNft(h); err != nil {
+		return err
 	}
 	if err := durable.WriteFile(h.Path(rulesFile), []byte(rules), 0o600); err != nil {
 		return fmt.Errorf("closing the gate: %w", err)
