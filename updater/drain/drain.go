@@ -53,10 +53,12 @@ type drain struct {
 	gate   *gate
 	quiet  time.Duration
 	within time.Duration
+	// answered is how long an answer about the other hosts is waited for.
+	answered time.Duration
 }
 
 func newDrain(p Params) (*drain, error) {
-	d := &drain{Params: p, quiet: defaultQuiet, within: defaultWithin}
+	d := &drain{Params: p, quiet: defaultQuiet, within: defaultWithin, answered: elsewhereWithin}
 	if err := p.check(); err != nil {
 		return nil, err
 	}
@@ -218,7 +220,7 @@ const elsewhereWithin = 3 * time.Minute
 // begin a recording by this one. While one goes on the gate is open: whoever watches it must
 // be able to end it.
 func (d *drain) elsewhere(ctx context.Context, h *step.Machine) (busy string, err error) {
-	refused, err := step.Ask(ctx, h, step.Quiet, "asking what is recorded on the other hosts", elsewhereWithin)
+	refused, err := step.Ask(ctx, h, step.Quiet, "asking what is recorded on the other hosts", d.answered)
 	if errors.Is(err, step.ErrNoAnswer) {
 		return "", &problem.Error{Kind: problem.Failed, Doing: "asking what is recorded on the other hosts", Err: err,
 			Fix: "what is recorded is not known, so nothing was stopped; run the command again and let it run"}
