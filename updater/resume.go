@@ -137,7 +137,9 @@ func (u *update) adopter(t *installer.Target, l installer.Unfinished) (*driver, 
 // another release than the rollout's.
 func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.Unfinished) (*HostRecord, error) {
 	f, r := u.adopter(t, l)
-	approve := func(ctx context.Context) error {
+	refused := false
+	approve := func(ctx context.Context) (err error) {
+		defer func() { refused = err != nil && ctx.Err() == nil && !fleet.Unheard(err) }()
 		if l.Release != t.Manifest.Version {
 			return &problem.Error{Kind: problem.Failed, Doing: "adopting the switch to", Object: l.Release,
 				Err: fmt.Errorf("the rollout is to %s", t.Manifest.Version)}
@@ -156,6 +158,9 @@ func (u *update) adoptOne(ctx context.Context, t *installer.Target, l installer.
 	}
 	if r.Outcome == Failed && l.Half == step.Fetch {
 		return nil, nil // it changed nothing that serves: it gets its turn
+	}
+	if r.Outcome == RolledBack && done.Result.Step == "" && (l.Undoing || !refused) {
+		return nil, nil // nobody was there to confirm it, as in adoptEnded: it gets its turn
 	}
 	return f.watched(ctx, l.Host, r)
 }
