@@ -201,6 +201,17 @@ func fits(host string, f *facts.Facts, need bundleNeed) error {
 	return errors.Join(errs...)
 }
 
+// EngineDisk is the file system on which a host's engine keeps its containers; false: the host did not tell.
+func (r *Run) EngineDisk(host string) (facts.Filesystem, bool) {
+	f := r.Facts(host)
+	root := engineRoot
+	if f.Engine != nil && f.Engine.Root != "" {
+		root = f.Engine.Root
+	}
+	fs, ok := fileSystem(f.Filesystems, root)
+	return fs, ok && fs.Size > 0
+}
+
 // fileSystem is the one that a path lies on; false where the host did not tell.
 func fileSystem(all []facts.Filesystem, at string) (facts.Filesystem, bool) {
 	var found []facts.Filesystem

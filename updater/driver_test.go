@@ -14,6 +14,7 @@ import (
 
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/event"
+	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/apt"
@@ -498,6 +499,49 @@ func TestADrainThatFailsSaysWhy(t *testing.T) {
 	before := len(p.hosts["media2"].Transactions())
 	if err := updater.Drain(t.Context(), dry, "media2"); err != nil || len(p.hosts["media2"].Transactions()) != before {
 		t.Errorf("a dry run: %v", err)
+	}
+}
+
+// Where a release's images are there already and the engine's disk is full, nothing would be fetched and every
+// container's making fail: it is refused before anybody is kept out, and not taken back after it.
+func TestAHostWhoseEngineHasNoRoomIsRefusedBeforeAnythingIsChanged(t *testing.T) {
+	t.Parallel()
+	const mib = 1 << 20
+	for name, c := range map[string]struct {
+		root    string
+		disks   []facts.Filesystem
+		refused string // the file system; empty: it goes through
+	}{
+		"full":                   {"", []facts.Filesystem{{Mount: "/", Size: 1000 * mib, Free: 900 * mib}, {Mount: "/var/lib/docker", Size: 100 * mib, Free: mib}}, "/var/lib/docker"},
+		"full, and elsewhere":    {"/srv/docker", []facts.Filesystem{{Mount: "/", Size: 1000 * mib, Free: 900 * mib}, {Mount: "/srv", Size: 100 * mib, Free: 63 * mib}}, "/srv"},
+		"room":                   {"", []facts.Filesystem{{Mount: "/", Size: 1000 * mib, Free: mib}, {Mount: "/var/lib/docker", Size: 100 * mib, Free: 65 * mib}}, ""},
+		"one that does not tell": {"", []facts.Filesystem{{Mount: "/"}}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, _ := rollingPractice(t)
+			p.hosts["media2"].Facts.Filesystems = c.disks
+			if c.root != "" {
+				p.hosts["media2"].SetEngine(&facts.EngineFacts{Root: c.root})
+			}
+			before := len(p.hosts["media1"].Transactions())
+			_, err := updater.Update(t.Context(), p.rolling("u1"))
+			if c.refused == "" {
+				if err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), c.refused+" has ") || !strings.Contains(err.Error(), "media2") || strings.Contains(err.Error(), "media1") {
+				t.Errorf("%v", err)
+			}
+			if now := len(p.hosts["media1"].Transactions()); now != before {
+				t.Errorf("media1 has %d transactions after %d", now, before)
+			}
+			if st := p.status(); st.Intent != nil || st.Lease.Run != "" {
+				t.Errorf("%+v, %+v is left", st.Lease, st.Intent)
+			}
+		})
 	}
 }
 

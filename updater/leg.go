@@ -11,6 +11,7 @@ import (
 	"ipivs.com/valtctl/installer"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/fleet"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/txn"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -34,6 +35,9 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 		return nil, err
 	}
 	p, err := u.preview(ctx, t)
+	if err == nil {
+		err = u.refuseFullEngines(p)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +63,27 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 	}
 	result.Report, err = u.run(ctx, r)
 	return result, err
+}
+
+// containerRoom is how many bytes the engine's disk must have free for containers that are made anew, whose
+// images are there: their layers, logs and the engine's own books.
+const containerRoom = 64 << 20
+
+// refuseFullEngines leaves hosts alone whose engine could make no container: they would only go back again,
+// after a drain. Room for what is still to be fetched is the fetching's to judge.
+func (u *update) refuseFullEngines(p *Preview) error {
+	var errs []error
+	for _, h := range p.Hosts {
+		if !slices.ContainsFunc(h.Steps, func(s StepPreview) bool { return s.Kind == docker.KindContainer }) {
+			continue
+		}
+		if fs, known := u.work.EngineDisk(h.Host); known && fs.Free < containerRoom {
+			errs = append(errs, &problem.Error{Kind: problem.Check, Doing: "checking the space of host", Object: h.Host,
+				Err: fmt.Errorf("%s has %d bytes free, and the engine makes its containers there, which takes %d", fs.Mount, fs.Free, containerRoom),
+				Fix: "make room there or enlarge the file system, then run the command again; nothing was changed"})
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // refuseMigration: a database that a release changes is brought back only from a backup.

@@ -132,8 +132,8 @@ func (e *Env) dockerFull(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if said := again.Stdout + again.Stderr; again.Code == 0 || !strings.Contains(said, "space") {
-		return fmt.Errorf("with Docker's disk full before, the update ended with %d and does not tell of space: %s", again.Code, said)
+	if said := again.Stdout + again.Stderr; again.Code != 3 || !strings.Contains(said, "space") { // nobody was kept out for it
+		return fmt.Errorf("with Docker's disk full before, the update ended with %d, not 3, or does not tell of space: %s", again.Code, said)
 	}
 	e.Measure("with Docker's disk full before", "exit %d", again.Code)
 	if err := e.haveReleases(ctx, map[string]string{host: releases.Stable}); err != nil {
