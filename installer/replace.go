@@ -42,7 +42,7 @@ func (r *Run) RefuseSuccessor(t *Target, name, of string) error {
 		was.ReplacedBy = ""
 		f.Installed = &was
 	}
-	errs := []error{refuse(r.Options.Site, t.Manifest, name, &f, anyRelease), refuseUnfinished(h), sameMachine(name, of, f.MachineID, r.Facts(of).MachineID)}
+	errs := []error{refuse(r.Options.Site, t.Manifest, name, &f, anyRelease), refuseUnfinished(h, false), sameMachine(name, of, f.MachineID, r.Facts(of).MachineID)}
 	if seen := known.TrustedState; seen != nil {
 		errs = append(errs, release.NotOlder(t.release.State, *seen, name))
 	}
@@ -79,7 +79,7 @@ func (r *Run) RefuseLeaving(name string) error {
 	if id := Quarantined(h); id != "" {
 		return no("valtctl repair --host "+name, "it is in quarantine since transaction %s", id)
 	}
-	return refuseUnfinished(h)
+	return refuseUnfinished(h, false)
 }
 
 // TryNew tries those flows of the site that pick chooses from their true sources, while hosts listen
