@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // looker looks at what an answer names: files here, servers in the network.
@@ -75,17 +75,13 @@ func (l *looker) file(q wizard.Question, text string) (string, error) {
 }
 
 func (l *looker) content(text string) ([]byte, error) {
-	f, err := os.Open(l.g.Path(text))
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "put the file there, or write where it is"}, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxAnswerFile+1))
+	content, err := textfile.Read(l.g.Path(text), maxAnswerFile)
+	var odd *textfile.Odd
 	switch {
+	case errors.As(err, &odd):
+		return nil, &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: textfile.Fix}
 	case err != nil:
-		return nil, &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "write where the file is"}
-	case len(content) > maxAnswerFile:
-		return nil, &wizard.Wrong{What: fmt.Sprintf("it has more than %d bytes", maxAnswerFile), Fix: "write where the right file is"}
+		return nil, fmt.Errorf("%w: %w", &wizard.Wrong{What: fmt.Sprintf("it cannot be read: %v", err), Fix: "put the file there, or write where it is"}, err)
 	}
 	return content, nil
 }

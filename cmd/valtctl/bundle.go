@@ -23,6 +23,7 @@ import (
 	"ipivs.com/valtctl/repos/apt"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 func (a *app) bundleCommand() *cobra.Command {
@@ -186,19 +187,18 @@ func (a *app) packOptions(s *site.Site, f bundling) (bundler.Options, error) {
 // maxFacts caps a file of facts, in bytes.
 const maxFacts = 256 << 20
 
-// readFacts reads what valtctl facts -o json wrote.
+// readFacts reads what valtctl facts -o json wrote; PowerShell's > writes it in UTF-16.
 func readFacts(name string) ([]facts.Facts, error) {
-	f, err := os.Open(name)
+	content, err := textfile.Read(name, maxFacts)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	var in struct {
 		Schema string      `json:"schema"`
 		Kind   string      `json:"kind"`
 		Result []hostFacts `json:"result"`
 	}
-	if err := json.NewDecoder(io.LimitReader(f, maxFacts)).Decode(&in); err != nil {
+	if err := json.Unmarshal(content, &in); err != nil {
 		return nil, err
 	}
 	if in.Kind != "facts" || len(in.Result) == 0 {

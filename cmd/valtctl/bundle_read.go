@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/bundle"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // reading are the flags of what reads a bundle.
@@ -39,7 +39,7 @@ func (a *app) openBundle(names []string, r reading) (*bundle.Reader, error) {
 // trusted are the keys whose bundles are read.
 func (a *app) trusted(r reading) ([]ssh.PublicKey, error) {
 	if r.signers != "" {
-		text, err := os.ReadFile(r.signers)
+		text, err := textfile.Read(r.signers, maxAnswerFile)
 		if err != nil {
 			return nil, &problem.Error{Kind: problem.Input, Doing: "reading the signers", Object: r.signers, Err: err, Fix: "name a file of public keys"}
 		}

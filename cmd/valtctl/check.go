@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +20,7 @@ import (
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // checkFlags are those of check alone.
@@ -155,16 +155,18 @@ func failed(r *check.Report) error {
 		Fix: "each failed check names its fix; check again afterwards with --compare a report that --save wrote"}
 }
 
+// maxSavedReport caps a report to compare with, in bytes.
+const maxSavedReport = 64 << 20
+
 func readBefore(path string) (*check.Report, error) {
 	if path == "" {
 		return nil, nil
 	}
-	f, err := os.Open(path)
+	text, err := textfile.Read(path, maxSavedReport)
 	if err != nil {
-		return nil, badReport(path, fmt.Errorf("opening it: %w", err))
+		return nil, badReport(path, err)
 	}
-	defer f.Close()
-	r, err := check.ReadSaved(f)
+	r, err := check.ReadSaved(bytes.NewReader(text))
 	if err != nil {
 		return nil, badReport(path, err)
 	}

@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"os/user"
 	"path/filepath"
 
 	"ipivs.com/valtctl/installer/facts"
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/remote"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
@@ -61,11 +60,10 @@ func (a *app) connection(s *site.Site, h site.Host) remote.Options {
 
 // readPassword reads the first line of a file.
 func readPassword(file string) ([]byte, error) {
-	data, err := os.ReadFile(file)
+	line, err := inputs.FirstLine(file)
 	if err != nil {
-		return nil, &problem.Error{Kind: problem.Input, Doing: "reading the password in", Object: file, Err: fmt.Errorf("opening it: %w", err),
+		return nil, &problem.Error{Kind: problem.Input, Doing: "reading the password in", Object: file, Err: err,
 			Fix: "correct ssh.sudo_password_file in the site file"}
 	}
-	line, _, _ := bytes.Cut(data, []byte("\n"))
-	return bytes.TrimSuffix(line, []byte("\r")), nil
+	return line, nil
 }

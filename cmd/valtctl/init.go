@@ -19,6 +19,7 @@ import (
 	"ipivs.com/valtctl/installer/wizard"
 	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // initFlags are the answers that flags give, in the order in which they are asked.
@@ -207,7 +208,11 @@ func (a *app) writeGuided(w io.Writer, done *guided, s *site.Site) error {
 		return err
 	}
 	if a.flags.dryRun {
-		p.printf("\nThe site file would be:\n\n%s", block(done.text))
+		shown, _, err := textfile.Decode(done.text)
+		if err != nil {
+			return fmt.Errorf("showing the site file: %w", err)
+		}
+		p.printf("\nThe site file would be:\n\n%s", block(shown))
 	}
 	p.printf("\nThe site %s:\n\n%s\n%s\nThe commands:\n\n", s.ID, block(wizard.Table(s)), block(wizard.Picture(s)))
 	for _, c := range done.Commands {

@@ -20,7 +20,7 @@ import (
 	"github.com/hinshun/vt10x"
 )
 
-var updateScreens = flag.Bool("update", false, "write the golden screens")
+var updateScreens = flag.Bool("update", false, "write the golden screens, and what is said of bad input")
 
 // The terminal of the tests: wide enough for most lines, and high enough for a site.
 const (

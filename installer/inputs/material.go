@@ -31,7 +31,7 @@ func ReadMaterial(s *site.Site, now time.Time) (*Material, error) {
 	}
 	var errs []error
 	read := func(field, path string) []byte {
-		content, err := readCapped(path)
+		content, err := readText(path)
 		if err != nil {
 			errs = append(errs, missing(s, field, err))
 		}

@@ -57,7 +57,7 @@ func TestAFileIsReadUpToItsCap(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, size), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if content, err := readCapped(path); (err == nil) != ok || ok && len(content) != size {
+		if content, err := readText(path); (err == nil) != ok || ok && len(content) != size {
 			t.Errorf("%d bytes: %v", size, err)
 		}
 	}

@@ -21,7 +21,7 @@ func Outward(s *site.Site) (http.RoundTripper, []byte, error) {
 	if s.Registry.PasswordFile == "" {
 		return client.Transport, nil, nil
 	}
-	password, err := readCapped(s.Registry.PasswordFile)
+	password, err := readText(s.Registry.PasswordFile)
 	if err != nil {
 		return nil, nil, missing(s, "registry.password_file", err)
 	}

@@ -122,10 +122,9 @@ func (c *seeder) include(field *string, name string) {
 	if *field == "" {
 		return
 	}
-	content, err := readCapped(*field)
+	content, err := readText(*field)
 	if err != nil {
-		c.errs = append(c.errs, &problem.Error{Kind: problem.Input, Doing: "copying", Object: *field, Err: err,
-			Fix: "put the file there, or name another in the site file"})
+		c.errs = append(c.errs, &problem.Error{Kind: problem.Input, Doing: "copying", Object: *field, Err: err, Fix: fixFor(err)})
 		return
 	}
 	*field = path.Join(c.Folder, "files", name)

@@ -6,6 +6,7 @@ import (
 	"ipivs.com/valtctl/installer/plan"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/site"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // SecretSudoPassword is the name of what sudo asks for, where the site file names a file.
@@ -39,9 +40,13 @@ func secretOf(name, file string) redact.Secret {
 	if file == "" {
 		return redact.Secret{Name: name}
 	}
-	content, err := readCapped(file)
+	content, err := readRaw(file)
 	if err != nil {
 		return redact.Secret{Name: name}
+	}
+	// What is used, and may be seen somewhere, is the text, not the form of its file.
+	if text, _, err := textfile.Decode(content); err == nil {
+		content = text
 	}
 	return redact.Secret{Name: name, Value: content}
 }

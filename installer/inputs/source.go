@@ -53,7 +53,7 @@ func (s Source) Open() (*release.Repository, error) {
 		s.note(bundleAge(s.Bundle, s.Now()))
 	}
 	if path := s.Site.Release.Root; path != "" {
-		if opts.Root, err = readCapped(path); err != nil {
+		if opts.Root, err = readText(path); err != nil {
 			return nil, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s.Site, "release.root"), Err: err,
 				Fix: "name the root metadata of the repository that release.url names"}
 		}

@@ -23,7 +23,7 @@ func ReadTrust(s *site.Site) (Trust, error) {
 	var all Trust
 	var errs []error
 	for _, path := range s.Network.Trust {
-		content, err := readCapped(path)
+		content, err := readText(path)
 		if err != nil {
 			errs = append(errs, missing(s, "network.trust", err))
 			continue

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -17,6 +16,7 @@ import (
 
 	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // login is one attempt to log in at one hop. It remembers what it tried, for the error.
@@ -129,13 +129,16 @@ func (l *login) signers(ctx context.Context) ([]ssh.Signer, error) {
 	return all, nil
 }
 
+// maxKeyFile caps a file with a private key, in bytes.
+const maxKeyFile = 1 << 20
+
 // keyFile reads a private key. One with a passphrase is taken from the ssh-agent if it
 // is there, else the person is asked.
 func (l *login) keyFile(ctx context.Context, path string) (ssh.Signer, error) {
 	bad := func(err error, fix string) error {
 		return &problem.Error{Kind: problem.Input, Doing: "reading the private key", Object: path, Err: err, Fix: fix}
 	}
-	text, err := os.ReadFile(path)
+	text, err := textfile.Read(path, maxKeyFile)
 	if err != nil {
 		return nil, bad(err, "correct ssh.identity in the site file")
 	}

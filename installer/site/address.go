@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"strconv"
 	"strings"
 )
@@ -60,6 +61,8 @@ func parseAddress(s string) (Address, error) {
 		return fromIP(s, ip)
 	}
 	switch {
+	case strings.Contains(s, "://"):
+		return "", fromURL(s)
 	case strings.Contains(s, "/"):
 		return "", &wrong{fmt.Sprintf("%q is a network, not one address", s), "write one address, such as 10.0.4.10"}
 	case strings.Contains(s, "-") && looksNumeric(s):
@@ -82,6 +85,33 @@ func fromIP(s string, ip netip.Addr) (Address, error) {
 		return "", &wrong{fmt.Sprintf("%q is not the address of one machine", s), "write the machine's own address"}
 	}
 	return Address(ip.String()), nil
+}
+
+// fromURL is what a URL is told in an address's place. Its login, if it has one, is not shown.
+func fromURL(s string) *wrong {
+	u, err := url.Parse(s)
+	if err != nil || u.Hostname() == "" {
+		return &wrong{"it is a URL, not an address", "write the address alone, such as 10.0.4.10"}
+	}
+	fix := "write " + u.Hostname()
+	if u.Port() != "" {
+		fix += " alone; a port has a key of its own where it can differ"
+	}
+	if u.User != nil {
+		return &wrong{fmt.Sprintf("it is a URL (%s://…) with a login, and no secret stands in a site file", u.Scheme), fix}
+	}
+	return &wrong{fmt.Sprintf("%q is a URL, not an address", s), fix}
+}
+
+// parseSiteName accepts the name that clients type.
+func parseSiteName(s string) (Address, error) {
+	if _, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
+		return "", &wrong{fmt.Sprintf("%q is an address, and certificates are for names", s), "write the name that clients type, such as valt.example.com"}
+	}
+	if strings.Contains(s, "://") {
+		return "", fromURL(s)
+	}
+	return parseName(s)
 }
 
 // parseName accepts a DNS name (RFC 1123, section 2.1) and returns it in lower case.

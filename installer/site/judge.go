@@ -32,23 +32,6 @@ func (r *reader) judge(s *Site) {
 	r.judgeChecks(s)
 }
 
-// judgeNames finds host names and addresses that stand twice.
-func (r *reader) judgeNames(s *Site) {
-	names, addresses := map[string]int{}, map[Address]int{}
-	for i, h := range s.Hosts {
-		if first, seen := names[h.Name]; seen && h.Name != "" {
-			r.at(hostField(i, "name"), fmt.Sprintf("%s is also the name of hosts[%d]", h.Name, first), "give every host a name of its own")
-		} else {
-			names[h.Name] = i
-		}
-		if first, seen := addresses[h.Address]; seen && h.Address != "" {
-			r.at(hostField(i, "address"), fmt.Sprintf("%s is also the address of hosts[%d]", h.Address, first), "write this host's own address, or one host with roles: [app, media]")
-		} else {
-			addresses[h.Address] = i
-		}
-	}
-}
-
 // judgeRoles looks at who does what: no second host with a role of which there is one, and
 // a role's keys on its hosts alone.
 func (r *reader) judgeRoles(s *Site) {
@@ -137,26 +120,6 @@ func (r *reader) judgeCloud(s *Site) {
 	}
 }
 
-// judgeCameras finds cameras that stand twice, and servers with too many.
-func (r *reader) judgeCameras(s *Site) {
-	seen := map[Address]int{} // the index of the host
-	for i, h := range s.Hosts {
-		for _, c := range h.Cameras {
-			first, again := seen[c.Address]
-			switch {
-			case c.Address == "":
-			case !again:
-				seen[c.Address] = i
-			case first == i:
-				r.at(hostField(i, "cameras"), fmt.Sprintf("the camera %s stands twice", c.Address), "keep it once")
-			default:
-				r.warn(hostField(i, "cameras"), fmt.Sprintf("the camera %s is also a camera of %s", c.Address, s.Hosts[first].Name), "keep it at one media host unless both are to record it")
-			}
-		}
-	}
-	r.judgeLoad(s)
-}
-
 // Overload is a server that is to do everything for more cameras than the vendor says.
 type Overload struct {
 	Host    string
@@ -219,6 +182,9 @@ func (r *reader) judgeNetworks(s *Site) {
 	if s.Firewall == FirewallManaged && !r.given("admins") {
 		r.at("firewall", "managed needs to know where administrators are, or it would shut them out", "write admins: and their networks, such as [10.0.99.0/28]")
 	}
+	if !r.given("admins") && r.given("clients") && s.Firewall != FirewallManaged {
+		r.warn("clients", "every one of these networks gets the administrators' ports as well (SSH and 8088), since admins is absent", "write admins: and the networks where administrators sit, such as [10.0.99.0/28]")
+	}
 	if len(s.Admins) == 0 {
 		s.Admins = slices.Clone(s.Clients)
 	}
@@ -244,43 +210,6 @@ func (r *reader) judgePeople(s *Site) {
 			if n.Bits() == 0 {
 				r.warn(fmt.Sprintf("%s[%d]", g.path, i), "is every network there is, which no firewall request should ask for", "write the networks that people really are in")
 			}
-		}
-	}
-}
-
-// judgePool keeps Docker's own networks away from the customer's: a host would look for
-// the customer's addresses inside itself.
-func (r *reader) judgePool(s *Site, pool netip.Prefix) {
-	swallowed := func(what string, n netip.Prefix) {
-		if pool.Overlaps(n) && n.Bits() > 0 {
-			r.at("network.docker_pool", fmt.Sprintf("%s overlaps %s, %s", pool, NetworkText(n), what), "write a network that the customer does not use, such as 192.168.240.0/20")
-		}
-	}
-	address := func(what string, a Address) {
-		if ip, ok := a.IP(); ok {
-			swallowed(what, netip.PrefixFrom(ip, 32))
-		}
-	}
-	for _, n := range s.Clients {
-		swallowed("one of clients", n)
-	}
-	if r.given("admins") {
-		for _, n := range s.Admins {
-			swallowed("one of admins", n)
-		}
-	}
-	if s.Beam != nil {
-		for _, n := range s.Beam.Devices {
-			swallowed("one of beam.devices", n)
-		}
-	}
-	for _, ip := range s.Network.DNS {
-		swallowed("one of network.dns", netip.PrefixFrom(ip, 32))
-	}
-	for _, h := range s.Hosts {
-		address("the address of "+h.Name, h.Address)
-		for _, c := range h.Cameras {
-			address("a camera of "+h.Name, c.Address)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type Mistake struct {
 // Mistakes judges a site file that may still be in the making: what is wrong, field by
 // field, and what is odd without being wrong. Name and home are as for Parse.
 func Mistakes(name string, data []byte, home string) (wrong, odd []Mistake) {
-	r := newReader(source{name: name, base: filepath.Dir(name), home: home})
+	r := newReader(sourceOf(name, filepath.Dir(name), home))
 	s := defaults()
 	if v, ok := r.root(data); ok {
 		r.site(v, s)

@@ -2,8 +2,10 @@ package site
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"path"
+	"strings"
 	"time"
 )
 
@@ -44,7 +46,7 @@ const unset = -1
 func (r *reader) site(v value, s *Site) {
 	r.object(v, []field{
 		{key: "site", read: scalar(r, &s.ID, parseID), need: "site: and a short name, such as st-marys"},
-		{key: "name", read: scalar(r, (*Address)(&s.Name), parseName)},
+		{key: "name", read: scalar(r, (*Address)(&s.Name), parseSiteName)},
 		{key: "ssl", read: scalar(r, &s.SSL, parseBool), need: "ssl: true for ports 443 and 444, or ssl: false for ports 80 and 1935"},
 		{key: "tls", read: func(v value) { r.tls(v, &s.TLS) }},
 		{key: "release", read: func(v value) { r.release(v, &s.Release) }},
@@ -230,6 +232,15 @@ func parsePool(s string) (netip.Prefix, error) {
 
 // parseHostPath accepts a folder on a host, which is not the controller's.
 func parseHostPath(s string) (string, error) {
+	if odd := strangePath(s, false, "/srv/valt"); odd != nil {
+		return "", odd
+	}
+	if s != "" && strings.Trim(s, "/") == "" {
+		return "", &wrong{fmt.Sprintf("%q is the whole file system of the host", s), "write a folder, where a disk of its own is mounted, such as /srv/valt"}
+	}
+	if strings.HasPrefix(s, "~") {
+		return "", &wrong{fmt.Sprintf("%q starts at a home folder, and nobody is at home on the host", s), "write the path from the root, such as /srv/valt"}
+	}
 	if !path.IsAbs(s) || path.Clean(s) == "/" {
 		return "", &wrong{"it is not an absolute folder of the host", "write a path such as /srv/valt"}
 	}

@@ -51,7 +51,7 @@ func TestDefaults(t *testing.T) {
 		Clients: clients, Admins: clients,
 		Updates: Updates{Source: Online, Wave: Wave{Percent: 25}, MinMediaServing: 0, HostWithin: Duration(2 * time.Hour), ConfirmWithin: Duration(10 * time.Minute)},
 	}
-	if diff := cmp.Diff(want, s, cmpopts.IgnoreUnexported(Site{}), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
+	if diff := cmp.Diff(want, s, cmpopts.IgnoreUnexported(Site{}), cmpopts.IgnoreFields(Site{}, "Warnings"), cmpopts.EquateComparable(netip.Prefix{}, netip.Addr{})); diff != "" {
 		t.Errorf("wanted (-) and got (+):\n%s", diff)
 	}
 	if got := mustParse(t, minimal+media2).Updates.MinMediaServing; got != 1 {
@@ -69,7 +69,7 @@ func TestEveryMistakeIsNamedWithItsLineAndWhatToWrite(t *testing.T) {
 		want       []string // parts of each mistake, in order
 	}{
 		{"nothing", "", []string{"1 the file is empty | write a site file"}},
-		{"not YAML", "site: [a\nssl: true\n", []string{"this is not YAML"}},
+		{"not YAML", "- a\nb: c\n", []string{"this is not YAML"}},
 		{"a list", "- site: a\n", []string{"1 is a list, not keys with values"}},
 		{"two documents", minimal + "---\nsite: b\n", []string{"7 a second document starts here | keep one site in one file"}},
 		{"everything missing", "name: valt.example\n", []string{"1 site: is missing | write site:", "1 ssl: is missing | write ssl: true for", "1 hosts: is missing | write hosts:", "1 clients: is missing | write clients:"}},
@@ -100,8 +100,8 @@ func TestEveryMistakeIsNamedWithItsLineAndWhatToWrite(t *testing.T) {
 		{"no application host", strings.Replace(minimal, "[app, media]", "[media]", 1), []string{"4 hosts: no host has the role app | give one host roles: [app], or write cloud:"}},
 		{"no hosts", "site: a\nssl: true\nclients: [10.0.0.1]\nhosts: []\n", []string{"4 hosts: names no host"}},
 		{"no clients", strings.Replace(minimal, "[10.0.0.0/16]", "[]", 1), []string{"3 clients: names no network"}},
-		{"host name twice", minimal + strings.Replace(media2, "media2", "valt", 1), []string{"6 hosts[1].name: valt is also the name of hosts[0]"}},
-		{"address twice", minimal + strings.Replace(media2, ".22", ".10", 1), []string{"6 hosts[1].address: 10.0.4.10 is also the address of hosts[0]"}},
+		{"host name twice", minimal + strings.Replace(media2, "media2", "valt", 1), []string{"6 hosts[1].name: valt is also the name of the host at 10.0.4.10"}},
+		{"address twice", minimal + strings.Replace(media2, ".22", ".10", 1), []string{"6 hosts[1].address: 10.0.4.10 is also the address of valt"}},
 		{"media keys on an application host", strings.Replace(minimal, "[app, media]", "[app], recordings: /srv/valt, cameras: [10.0.9.1], wowza: {license: physical}", 1), []string{"hosts[0].recordings: belongs to a media host", "hosts[0].wowza: belongs", "hosts[0].cameras: belongs"}},
 		{"cloud without SSL", "site: a\nssl: false\nclients: [10.0.0.1]\ncloud: {app: valt.example.com}\nhosts:\n" + fmt.Sprintf(host, ""), []string{"2 ssl: VALT Cloud is reached over SSL alone | write ssl: true, or remove cloud"}},
 		{"cloud with an application host", minimal + "cloud: {app: valt.example.com}\n", []string{"5 hosts[0].roles: the application server of a site with cloud is the cloud's"}},
@@ -113,7 +113,7 @@ func TestEveryMistakeIsNamedWithItsLineAndWhatToWrite(t *testing.T) {
 		{"camera port", strings.Replace(minimal, "media]", "media], cameras: [{address: 10.0.9.1, http: 70000}]", 1), []string{`hosts[0].cameras[0].http: "70000" is not a TCP port`}},
 		{"recordings", strings.Replace(minimal, "media]", "media], recordings: srv", 1), []string{"hosts[0].recordings: it is not an absolute folder of the host | write a path such as /srv/valt"}},
 		{"managed without admins", minimal + "firewall: managed\n", []string{"6 firewall: managed needs to know where administrators are"}},
-		{"Docker's pool", minimal + "network: {docker_pool: 10.0.0.0/8, dns: [10.0.0.53]}\n", []string{"overlaps 10.0.0.0/16, one of clients", "overlaps 10.0.0.53, one of network.dns", "overlaps 10.0.4.10, the address of valt"}},
+		{"Docker's pool", minimal + "network: {docker_pool: 10.0.0.0/8, dns: [10.0.0.53]}\n", []string{"10.0.0.0/8 overlaps 10.0.0.0/16, one of clients; 10.0.0.53, one of network.dns; 10.0.4.10, the address of valt | write"}},
 		{"small pool", minimal + "network: {docker_pool: 192.168.1.0/28}\n", []string{"192.168.1.0/28 is too small"}},
 		{"DNS by name", minimal + "network: {dns: [dns.example]}\n", []string{`6 network.dns[0]: "dns.example" is a name | write the IPv4 address`}},
 		{"unknown endpoint", minimal + "network: {endpoints: {docker.ipvs.com: mirror}}\n", []string{`did you mean "docker.ipivs.com"?`}},
@@ -159,6 +159,7 @@ func TestEveryMistakeIsNamedWithItsLineAndWhatToWrite(t *testing.T) {
 }
 
 func TestWarningsDoNotRefuse(t *testing.T) {
+	const admins = "admins: [10.0.99.0/28]\n"
 	shared := strings.Replace(minimal, "media]", "media], cameras: [10.0.9.11]", 1) + strings.Replace(media2, "[media]", "[media], cameras: [10.0.9.11]", 1)
 	tests := []struct{ name, text, what, fix string }{
 		{"camera on two servers", shared, "6: hosts[1].cameras: the camera 10.0.9.11 is also a camera of valt", "keep it at one"},
@@ -170,7 +171,7 @@ func TestWarningsDoNotRefuse(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s := mustParse(t, tt.text)
+			s := mustParse(t, tt.text+admins)
 			if len(s.Warnings) != 1 {
 				t.Fatalf("%d warnings, want 1: %v", len(s.Warnings), s.Warnings)
 			}
@@ -183,9 +184,20 @@ func TestWarningsDoNotRefuse(t *testing.T) {
 		strings.Replace(minimal, "media]", "media], cameras: [10.0.9.1-10.0.9.50]", 1),
 		strings.Replace(minimal, "media]", "media], cameras: [10.0.9.1-10.0.9.63]", 1) + media2,
 	} {
-		if s := mustParse(t, quiet); len(s.Warnings) > 0 {
+		if s := mustParse(t, quiet+admins); len(s.Warnings) > 0 {
 			t.Errorf("a warning without need: %v", s.Warnings[0])
 		}
+	}
+}
+
+// Who leaves admins out is told what that gives whom; who writes the same networks has decided.
+func TestWithoutAdminsEveryClientIsOne(t *testing.T) {
+	s := mustParse(t, minimal)
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Error(), "site.yaml:3: clients: every one of these networks gets the administrators' ports") || !strings.Contains(s.Warnings[0].Fix, "write admins:") {
+		t.Errorf("got %v", s.Warnings)
+	}
+	if s := mustParse(t, minimal+"admins: [10.0.0.0/16]\n"); len(s.Warnings) > 0 {
+		t.Errorf("with admins: %v", s.Warnings)
 	}
 }
 

@@ -7,11 +7,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // source is where a site file comes from.
@@ -19,12 +19,15 @@ type source struct {
 	name string // as the person gave it
 	base string // folder that relative paths start at
 	home string // what ~ stands for
+	// windows says that paths of the controller are those of Windows.
+	windows bool
 }
 
 // reader walks a file's syntax tree into typed values. It goes on after a mistake and
 // collects all of them.
 type reader struct {
 	source
+	asIs     []string // the file's lines, as they are
 	lines    map[string]int
 	found    []mistake
 	warnings []mistake
@@ -56,11 +59,22 @@ type scalarFunc[T any] func(string) (T, error)
 
 func newReader(src source) *reader { return &reader{source: src, lines: map[string]int{"": 1}} }
 
-// root parses the YAML text and returns its single document.
+// root parses the YAML text and returns its single document. What an editor did to it is
+// told and passed over.
 func (r *reader) root(data []byte) (value, bool) {
-	file, err := parser.ParseBytes(data, 0, parser.AllowDuplicateMapKey())
+	text, _, err := textfile.Decode(data)
+	r.asIs = strings.Split(string(text), "\n")
+	var odd *textfile.Odd
+	if errors.As(err, &odd) {
+		r.report(odd.Line, "", fmt.Sprintf("column %d: %s", odd.Column, odd.What), textfile.Fix)
+	}
+	mended, found := slips(string(text))
+	for _, s := range found {
+		r.report(s.line, "", fmt.Sprintf("column %d: %s", s.column, s.what), s.fix)
+	}
+	file, err := parser.ParseBytes([]byte(mended), 0, parser.AllowDuplicateMapKey())
 	if err != nil {
-		r.syntax(err)
+		r.syntax(err, strings.Split(mended, "\n"))
 		return value{}, false
 	}
 	docs := slices.DeleteFunc(file.Docs, func(d *ast.DocumentNode) bool { return d.Body == nil })
@@ -73,18 +87,6 @@ func (r *reader) root(data []byte) (value, bool) {
 	}
 	r.report(lineOf(docs[1].Body), "", "a second document starts here", "keep one site in one file, without ---")
 	return value{}, false
-}
-
-func (r *reader) syntax(err error) {
-	line, what := 1, err.Error()
-	var at yaml.Error
-	if errors.As(err, &at) {
-		what = at.GetMessage()
-		if t := at.GetToken(); t != nil && t.Position != nil {
-			line = t.Position.Line
-		}
-	}
-	r.report(line, "", "this is not YAML: "+what, "check the indentation, quotes and colons on this line and the one before")
 }
 
 // report adds a mistake. Path is empty for the file as a whole.
@@ -223,7 +225,7 @@ func (r *reader) unknown(e entry, in string, known []string) {
 func (r *reader) items(v value) []value {
 	seq, ok := v.node.(*ast.SequenceNode)
 	if !ok {
-		r.at(v.path, "is "+kindOf(v.node)+", not a list", "write it in brackets, such as [a, b], or as lines that start with -")
+		r.notAList(v)
 		return nil
 	}
 	var all []value
@@ -290,12 +292,33 @@ func one[T any](r *reader, v value, parse scalarFunc[T]) (T, bool) {
 	if err == nil {
 		return got, true
 	}
+	if plain := unprinted(text); plain != text {
+		return oneUnprinted(r, v, text, plain, parse)
+	}
+	r.wrongAt(v.path, "", err)
+	return got, false
+}
+
+// oneUnprinted reads a value with something typographic in it as it was meant.
+func oneUnprinted[T any](r *reader, v value, text, plain string, parse scalarFunc[T]) (T, bool) {
+	for _, meant := range []string{plain, strings.ReplaceAll(plain, " ", "")} {
+		if got, err := parse(meant); err == nil {
+			r.at(v.path, r.printed(v, text), fmt.Sprintf("write %q, with the keys of the keyboard", meant))
+			return got, true
+		}
+	}
+	got, err := parse(plain)
+	r.wrongAt(v.path, r.printed(v, text)+", and ", err)
+	return got, false
+}
+
+// wrongAt adds what a value's parser says, behind what was found before.
+func (r *reader) wrongAt(path, before string, err error) {
 	var w *wrong
 	if !errors.As(err, &w) {
 		w = &wrong{what: err.Error()}
 	}
-	r.at(v.path, w.what, w.fix)
-	return got, false
+	r.at(path, before+w.what, w.fix)
 }
 
 func join(path, key string) string {

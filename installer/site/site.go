@@ -8,13 +8,13 @@ package site
 
 import (
 	"fmt"
-	"io"
 	"net/netip"
-	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // Site is a whole site file, defaults applied and paths resolved. Written as JSON or
@@ -99,19 +99,8 @@ type Backup struct {
 // maxFile caps a site file, in bytes: thousands of cameras, each with a name, fit in.
 const maxFile = 1 << 20
 
-// ReadFile is the text of a site file, which may have 1 MiB.
-func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("opening it: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("it has more than %d bytes", maxFile)
-	}
-	return data, err
-}
+// ReadFile is a site file as it is, which may have 1 MiB.
+func ReadFile(path string) ([]byte, error) { return textfile.ReadRaw(path, maxFile) }
 
 // Load reads the site file at path. Home is the folder that ~ stands for; empty where
 // there is none. The error joins one *problem.Error of kind Input per mistake.
@@ -125,13 +114,17 @@ func Load(path, home string) (*Site, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding the folder of %s: %w", path, err)
 	}
-	return parse(source{name: path, base: base, home: home}, data)
+	return parse(sourceOf(path, base, home), data)
 }
 
 // Parse reads a site file from memory. Name is the file's path, for messages and as
 // the start of relative paths; home is as for Load.
 func Parse(name string, data []byte, home string) (*Site, error) {
-	return parse(source{name: name, base: filepath.Dir(name), home: home}, data)
+	return parse(sourceOf(name, filepath.Dir(name), home), data)
+}
+
+func sourceOf(name, base, home string) source {
+	return source{name: name, base: base, home: home, windows: runtime.GOOS == "windows"}
 }
 
 // File is the path of the site file, as it was given.

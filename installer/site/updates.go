@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // Windows and bare containers have no time zone database
 )
 
 // Updates says where releases come from, when they may be rolled out, and how carefully.
@@ -52,39 +51,6 @@ func clockText(d time.Duration) string {
 	return fmt.Sprintf("%02d:%02d", int(d.Hours()), int(d.Minutes())%60)
 }
 
-func parseWindow(s string) (Window, error) {
-	bad := &wrong{fmt.Sprintf("%q is not a weekly window", s), `write a weekday and two times, such as "Sun 02:00-05:00"`}
-	parts := strings.Fields(s)
-	if len(parts) != 2 {
-		return Window{}, bad
-	}
-	day, ok := parseDay(parts[0])
-	from, to, dash := strings.Cut(parts[1], "-")
-	start, errFrom := time.Parse("15:04", from)
-	end, errTo := time.Parse("15:04", to)
-	if !ok || !dash || errFrom != nil || errTo != nil {
-		return Window{}, bad
-	}
-	w := Window{Day: day, From: sinceMidnight(start), To: sinceMidnight(end)}
-	if w.From == w.To {
-		return w, &wrong{fmt.Sprintf("%q has no length", s), "write an end that differs from the start"}
-	}
-	return w, nil
-}
-
-func sinceMidnight(t time.Time) time.Duration {
-	return time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute
-}
-
-func parseDay(s string) (time.Weekday, bool) {
-	for d := time.Sunday; d <= time.Saturday; d++ {
-		if strings.EqualFold(s, d.String()) || strings.EqualFold(s, d.String()[:3]) {
-			return d, true
-		}
-	}
-	return 0, false
-}
-
 // Blackout is a span of days without changes, both ends included, in the site's time
 // zone. The times are midnights in UTC and stand for their dates.
 type Blackout struct{ First, Last time.Time }
@@ -96,26 +62,6 @@ func (b Blackout) String() string {
 
 // MarshalText is String.
 func (b Blackout) MarshalText() ([]byte, error) { return []byte(b.String()), nil }
-
-func parseBlackout(s string) (Blackout, error) {
-	first, last, ok := strings.Cut(s, "/")
-	from, errFrom := time.Parse(time.DateOnly, first)
-	to, errTo := time.Parse(time.DateOnly, last)
-	switch {
-	case !ok || errFrom != nil || errTo != nil:
-		return Blackout{}, &wrong{fmt.Sprintf("%q is not a span of days", s), `write the first and the last day, such as "2026-12-20/2027-01-03"`}
-	case to.Before(from):
-		return Blackout{}, &wrong{fmt.Sprintf("%q ends before it starts", s), fmt.Sprintf("write %s/%s", last, first)}
-	}
-	return Blackout{First: from, Last: to}, nil
-}
-
-func parseTimezone(s string) (string, error) {
-	if _, err := time.LoadLocation(s); err != nil || s == "" || s == "Local" {
-		return "", &wrong{fmt.Sprintf("%q is not a time zone", s), "write a name of the IANA time zone database, such as America/Chicago"}
-	}
-	return s, nil
-}
 
 // Wave is how many hosts are updated together: Percent of them, or else Hosts.
 type Wave struct{ Percent, Hosts int }

@@ -2,6 +2,7 @@ package site
 
 import (
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path/filepath"
 	"strconv"
@@ -15,6 +16,9 @@ import (
 
 // parseID accepts the short names of sites, hosts and channels.
 func parseID(s string) (string, error) {
+	if _, err := netip.ParseAddr(s); err == nil {
+		return "", &wrong{fmt.Sprintf("%q is an address, not a short name", s), "write a name such as media1, and the address behind address:"}
+	}
 	if s == "" || len(s) > 63 || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || strings.HasPrefix(s, "-") || strings.HasSuffix(s, "-") {
 		return "", &wrong{fmt.Sprintf("%q is not a short name", s), "write lower-case letters, digits and hyphens, up to 63, such as st-marys"}
 	}
@@ -74,15 +78,24 @@ func parseRole(s string) (Role, error)       { return choice(s, Roles()...) }
 func parseLicense(s string) (License, error) { return choice(s, Electronic, Physical) }
 func parseSource(s string) (Source, error)   { return choice(s, Online, Bundle) }
 
-// parseFirewall knows that older YAML readers turned off into false.
+// parseFirewall knows that older YAML readers turned off into false, and that who writes on
+// means the opposite of what is nearest to it.
 func parseFirewall(s string) (Firewall, error) {
-	if s == "false" {
+	switch strings.ToLower(s) {
+	case "false":
 		return FirewallOff, nil
+	case "on", "true", "yes", "enabled":
+		return "", &wrong{fmt.Sprintf("%q is not known here", s), "write managed to have valtctl look after the hosts' firewall, or off to leave it alone"}
 	}
 	return choice(s, FirewallOff, FirewallManaged)
 }
 
 func parseVersion(s string) (string, error) {
+	if bare := strings.TrimLeft(s, "vV"); bare != s {
+		if _, err := version.NewVersion(bare); err == nil {
+			return "", &wrong{fmt.Sprintf("%q begins with a v, which no release's version does", s), "write " + bare}
+		}
+	}
 	if _, err := version.NewVersion(s); err != nil {
 		return "", &wrong{fmt.Sprintf("%q is not a version", s), "write numbers with dots, such as 6.4.2"}
 	}
@@ -146,6 +159,29 @@ func parseRecipient(s string) (string, error) {
 	return s, nil
 }
 
+// strangePath says what is odd about a path of whoever wrote it on another system, or for a
+// shell. Windows: it is a path of this machine, which runs Windows.
+func strangePath(s string, windows bool, example string) *wrong {
+	switch {
+	case strings.HasPrefix(s, "$"), strings.HasPrefix(s, "%"):
+		name := strings.Trim(strings.FieldsFunc(s, func(c rune) bool { return c == '/' || c == '\\' })[0], "${}%")
+		if name == "HOME" || name == "USERPROFILE" {
+			return &wrong{fmt.Sprintf("%q names a variable, and no shell fills it in here", s), "write the path from your home folder as ~/…, or the whole path"}
+		}
+		return &wrong{fmt.Sprintf("%q names a variable, and no shell fills it in here", s), "write the whole path"}
+	case strings.HasPrefix(s, "file:"):
+		return &wrong{fmt.Sprintf("%q is a URL, not a path", s), "write the path alone, such as " + example}
+	case windows:
+	case strings.HasPrefix(s, "//"), strings.HasPrefix(s, `\\`):
+		return &wrong{fmt.Sprintf("%q is a share of a server, as Windows writes it", s), "mount the share, and write the folder where it is mounted, such as " + example}
+	case len(s) > 2 && s[1] == ':' && (s[2] == '\\' || s[2] == '/'):
+		return &wrong{fmt.Sprintf("%q is a path of Windows, and this is read on another system", s), "write the path as it is there, such as " + example}
+	case strings.Contains(s, `\`):
+		return &wrong{fmt.Sprintf("%q has \\, which separates folders on Windows alone", s), "write / in its place"}
+	}
+	return nil
+}
+
 // file resolves a path on the controller: ~ is the home folder, and a relative path
 // starts at the site file's folder.
 func (r *reader) file(s string) (string, error) {
@@ -154,6 +190,9 @@ func (r *reader) file(s string) (string, error) {
 	}
 	if s == "" {
 		return "", &wrong{"has no value", "write a path, or leave the key out"}
+	}
+	if odd := strangePath(s, r.windows, "certs/valt.pem"); odd != nil {
+		return "", odd
 	}
 	if rest, ok := strings.CutPrefix(s, "~"); ok {
 		if rest != "" && rest[0] != '/' {

@@ -13,6 +13,8 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // document is a site file's text beside its syntax tree. Edits are splices of the text:
@@ -26,7 +28,12 @@ type document struct {
 // errForm says that the text cannot be edited by a program.
 var errForm = errors.New("its form is not one that can be edited here")
 
-func read(text []byte) (*document, error) {
+// read is of a text in any form that editors write; the document's own text is UTF-8 with LF.
+func read(raw []byte) (*document, error) {
+	text, _, err := textfile.Decode(raw)
+	if err != nil {
+		return nil, err
+	}
 	file, err := parser.ParseBytes(text, parser.ParseComments, parser.AllowDuplicateMapKey())
 	if err != nil {
 		return nil, fmt.Errorf("this is not YAML: %w", err)

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // Edit is one change of a site file: a field gets a value or a list, or goes away.
@@ -23,8 +25,13 @@ type Edit struct {
 
 // Apply makes the edits one after the other. What they are not about stays as it is,
 // comments, order and spacing included, and that is proved before the text is returned:
-// one that was written in a way that cannot be edited is refused.
-func Apply(text []byte, edits []Edit) ([]byte, error) {
+// one that was written in a way that cannot be edited is refused. Encoding, byte order mark
+// and ends of lines stay as well.
+func Apply(raw []byte, edits []Edit) ([]byte, error) {
+	text, form, err := textfile.Decode(raw)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range edits {
 		after, err := applyOne(text, e)
 		if err == nil {
@@ -35,7 +42,7 @@ func Apply(text []byte, edits []Edit) ([]byte, error) {
 		}
 		text = after
 	}
-	return text, nil
+	return form.Encode(text), nil
 }
 
 func applyOne(text []byte, e Edit) ([]byte, error) {

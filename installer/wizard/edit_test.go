@@ -1,11 +1,13 @@
 package wizard
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -206,10 +208,53 @@ func TestSamplesCanBeEdited(t *testing.T) {
 	}
 }
 
+// The form in which an editor wrote a file outlives an edit, on the new lines as well.
+func TestAnEditedFileKeepsTheFormOfItsEditor(t *testing.T) {
+	edits := []Edit{{Field: "hosts[0].address", Value: "10.0.4.11"}, {Field: "hosts[2].name", Value: "media2"}, {Field: "firewall", Value: "off"}}
+	want, err := Apply([]byte(annotated), edits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	crlf := func(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
+	wide := func(text string, order binary.AppendByteOrder) string {
+		var raw []byte
+		for _, u := range utf16.Encode([]rune("\ufeff" + text)) {
+			raw = order.AppendUint16(raw, u)
+		}
+		return string(raw)
+	}
+	for name, form := range map[string]func(string) string{
+		"CRLF":             crlf,
+		"byte order mark":  func(text string) string { return "\ufeff" + text },
+		"mark and CRLF":    func(text string) string { return "\ufeff" + crlf(text) },
+		"UTF-16 and CRLF":  func(text string) string { return wide(crlf(text), binary.LittleEndian) },
+		"UTF-16, big ends": func(text string) string { return wide(text, binary.BigEndian) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := Apply([]byte(form(annotated)), edits)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != form(string(want)) {
+				t.Errorf("got %q\nwant %q", got, form(string(want)))
+			}
+			g, err := New([]byte(form(annotated)), here)
+			if err != nil || g.Value("name") != "valt.st-marys.example" || !g.Found() {
+				t.Errorf("the questions begin with %q: %v", g.Value("name"), err)
+			}
+		})
+	}
+	if _, err := Apply([]byte("name: caf\xe9\n"), edits); err == nil || !strings.Contains(err.Error(), "line 1, column 10") {
+		t.Errorf("what is no text is edited: %v", err)
+	}
+}
+
 // Whatever the text, an edit does what it says and nothing else, or is refused.
 func FuzzApply(f *testing.F) {
 	f.Add(annotated, "hosts[0].address", "10.0.4.11")
 	f.Add("a: {b: 1}\n", "a.c", "x y")
+	f.Add("\ufeffa: 1\r\nb:\r\n  - c: 2\r\n", "b[1].c", "3")
+	f.Add("\xff\xfea\x00:\x00 \x001\x00\n\x00", "b", "2")
 	f.Fuzz(func(t *testing.T, text, field, value string) {
 		if len(segments(field)) == 0 || value == "" {
 			return

@@ -10,13 +10,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/wneessen/go-mail"
 
+	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/plain"
 	"ipivs.com/valtctl/repos/problem"
@@ -52,7 +52,6 @@ const noticeSchema = "valtctl/notice/v1"
 const (
 	sendWithin = 30 * time.Second
 	maxReply   = 64 << 10
-	maxSecret  = 4 << 10
 	maxUnsent  = 20
 )
 
@@ -213,18 +212,13 @@ func unquoted(err error) error {
 
 // secretIn is the first line of a file.
 func secretIn(path string) (string, error) {
-	f, err := os.Open(path)
+	line, err := inputs.FirstLine(path)
 	if err != nil {
-		return "", fmt.Errorf("opening it: %w", err)
+		return "", err
 	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxSecret))
-	if err != nil {
-		return "", fmt.Errorf("reading %s: %w", path, err)
-	}
-	line, _, _ := strings.Cut(string(content), "\n")
-	if line = strings.TrimSpace(line); line == "" {
+	secret := strings.TrimSpace(string(line))
+	if secret == "" {
 		return "", fmt.Errorf("reading %s: it is empty", path)
 	}
-	return line, nil
+	return secret, nil
 }
