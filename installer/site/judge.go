@@ -183,7 +183,8 @@ func (r *reader) judgeNetworks(s *Site) {
 		r.at("firewall", "managed needs to know where administrators are, or it would shut them out", "write admins: and their networks, such as [10.0.99.0/28]")
 	}
 	if !r.given("admins") && r.given("clients") && s.Firewall != FirewallManaged {
-		r.warn("clients", "every one of these networks gets the administrators' ports as well (SSH and 8088), since admins is absent", "write admins: and the networks where administrators sit, such as [10.0.99.0/28]")
+		r.warnOn(nearestLine(r.lines, "clients"), "admins", "is absent, so every network of clients gets the administrators' ports as well (SSH and 8088)",
+			"write admins: and the networks where administrators sit, such as [10.0.99.0/28]")
 	}
 	if len(s.Admins) == 0 {
 		s.Admins = slices.Clone(s.Clients)

@@ -99,7 +99,11 @@ func (r *reader) at(path, what, fix string) { r.report(nearestLine(r.lines, path
 
 // warn adds a warning at a field.
 func (r *reader) warn(path, what, fix string) {
-	line := nearestLine(r.lines, path)
+	r.warnOn(nearestLine(r.lines, path), path, what, fix)
+}
+
+// warnOn adds a warning about a field that stands on another line, or nowhere.
+func (r *reader) warnOn(line int, path, what, fix string) {
 	r.warnings = append(r.warnings, mistake{path, line, r.problem(problem.Check, line, path, what, fix)})
 }
 

@@ -8,6 +8,7 @@ package textfile
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -44,17 +45,18 @@ func (o *Odd) Error() string { return fmt.Sprintf("line %d, column %d: %s", o.Li
 // Fix is what to do about what is not text.
 const Fix = "save the file as UTF-8 (in Notepad: Save as, Encoding: UTF-8)"
 
-// Read reads a file of at most limit bytes and decodes it.
+// Read reads a file of at most limit bytes and decodes it. Its error says where the file is no
+// text, and not what stands there: it may be a secret.
 func Read(path string, limit int64) ([]byte, error) {
 	raw, err := ReadRaw(path, limit)
 	if err != nil {
 		return nil, err
 	}
 	text, _, err := Decode(raw)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", path, err)
+	if odd := new(Odd); errors.As(err, &odd) {
+		return nil, fmt.Errorf("reading %s: %w", path, &Odd{Line: odd.Line, Column: odd.Column, What: "it is not text in UTF-8"})
 	}
-	return text, nil
+	return text, err
 }
 
 // ReadRaw reads a file of at most limit bytes, as it is.

@@ -104,7 +104,7 @@ func TestAFileHasALimit(t *testing.T) {
 	if err := os.WriteFile(file, []byte{0xff}, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(file, 10); err == nil || !strings.Contains(err.Error(), "not UTF-8") {
+	if _, err := Read(file, 10); err == nil || !strings.Contains(err.Error(), "line 1, column 1: it is not text in UTF-8") {
 		t.Errorf("what is no text: %v", err)
 	}
 	if _, err := Read(file+".none", 10); !errors.Is(err, os.ErrNotExist) {
