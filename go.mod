@@ -40,6 +40,7 @@ require (
 	github.com/theupdateframework/go-tuf/v2 v2.4.2
 	github.com/vbauerster/mpb/v8 v8.9.3
 	github.com/wneessen/go-mail v0.7.3
+	github.com/youmark/pkcs8 v0.0.0-20240726163527-a2c0da244d78
 	golang.org/x/crypto v0.58.0
 	golang.org/x/net v0.60.0
 	golang.org/x/sync v0.24.0
@@ -47,6 +48,7 @@ require (
 	golang.org/x/term v0.47.0
 	oras.land/oras-go/v2 v2.7.0
 	pault.ag/go/debian v0.18.0
+	software.sslmate.com/src/go-pkcs12 v0.7.4
 )
 
 require (

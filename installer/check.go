@@ -3,6 +3,7 @@ package installer
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -43,6 +44,7 @@ const releaseWithin = 8 * time.Second
 
 // checkRun is one check under way.
 type checkRun struct {
+	certificate check.Certificate
 	CheckOptions
 	flows      []network.Flow
 	hosts      []*checkedHost
@@ -76,6 +78,7 @@ func Check(ctx context.Context, o CheckOptions) (*check.Report, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.certificate = c.readCertificate() // before hosts wait: it may ask for a passphrase
 	c.meet(ctx)
 	defer c.leave()
 	c.further()
@@ -166,6 +169,12 @@ func (c *checkRun) meet(ctx context.Context) {
 	}
 	_ = fleet.Each(jobs, func(do func()) error { do(); return nil })
 	c.report.Connecting = c.Now().Sub(start)
+	c.report.Servers = len(c.hosts)
+	for _, h := range c.hosts {
+		if h.seen.FactsErr != nil {
+			c.report.Unreached = append(c.report.Unreached, h.Name)
+		}
+	}
 }
 
 // greet connects to one host, asks for its facts, and measures its clock: it is read half
@@ -324,6 +333,23 @@ func (c *checkRun) names(ctx context.Context) error {
 	})
 }
 
+// readCertificate reads the controller's copy of the site's certificate. A site whose
+// certificate is the vendor's has none.
+func (c *checkRun) readCertificate() check.Certificate {
+	if !c.Site.SSL || c.Site.Cloud != nil || !c.has(check.Hosts) && !c.has(check.Expiry) {
+		return check.Certificate{}
+	}
+	pair, err := inputs.ReadCertificate(c.Site, c.Ask)
+	if err != nil || pair == nil {
+		if err == nil {
+			err = errors.New("reading the site's certificate: the site file has neither tls.certificate nor tls.pkcs12")
+		}
+		return check.Certificate{Err: err}
+	}
+	key, err := pair.KeyPEM()
+	return check.Certificate{Chain: pair.ChainPEM(), Key: key, Missing: inputs.ChainMissing(pair, c.trust, c.Now()), Err: err}
+}
+
 // judge adds what the hosts' answers mean.
 func (c *checkRun) judge() {
 	ahead := check.VendorOffsets(c.report.Results)
@@ -335,7 +361,7 @@ func (c *checkRun) judge() {
 		seen = append(seen, h.seen)
 	}
 	in := check.Input{Site: c.Site, Manifest: c.manifest(), Hosts: seen, Now: c.Now(), MetadataErr: c.releaseErr,
-		Endpoints: c.endpoints(), Certificate: check.ReadCertificate(c.Site), Offer: c.offer}
+		Endpoints: c.endpoints(), Certificate: c.certificate, Offer: c.offer}
 	if c.release != nil {
 		in.Metadata = c.release.State
 	}

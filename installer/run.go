@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 
 	"ipivs.com/valtctl/installer/agent"
+	"ipivs.com/valtctl/installer/certificate"
+	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/plan"
@@ -39,6 +41,26 @@ func Begin(ctx context.Context, o fleet.Options) (*Run, error) {
 	return r, nil
 }
 
+// BeginBare is Begin without the files that only an installation needs: for runs whose steps
+// use neither the certificate, nor a licence, nor the registry's password.
+func BeginBare(ctx context.Context, o fleet.Options) (*Run, error) {
+	trust, err := inputs.ReadTrust(o.Site)
+	if err == nil {
+		err = trust.Check(o.Site)
+	}
+	if err != nil {
+		return nil, err
+	}
+	r, err := runWith(o, &inputs.Material{Trust: trust})
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Connect(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
 // BeginReachable is Begin with those hosts that can be reached. The others are returned.
 func BeginReachable(ctx context.Context, o fleet.Options) (*Run, []fleet.Unreached, error) {
 	r, err := prepare(o)
@@ -50,10 +72,17 @@ func BeginReachable(ctx context.Context, o fleet.Options) (*Run, []fleet.Unreach
 
 // prepare reads the site's files; nothing is connected to yet.
 func prepare(o fleet.Options) (*Run, error) {
-	material, err := inputs.ReadMaterial(o.Site, o.Now())
+	material, err := inputs.ReadMaterial(o.Site, o.Now(), o.Ask)
 	if err != nil {
 		return nil, err
 	}
+	if lacks := material.Lacks(); lacks != "" {
+		o.Observer.Observe(event.Event{Kind: event.Note, Text: "phones will refuse the site: " + lacks + "; " + certificate.MissingFix})
+	}
+	return runWith(o, material)
+}
+
+func runWith(o fleet.Options, material *inputs.Material) (*Run, error) {
 	hosts, err := o.Chosen()
 	if err != nil {
 		return nil, err

@@ -9,7 +9,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 
@@ -42,26 +41,14 @@ func (l *looker) file(q wizard.Question, text string) (string, error) {
 	if text == "" || q.Kind != wizard.File {
 		return "", nil
 	}
+	if q.Aspect == wizard.AsCertificate || q.Aspect == wizard.AsKey {
+		return l.certificate(q, text)
+	}
 	content, err := l.content(text)
 	if err != nil {
 		return "", err
 	}
 	switch q.Aspect {
-	case wizard.AsCertificate:
-		leaf, err := files.CheckChain(content, l.g.Value("name"), l.a.now())
-		if err != nil {
-			return "", &wizard.Wrong{What: err.Error(), Fix: "give the certificate chain (leaf first) for the name that clients type"}
-		}
-		return fmt.Sprintf("for %s, from %s, until %s", strings.Join(leaf.DNSNames, ", "), leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly)), nil
-	case wizard.AsKey:
-		chain, err := l.content(l.g.Value("tls.certificate"))
-		if err != nil {
-			return "", nil // it was said at the certificate
-		}
-		if _, err := files.CheckCertificate(chain, content, l.g.Value("name"), l.a.now()); err != nil {
-			return "", &wizard.Wrong{What: err.Error(), Fix: "give the key that belongs to the certificate"}
-		}
-		return "it belongs to the certificate", nil
 	case wizard.AsLicence:
 		if err := files.CheckLicence(content); err != nil {
 			return "", &wizard.Wrong{What: err.Error(), Fix: "put the licence key, one line, into the file"}

@@ -36,7 +36,20 @@ func (a *app) runOptions(s *site.Site, obs event.Observer) (fleet.Options, error
 	return fleet.Options{
 		Site: s, Hosts: a.flags.hosts, Dial: connect, StateDir: dir, Run: a.runID(), Who: who(),
 		Now: a.now, Observer: obs, DryRun: a.flags.dryRun, Lease: a.flags.lease, Limit: a.flags.limit,
+		Ask: a.askSecret(),
 	}, nil
+}
+
+// askSecret asks a person for something that is not shown; nil where nobody can be asked.
+func (a *app) askSecret() func(question string) ([]byte, error) {
+	prompt := a.prompt()
+	if prompt == nil || a.flags.yes {
+		return nil
+	}
+	return func(question string) ([]byte, error) {
+		answer, err := prompt(context.Background(), question, false)
+		return []byte(answer), err
+	}
 }
 
 // runID is sortable by time and unique.

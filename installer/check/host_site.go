@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 
+	"ipivs.com/valtctl/installer/certificate"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/files"
@@ -33,6 +34,10 @@ func judgeCertificate(v view) finding {
 	if err != nil {
 		f.cause = err.Error()
 		f.fix = "give the certificate chain (leaf first) and the key that belongs to it, for the name that clients type"
+		return f
+	}
+	if c.Missing != "" {
+		f.cause, f.fix = c.Missing+"; phones refuse it", certificate.MissingFix
 		return f
 	}
 	f.evidence = []string{"issued by " + leaf.Issuer.String(), "until " + date(leaf.NotAfter)}

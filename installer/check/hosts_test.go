@@ -329,6 +329,9 @@ func siteOddities(t *testing.T) map[string]oddity {
 		"another key": {make: func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			_, in.Certificate.Key = certificateFor(t, "valt.example", judged().AddDate(1, 0, 0))
 		}, id: certificate, status: Fail, cause: "private key does not match"},
+		"a chain that phones refuse": {make: func(in *Input, _ *facts.Facts, _ *survey.Reply) {
+			in.Certificate.Missing = "the chain lacks the certificate of \"Between\""
+		}, id: certificate, status: Fail, cause: "lacks the certificate of \"Between\"; phones refuse it", fix: "append that certificate"},
 		"no file": {make: func(in *Input, _ *facts.Facts, _ *survey.Reply) {
 			in.Certificate.Err = errors.New("opening it: no such file")
 		}, id: certificate, status: Fail, cause: "no such file", fix: "tls:"},

@@ -5,8 +5,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"time"
 
@@ -54,9 +52,10 @@ type HostSeen struct {
 }
 
 // Certificate is the controller's copy of the site's certificate and key. Err is why it
-// could not be read.
+// could not be read. Missing says which certificate the chain lacks.
 type Certificate struct {
 	Chain, Key []byte
+	Missing    string
 	Err        error
 }
 
@@ -74,39 +73,6 @@ func (c Certificate) leaf() (*x509.Certificate, error) {
 		return nil, fmt.Errorf("reading the site's certificate: %w", err)
 	}
 	return leaf, nil
-}
-
-// maxPEM caps the files of a certificate and its key, in bytes.
-const maxPEM = 1 << 20
-
-// ReadCertificate reads the files that the site file names, on the controller. A site
-// whose certificate is not its own has none.
-func ReadCertificate(s *site.Site) Certificate {
-	if !s.SSL || s.Cloud != nil {
-		return Certificate{}
-	}
-	chain, err := readPEM("tls.certificate", s.TLS.Certificate)
-	key, keyErr := readPEM("tls.key_file", s.TLS.KeyFile)
-	return Certificate{Chain: chain, Key: key, Err: errors.Join(err, keyErr)}
-}
-
-func readPEM(field, path string) ([]byte, error) {
-	if path == "" {
-		return nil, fmt.Errorf("reading the site's certificate: the site file has no %s", field)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", field, err)
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxPEM+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", field, err)
-	}
-	if len(content) > maxPEM {
-		return nil, fmt.Errorf("reading %s: %s has more than %d bytes", field, path, maxPEM)
-	}
-	return content, nil
 }
 
 // SurveyRequest is what a host of the site is asked. With a manifest its paths and the

@@ -39,6 +39,8 @@ type Options struct {
 	// Limit is how many hosts fetch at a time: they share one line to the vendor, or one
 	// bundle. 0: DefaultLimit.
 	Limit int
+	// Ask gets a passphrase from a person; nil: nobody can be asked.
+	Ask func(question string) ([]byte, error)
 }
 
 // DefaultLimit is how many hosts fetch at a time where nobody says otherwise.

@@ -15,7 +15,8 @@ import (
 // Material is the content of the files that a site file names.
 type Material struct {
 	Trust       Trust
-	certificate string
+	certificate string            // the chain, in its order
+	lacks       string            // of the chain
 	key         []byte            // the certificate's
 	registry    []byte            // the registry's password
 	licences    map[string][]byte // by host
@@ -24,7 +25,7 @@ type Material struct {
 // ReadMaterial reads every file of the site that an installation needs, and judges it at
 // now as the hosts will. All that are missing or wrong are reported at once, as problems of
 // kind Input.
-func ReadMaterial(s *site.Site, now time.Time) (*Material, error) {
+func ReadMaterial(s *site.Site, now time.Time, ask Ask) (*Material, error) {
 	m := &Material{licences: map[string][]byte{}}
 	if err := s.NeededForInstall(); err != nil {
 		return nil, err
@@ -39,10 +40,7 @@ func ReadMaterial(s *site.Site, now time.Time) (*Material, error) {
 	}
 	trust, err := ReadTrust(s)
 	m.Trust, errs = trust, append(errs, err)
-	if s.SSL && s.TLS.Certificate != "" {
-		m.certificate = string(read("tls.certificate", s.TLS.Certificate))
-		m.key = read("tls.key_file", s.TLS.KeyFile)
-	}
+	unread := m.readCertificate(s, ask, now)
 	if s.Registry.PasswordFile != "" {
 		m.registry = bytes.TrimSpace(read("registry.password_file", s.Registry.PasswordFile))
 	}
@@ -52,16 +50,32 @@ func ReadMaterial(s *site.Site, now time.Time) (*Material, error) {
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		return nil, err
+		return nil, errors.Join(unread, err)
 	}
-	return m, m.check(s, now)
+	return m, errors.Join(unread, m.check(s, now))
 }
+
+// readCertificate reads chain and key, as they are installed.
+func (m *Material) readCertificate(s *site.Site, ask Ask, now time.Time) error {
+	pair, err := ReadCertificate(s, ask)
+	if err != nil || pair == nil {
+		return err
+	}
+	m.certificate, m.lacks = string(pair.ChainPEM()), ChainMissing(pair, m.Trust, now)
+	if m.key, err = pair.KeyPEM(); err != nil {
+		return &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "tls"), Err: err, Fix: "give a key of RSA or ECDSA"}
+	}
+	return nil
+}
+
+// Lacks says which certificate the site's chain lacks; empty: none.
+func (m *Material) Lacks() string { return m.lacks }
 
 // check judges what was read as the hosts will, so that a wrong file is told before
 // any host is asked.
 func (m *Material) check(s *site.Site, now time.Time) error {
 	var errs []error
-	if s.SSL {
+	if m.certificate != "" { // or it could not be read
 		if _, err := files.CheckCertificate([]byte(m.certificate), m.key, s.Name, now); err != nil {
 			errs = append(errs, &problem.Error{Kind: problem.Input, Doing: "reading", Object: place(s, "tls"), Err: err,
 				Fix: "give the certificate chain (leaf first) and the key that belongs to it, for the name that clients type"})

@@ -35,7 +35,7 @@ hosts:
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = ReadMaterial(s, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
+	_, err = ReadMaterial(s, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), nil)
 	all := problem.All(err)
 	want := []string{"site.yaml:4", "site.yaml:11", "site.yaml:8"}
 	if len(all) != len(want) {

@@ -38,6 +38,7 @@ type Seed struct {
 // seeder makes a Seed.
 type seeder struct {
 	Seed
+	key  []byte // the certificate's, where it was under a passphrase
 	errs []error
 }
 
@@ -45,7 +46,7 @@ type seeder struct {
 // by logins and trusts the given known_hosts lines.
 func SeedOf(s *site.Site, folder string, logins map[string]Login, knownHosts []byte) (*Seed, error) {
 	c, to := seed(s, folder)
-	c.include(&to.TLS.KeyFile, "certificate.key")
+	c.certificateKey(&to)
 	c.include(&to.Registry.PasswordFile, "registry")
 	for i := range to.Hosts {
 		c.include(&to.Hosts[i].Wowza.KeyFile, "licence-"+to.Hosts[i].Name)
@@ -64,7 +65,10 @@ func SeedFor(s *site.Site, folder, host string, asked []string) (*Seed, error) {
 			*field = ""
 		}
 	}
-	c.include(&to.TLS.KeyFile, "certificate.key")
+	if !slices.Contains(asked, plan.SecretCertificateKey) {
+		c.key = nil
+	}
+	c.certificateKey(&to)
 	c.include(&to.Registry.PasswordFile, "registry")
 	for i := range to.Hosts {
 		h := &to.Hosts[i]
@@ -103,7 +107,7 @@ func seed(s *site.Site, folder string) (*seeder, site.Site) {
 	c := &seeder{Seed: Seed{Folder: folder, Files: map[string][]byte{}}}
 	to := *s
 	to.Hosts, to.Network.Trust = slices.Clone(s.Hosts), slices.Clone(s.Network.Trust)
-	c.include(&to.TLS.Certificate, "certificate.pem")
+	c.certificate(s, &to)
 	c.include(&to.Release.Root, "root.json")
 	for i := range to.Network.Trust {
 		// An authority's name on a host is that of its file.
@@ -122,13 +126,43 @@ func (c *seeder) include(field *string, name string) {
 	if *field == "" {
 		return
 	}
-	content, err := readText(*field)
+	content, err := readRaw(*field)
 	if err != nil {
 		c.errs = append(c.errs, &problem.Error{Kind: problem.Input, Doing: "copying", Object: *field, Err: err, Fix: fixFor(err)})
 		return
 	}
+	c.put(field, name, content)
+}
+
+// put has a path of the site file name a file with this content.
+func (c *seeder) put(field *string, name string, content []byte) {
 	*field = path.Join(c.Folder, "files", name)
 	c.Files[*field] = content
+}
+
+// certificate copies the certificate. What is under a passphrase is copied unlocked, as it is
+// installed: who runs unattended cannot be asked.
+func (c *seeder) certificate(s *site.Site, to *site.Site) {
+	if s.TLS.PKCS12 == "" && s.TLS.PasswordFile == "" {
+		c.include(&to.TLS.Certificate, "certificate.pem")
+		return
+	}
+	pair, err := ReadCertificate(s, nil)
+	if err == nil && pair != nil {
+		c.key, err = pair.KeyPEM()
+		to.TLS = site.TLS{}
+		c.put(&to.TLS.Certificate, "certificate.pem", pair.ChainPEM())
+	}
+	c.errs = append(c.errs, err)
+}
+
+// certificateKey copies the certificate's key.
+func (c *seeder) certificateKey(to *site.Site) {
+	if c.key != nil {
+		c.put(&to.TLS.KeyFile, "certificate.key", c.key)
+		return
+	}
+	c.include(&to.TLS.KeyFile, "certificate.key")
 }
 
 // reach has the copy reach the site's hosts with the key that the host makes for itself,

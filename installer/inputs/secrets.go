@@ -16,7 +16,7 @@ const SecretSudoPassword = "sudo-password"
 // there holds none.
 func Secrets(s *site.Site) []redact.Secret {
 	all := []redact.Secret{
-		secretOf(plan.SecretCertificateKey, s.TLS.KeyFile),
+		secretOf(plan.SecretCertificateKey, s.TLS.KeyFile), secretOf("certificate-password", s.TLS.PasswordFile),
 		secretOf(plan.SecretRegistryPassword, s.Registry.PasswordFile),
 	}
 	for _, h := range s.Hosts {

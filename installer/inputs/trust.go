@@ -9,9 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ipivs.com/valtctl/installer/certificate"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/repos/problem"
+	"ipivs.com/valtctl/repos/textfile"
 )
 
 // Trust is the certificate authorities that a site names beside the system's.
@@ -23,14 +25,27 @@ func ReadTrust(s *site.Site) (Trust, error) {
 	var all Trust
 	var errs []error
 	for _, path := range s.Network.Trust {
-		content, err := readText(path)
+		content, err := readRaw(path)
 		if err != nil {
 			errs = append(errs, missing(s, "network.trust", err))
 			continue
 		}
+		content = asPEM(content)
 		all = append(all, system.Authority{Name: pemName(path), PEM: string(content)})
 	}
 	return all, errors.Join(errs...)
+}
+
+// asPEM is an authority's file as the hosts take it. What cannot be read stays as it is, for
+// Check to tell.
+func asPEM(content []byte) []byte {
+	if text, _, err := textfile.Decode(content); err == nil && bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) {
+		return text
+	}
+	if all, err := certificate.Authorities(content); err == nil {
+		return certificate.PEM(all)
+	}
+	return content
 }
 
 // Check wants each of them to be an authority's certificate.

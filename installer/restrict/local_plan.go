@@ -77,7 +77,7 @@ func OpenLocalPlan(o LocalOptions) (*LocalPlan, error) {
 	if o.Seen != nil {
 		l.seen = *o.Seen
 	}
-	if l.material, err = inputs.ReadMaterial(s, o.Now()); err != nil {
+	if l.material, err = inputs.ReadMaterial(s, o.Now(), nil); err != nil {
 		return nil, err
 	}
 	l.source = inputs.Source{Site: s, Trust: l.material.Trust, Dir: filepath.Join(o.Folder, "tuf"), Now: o.Now, Observer: event.Silent{}}

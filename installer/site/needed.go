@@ -15,8 +15,7 @@ func (s *Site) NeededForInstall() error {
 	n := needs{site: s}
 	n.key("name", s.Name, "write name: and the name that clients type")
 	if s.SSL && s.Cloud == nil { // the cloud's certificate is the vendor's to issue
-		n.file("tls.certificate", s.TLS.Certificate, "write tls: with certificate: and the PEM file of the chain")
-		n.file("tls.key_file", s.TLS.KeyFile, "write tls: with key_file: and the PEM file of the private key")
+		n.certificate(s.TLS)
 	}
 	if s.Updates.Source == Online {
 		n.key("registry.username", s.Registry.Username, "write registry: with username: and password_file:, as the vendor gave them")
@@ -36,6 +35,19 @@ func (s *Site) NeededForInstall() error {
 		n.file("release.root", s.Release.Root, "")
 	}
 	return errors.Join(n.missing...)
+}
+
+// certificate wants either form, and the password's file where one is named.
+func (n *needs) certificate(t TLS) {
+	if t.PKCS12 != "" {
+		n.file("tls.pkcs12", t.PKCS12, "")
+	} else {
+		n.file("tls.certificate", t.Certificate, "write tls: with certificate: and the file of the chain, or with pkcs12: and the .pfx file")
+		n.file("tls.key_file", t.KeyFile, "write tls: with key_file: and the file of the private key")
+	}
+	if t.PasswordFile != "" {
+		n.file("tls.password_file", t.PasswordFile, "")
+	}
 }
 
 type needs struct {

@@ -72,7 +72,12 @@ func (r *reader) tls(v value, t *TLS) {
 	r.object(v, []field{
 		{key: "certificate", read: scalar(r, &t.Certificate, r.file)},
 		{key: "key_file", read: scalar(r, &t.KeyFile, r.file)},
+		{key: "pkcs12", read: scalar(r, &t.PKCS12, r.file)},
+		{key: "password_file", read: scalar(r, &t.PasswordFile, r.file)},
 	})
+	if t.PKCS12 != "" && (t.Certificate != "" || t.KeyFile != "") {
+		r.at(join(v.path, "pkcs12"), "stands beside certificate or key_file, and holds both", "keep pkcs12, or the two others")
+	}
 }
 
 func (r *reader) release(v value, rel *Release) {

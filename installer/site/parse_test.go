@@ -193,7 +193,7 @@ func TestWarningsDoNotRefuse(t *testing.T) {
 // Who leaves admins out is told what that gives whom; who writes the same networks has decided.
 func TestWithoutAdminsEveryClientIsOne(t *testing.T) {
 	s := mustParse(t, minimal)
-	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Error(), "site.yaml:3: clients: every one of these networks gets the administrators' ports") || !strings.Contains(s.Warnings[0].Fix, "write admins:") {
+	if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].Error(), "site.yaml:3: admins: is absent, so every network of clients gets the administrators' ports") || !strings.Contains(s.Warnings[0].Fix, "write admins:") {
 		t.Errorf("got %v", s.Warnings)
 	}
 	if s := mustParse(t, minimal+"admins: [10.0.0.0/16]\n"); len(s.Warnings) > 0 {

@@ -51,8 +51,10 @@ type Site struct {
 
 // TLS names the files of the site's certificate, on the controller.
 type TLS struct {
-	Certificate string `json:"certificate,omitempty" jsonschema_description:"PEM file of the certificate chain, leaf first."`
-	KeyFile     string `json:"key_file,omitempty" jsonschema_description:"PEM file of the private key."`
+	Certificate  string `json:"certificate,omitempty" jsonschema_description:"File of the certificate and those between it and its authority: PEM in any order, or DER."`
+	KeyFile      string `json:"key_file,omitempty" jsonschema_description:"File of the private key: PEM or DER, with or without a passphrase."`
+	PKCS12       string `json:"pkcs12,omitempty" jsonschema_description:"PKCS#12 file (.pfx, .p12) of certificate, chain and key, in place of certificate and key_file."`
+	PasswordFile string `json:"password_file,omitempty" jsonschema_description:"File that holds the password of pkcs12, or the passphrase of key_file. Without it a person at a terminal is asked."`
 }
 
 // Release says what to install and whose releases to trust.

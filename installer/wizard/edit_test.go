@@ -249,6 +249,32 @@ func TestAnEditedFileKeepsTheFormOfItsEditor(t *testing.T) {
 	}
 }
 
+// A certificate that comes as PKCS#12 takes the place of one in PEM, and back.
+func TestACertificateChangesItsForm(t *testing.T) {
+	for _, c := range []struct{ base, answer, want string }{
+		{"tls: { certificate: a.pem, key_file: a.key } # renewed\n", "b.pfx", "tls: { pkcs12: b.pfx } # renewed\n"},
+		{"tls:\n  pkcs12: a.pfx\n  password_file: a.txt\n", "b.p12", "tls:\n  pkcs12: b.p12\n  password_file: a.txt\n"},
+		{"tls: { pkcs12: a.pfx }\n", "b.pem", "tls: { certificate: b.pem }\n"},
+	} {
+		g, err := New([]byte("site: a\nssl: true\n"+c.base), here)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if g.Value("tls.certificate") == "" {
+			t.Errorf("%q: the file's own certificate is not offered", c.base)
+		}
+		g.answer[layout], g.answer["tls.certificate"] = Several, c.answer
+		delete(g.answer, "tls.key_file")
+		text, err := g.Text()
+		if err != nil {
+			t.Fatalf("%q: %v", c.base, err)
+		}
+		if !strings.Contains(string(text), c.want) {
+			t.Errorf("%q and %s make\n%s", c.base, c.answer, text)
+		}
+	}
+}
+
 // Whatever the text, an edit does what it says and nothing else, or is refused.
 func FuzzApply(f *testing.F) {
 	f.Add(annotated, "hosts[0].address", "10.0.4.11")

@@ -66,10 +66,25 @@ func (a *asking) identity() {
 	if a.add(ssl) != "true" || cloud {
 		return
 	}
-	a.add(Question{Field: "tls.certificate", Flag: "--certificate", Ask: "File of the certificate", Kind: File, Aspect: AsCertificate, Example: "write the path of a PEM file",
-		Explain: "PEM: the certificate first, then those between it and its authority. A relative path starts at the site file's folder."})
+	a.add(Question{Field: "tls.certificate", Flag: "--certificate", Ask: "File of the certificate", Kind: File, Aspect: AsCertificate, Example: "write the path of a PEM or PKCS#12 file",
+		Explain: "PEM with those between it and its authority, DER, or PKCS#12 (.pfx, .p12) with the key in it. A relative path starts at the site file's folder."})
+	a.certificateKey()
+}
+
+// certificateKey asks for the certificate's key, which a PKCS#12 file has in it, and for what
+// unlocks it where a flag or the file says that it is locked.
+func (a *asking) certificateKey() {
+	locked := Question{Field: "tls.password_file", Flag: "--certificate-password-file", Ask: "File with the key's passphrase", Kind: File, Aspect: AsFile, Optional: true,
+		Explain: "A file that holds the password of the PKCS#12 file, or the key's passphrase. Empty: it has none, or valtctl asks for it each time."}
+	if IsPKCS12(a.said("tls.certificate")) {
+		a.add(locked)
+		return
+	}
 	a.add(Question{Field: "tls.key_file", Flag: "--certificate-key", Ask: "File of the certificate's key", Kind: File, Aspect: AsKey, Example: "write the path of a PEM file",
-		Explain: "PEM, without a passphrase. It is read during an installation and never copied into the site file."})
+		Explain: "PEM or DER. It is read during an installation and never copied into the site file."})
+	if a.said("tls.password_file") != "" {
+		a.add(locked)
+	}
 }
 
 // source asks where releases come from.

@@ -9,15 +9,20 @@ func (g *Guide) Text() ([]byte, error) {
 	if !g.Found() {
 		text = []byte(header)
 	}
-	var edits []Edit
-	for _, q := range g.clone().Questions() {
-		if e, changes := g.editFor(q); changes {
-			edits = append(edits, e)
-		}
-	}
 	d, err := read(g.base)
 	if err != nil {
 		return nil, err
+	}
+	var edits []Edit
+	for _, q := range g.clone().Questions() {
+		e, changes := g.editFor(q)
+		switch {
+		case !changes:
+		case q.Field == "tls.certificate" && !e.Remove:
+			edits = append(edits, g.certificateEdits(d, e)...)
+		default:
+			edits = append(edits, e)
+		}
 	}
 	if g.answer[beam] == "no" && d.find("beam") != nil {
 		edits = append(edits, Edit{Field: "beam", Remove: true})

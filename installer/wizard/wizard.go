@@ -61,7 +61,7 @@ func New(base []byte, around Surroundings) (*Guide, error) {
 
 // fields are those of the site file that are asked for; hostFields those of each server.
 func fields() []string {
-	return []string{"site", "name", "ssl", "tls.certificate", "tls.key_file", "registry.username", "registry.password_file",
+	return []string{"site", "name", "ssl", "tls.certificate", "tls.key_file", "tls.password_file", "registry.username", "registry.password_file",
 		"ssh.user", "ssh.identity", "ssh.jump", "ssh.sudo_password_file", "clients", "admins", "beam.devices", "cloud.app",
 		"network.proxy", "updates.source", "updates.windows", "updates.timezone"}
 }
@@ -90,6 +90,9 @@ func (g *Guide) load(d *document) {
 	}
 	for _, f := range fields() {
 		keep(f)
+	}
+	if pfx := textOf(d.find(pkcs12Field)); pfx != "" {
+		g.loaded["tls.certificate"] = pfx
 	}
 	hosts := len(itemsOf(d.find("hosts")))
 	for i := range hosts {
