@@ -41,7 +41,7 @@ func Undrain(ctx context.Context, o Options, host string) error {
 // gate has a host do one thing with its gate, under the site's lease.
 func (o Options) gate(ctx context.Context, host string, steps func(*update, *installer.Target) ([]step.Spec, error)) error {
 	o.Hosts = []string{host}
-	_, err := o.roll(ctx, func(ctx context.Context, u *update) (*UpdateResult, error) {
+	_, err := o.rollFrom(ctx, installer.BeginBare, func(ctx context.Context, u *update) (*UpdateResult, error) {
 		was := u.work.Facts(host).Installed
 		if was == nil {
 			return nil, &problem.Error{Kind: problem.Check, Doing: "draining host", Object: host,

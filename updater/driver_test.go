@@ -16,6 +16,7 @@ import (
 	"ipivs.com/valtctl/installer/event"
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/probe"
+	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/apt"
 	"ipivs.com/valtctl/installer/step/docker"
@@ -484,6 +485,33 @@ func TestTheApplicationIsDrainedByHandOnceNothingIsRecorded(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// A drain asks for what it needs alone: who drains a server in the night need not have the
+// certificate, the licences or the registry's password.
+func TestADrainNeedsNoFilesOfAnInstallation(t *testing.T) {
+	t.Parallel()
+	p, _ := rollingPractice(t)
+	bare := func(run string) updater.Options {
+		o := p.rolling(run)
+		s := *o.Site
+		s.TLS, s.Registry.PasswordFile, s.Name = site.TLS{Certificate: "/nowhere/valt.pem", KeyFile: "/nowhere/valt.key"}, "/nowhere/registry", o.Site.Name
+		s.Hosts = slices.Clone(s.Hosts)
+		for i := range s.Hosts {
+			s.Hosts[i].Wowza.KeyFile = "/nowhere/licence"
+		}
+		o.Site = &s
+		return o
+	}
+	if err := updater.Drain(t.Context(), bare("d1"), "media1"); err != nil {
+		t.Error(err)
+	}
+	if err := updater.Undrain(t.Context(), bare("d2"), "media1"); err != nil {
+		t.Error(err)
+	}
+	if got := fmt.Sprint(p.hosts["media1"].Applied()); got != "[drain "+string(drain.KindOpen)+"]" {
+		t.Error(got)
 	}
 }
 

@@ -92,6 +92,12 @@ func Repair(ctx context.Context, o Options) (*UpdateResult, error) {
 
 // roll connects, does one rollout and leaves.
 func (o Options) roll(ctx context.Context, do func(context.Context, *update) (*UpdateResult, error)) (*UpdateResult, error) {
+	return o.rollFrom(ctx, installer.Begin, do)
+}
+
+// rollFrom is roll with as much of the site's files as begin reads.
+func (o Options) rollFrom(ctx context.Context, begin func(context.Context, fleet.Options) (*installer.Run, error),
+	do func(context.Context, *update) (*UpdateResult, error)) (*UpdateResult, error) {
 	if o.Soak == 0 {
 		o.Soak = DefaultSoak
 	}
@@ -102,7 +108,7 @@ func (o Options) roll(ctx context.Context, do func(context.Context, *update) (*U
 		return nil, &problem.Error{Kind: problem.Input, Doing: "interrupting recordings", Err: errors.New("no host is named"),
 			Fix: "name each host whose recordings may be cut: --host H"}
 	}
-	work, err := installer.Begin(ctx, o.Options)
+	work, err := begin(ctx, o.Options)
 	if err != nil {
 		return nil, err
 	}

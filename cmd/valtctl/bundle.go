@@ -44,7 +44,7 @@ func (a *app) bundleCreateCommand() *cobra.Command {
 		Long: `Write a release, and all that installing it takes, into one file: images, packages with what they
 depend on, lists of packages with their publishers' signatures, the signed release metadata, and
 this program as servers run it. The file is an OCI image layout that skopeo reads, signed with the site's SSH key
-(ssh.identity); ssh-keygen checks it.
+(ssh.identity), or by an ssh-agent that holds it; ssh-keygen checks it.
 
 With --have, the facts of servers, packages are solved for what those servers have, and image
 layers that they have are left out: only what is missing is carried. Without it the bundle is for
@@ -77,10 +77,11 @@ func (a *app) bundleCreate(ctx context.Context, f bundling) (report, error) {
 	if err != nil {
 		return report{}, err
 	}
-	key, err := readKey(s)
+	key, done, err := a.signingKey(ctx, s)
 	if err != nil {
 		return report{}, err
 	}
+	defer done()
 	obs := a.observe()
 	defer obs.end()
 	if f.on != "" {
@@ -209,20 +210,6 @@ func readFacts(name string) ([]facts.Facts, error) {
 		all = append(all, h.Facts)
 	}
 	return all, nil
-}
-
-// readKey is the site's SSH key, to sign with.
-func readKey(s *site.Site) (ssh.Signer, error) {
-	identity := identityOf(s)
-	text, err := os.ReadFile(identity)
-	if err != nil {
-		return nil, &problem.Error{Kind: problem.Input, Doing: "signing with", Object: identity, Err: err, Fix: "name the key in the site file: ssh.identity"}
-	}
-	key, err := ssh.ParsePrivateKey(text)
-	if err != nil {
-		return nil, &problem.Error{Kind: problem.Input, Doing: "signing with", Object: identity, Err: err, Fix: "a key with a passphrase cannot be used here; name one without"}
-	}
-	return key, nil
 }
 
 func identityOf(s *site.Site) string {

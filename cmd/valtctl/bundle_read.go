@@ -53,11 +53,11 @@ func (a *app) trusted(r reading) ([]ssh.PublicKey, error) {
 	if err != nil {
 		return nil, fmt.Errorf("choosing whose bundles are trusted: %w", err)
 	}
-	key, err := readKey(s)
+	key, err := publicKey(s)
 	if err != nil {
 		return nil, err
 	}
-	return []ssh.PublicKey{key.PublicKey()}, nil
+	return []ssh.PublicKey{key}, nil
 }
 
 func (a *app) bundleInspectCommand() *cobra.Command {

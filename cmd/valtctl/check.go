@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,7 +47,7 @@ update   what an update to the newest release (or --to) would need
 
 Without a topic: network, hosts and expiry. Nothing is left on the hosts. Flows from clients
 are tried from this machine if it is in a clients' network, or with --from client.
-Exit code 3: something that the vendor asks for does not work.`,
+Exit code 3: something that the vendor asks for does not work, or a server could not be reached.`,
 		Example: "  valtctl check\n  valtctl check network --host media1\n  valtctl check -o html >check.html\n  valtctl check --save before.json; …; valtctl check --compare before.json",
 	}
 	cmd.Flags().StringVar(&f.from, "from", "", "`client`: this machine stands in for a client, wherever it is")
@@ -151,8 +152,20 @@ func failed(r *check.Report) error {
 		return nil
 	}
 	return &problem.Error{Kind: problem.Check, Doing: "checking site", Object: r.Site,
-		Err: fmt.Errorf("%d of %s failed", r.Count(check.Fail), count(len(r.Results), "check")),
+		Err: errors.New(strings.Join(notGood(r), ", and ")),
 		Fix: "each failed check names its fix; check again afterwards with --compare a report that --save wrote"}
+}
+
+// notGood says what keeps the site from being called good.
+func notGood(r *check.Report) []string {
+	var all []string
+	if n := r.Count(check.Fail); n > 0 {
+		all = append(all, fmt.Sprintf("%d of %s failed", n, count(len(r.Results), "check")))
+	}
+	if n := len(r.Unreached); n > 0 {
+		all = append(all, fmt.Sprintf("%d of %s could not be reached: %s", n, count(r.Servers, "server"), strings.Join(r.Unreached, ", ")))
+	}
+	return all
 }
 
 // maxSavedReport caps a report to compare with, in bytes.

@@ -44,6 +44,9 @@ func writeChecks(w io.Writer, c checked, all bool) error {
 		}
 	}
 	writeChanges(p, c)
+	if n := len(c.Unreached); n > 0 {
+		p.printf("%d of %s could not be reached: %s\n", n, count(c.Servers, "server"), strings.Join(c.Unreached, ", "))
+	}
 	p.printf("site %s: %d failed, %s, %d unknown, %d passed\n", c.Site, c.Count(check.Fail),
 		count(c.Count(check.Warn), "warning"), c.Count(check.Unknown), c.Count(check.Pass))
 	return p.err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -31,11 +32,15 @@ func (a *app) initAsking(ctx context.Context, f *initFlags) (report, error) {
 		return report{}, ended(err)
 	}
 	if yes {
-		if err := a.checkNow(ctx); err != nil && problem.KindOf(err) != problem.Check {
+		unreached, err := a.checkNow(ctx)
+		if err != nil && problem.KindOf(err) != problem.Check {
 			return report{}, err
-		} else if err != nil {
-			a.printProblems(err) // what failed may well be what the installation brings
 		}
+		if len(unreached) > 0 {
+			v.sayf("Nothing is installed while %s cannot be reached; then: valtctl install\n", strings.Join(unreached, ", "))
+			return report{}, err
+		}
+		a.printProblems(err) // what failed may well be what the installation brings
 	}
 	yes, err = v.yes("Install now", "yes: it shows what would change and asks once more", "no")
 	if err != nil || !yes {
@@ -52,15 +57,19 @@ func ended(err error) error {
 	return err
 }
 
-// checkNow is valtctl check.
-func (a *app) checkNow(ctx context.Context) error {
+// checkNow is valtctl check. It returns the servers that were not reached.
+func (a *app) checkNow(ctx context.Context) ([]string, error) {
 	rep, err := a.check(ctx, checkFlags{deadline: probe.DefaultDeadline}, nil)
 	if print := rep.as["text"]; print != nil {
 		if printErr := print(a.out); printErr != nil {
 			err = errors.Join(err, printErr)
 		}
 	}
-	return err
+	found, ok := rep.value.(checked)
+	if !ok { // it could not be checked at all
+		return nil, err
+	}
+	return found.Unreached, err
 }
 
 func (t *prompter) yes(label, yes, no string) (bool, error) {

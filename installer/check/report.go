@@ -73,6 +73,9 @@ type Report struct {
 	Release  string    `json:"release,omitempty"`  // what was checked against; empty: none could be read
 	Listened []string  `json:"listened,omitempty"` // "media1: 444, 8000", where nothing did
 	Results  []Result  `json:"results"`
+	// Servers is how many were to be asked, and Unreached those of them that were not.
+	Servers   int      `json:"servers,omitempty"`
+	Unreached []string `json:"unreached,omitempty"`
 	// Connecting and Probing are how long it took to reach the hosts and to try the flows.
 	Connecting time.Duration `json:"connecting"`
 	Probing    time.Duration `json:"probing"`
@@ -89,5 +92,6 @@ func (r *Report) Count(s Status) int {
 	return n
 }
 
-// Failed says whether the site is not as it must be: exit code 3.
-func (r *Report) Failed() bool { return r.Count(Fail) > 0 }
+// Failed says whether the site is not as it must be, or a server of it was not asked, of which
+// nobody can say that: exit code 3.
+func (r *Report) Failed() bool { return r.Count(Fail) > 0 || len(r.Unreached) > 0 }

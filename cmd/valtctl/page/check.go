@@ -76,17 +76,28 @@ func (c checked) jumps() []jump {
 	return all
 }
 
+// verdict is the headline and its weight. What is not known outranks what will be trouble:
+// nobody can say of a server that was not asked that nothing fails there.
 func verdict(r *check.Report) (string, check.Status) {
-	fails, warns, unknown := r.Count(check.Fail), r.Count(check.Warn), r.Count(check.Unknown)
-	switch {
+	text, status := verdictOf(r)
+	if r.Servers > 0 {
+		text += fmt.Sprintf(" %d of %d servers were asked.", r.Servers-len(r.Unreached), r.Servers)
+	}
+	return text, status
+}
+
+func verdictOf(r *check.Report) (string, check.Status) {
+	switch fails := r.Count(check.Fail); {
 	case fails == 1:
 		return "The site is not ready: one thing fails.", check.Fail
 	case fails > 0:
 		return fmt.Sprintf("The site is not ready: %d things fail.", fails), check.Fail
-	case warns > 0:
+	case len(r.Unreached) > 0:
+		return "Whether the site is ready is not known: " + strings.Join(r.Unreached, ", ") + " could not be reached.", check.Unknown
+	case r.Count(check.Unknown) > 0:
+		return "Nothing that was asked fails; some things could not be asked.", check.Unknown
+	case r.Count(check.Warn) > 0:
 		return "Nothing fails; some things will be trouble.", check.Warn
-	case unknown > 0:
-		return "Nothing fails; some things could not be asked.", check.Unknown
 	}
 	return "Everything that was asked is as it must be.", check.Pass
 }
