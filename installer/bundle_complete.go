@@ -138,6 +138,6 @@ func (b bundleView) missingLayers(full func() (facts.Facts, error), image docker
 	if err != nil {
 		return 0, err
 	}
-	there, err := b.layersThere(&known, m)
+	there, err := b.layersThere(&known, image, m)
 	return lack(m.Layers[min(there, len(m.Layers)):]), err
 }

@@ -64,7 +64,7 @@ func (b bundleView) need(known *facts.Facts, steps []step.Spec, findings []agent
 			if err := json.Unmarshal(s.Params, &p); err != nil {
 				return need, fmt.Errorf("measuring what step %s takes: %w", s.ID, err)
 			}
-			blobs, err := b.imageBlobs(p.Digests.Manifest, known)
+			blobs, err := b.imageBlobs(p.Digests, known)
 			if err != nil {
 				return need, err
 			}
@@ -83,16 +83,16 @@ func (b bundleView) need(known *facts.Facts, steps []step.Spec, findings []agent
 }
 
 // imageBlobs are the sizes of an image's blobs that the bundle has and the host has not.
-func (b bundleView) imageBlobs(manifest string, known *facts.Facts) (map[string]int64, error) {
+func (b bundleView) imageBlobs(image docker.ImageDigests, known *facts.Facts) (map[string]int64, error) {
 	all := map[string]int64{}
-	if _, here, _ := b.Contents.Blob(manifest); !here {
+	if _, here, _ := b.Contents.Blob(image.Manifest); !here {
 		return all, nil // left out, since the host has the image
 	}
-	m, err := b.manifest(manifest)
+	m, err := b.manifest(image.Manifest)
 	if err != nil {
 		return nil, err
 	}
-	there, err := b.layersThere(known, m)
+	there, err := b.layersThere(known, image, m)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (b bundleView) manifest(digest string) (imageManifest, error) {
 }
 
 // layersThere is how many of an image's layers, from the lowest on, a host is known to have.
-func (b bundleView) layersThere(known *facts.Facts, m imageManifest) (int, error) {
+func (b bundleView) layersThere(known *facts.Facts, image docker.ImageDigests, m imageManifest) (int, error) {
 	if known == nil || known.Engine == nil {
 		return 0, nil
 	}
@@ -134,7 +134,7 @@ func (b bundleView) layersThere(known *facts.Facts, m imageManifest) (int, error
 			return 0, err
 		}
 	}
-	return bundler.Shared(known.Engine.Images, m.Config.Digest, config.RootFS.DiffIDs), nil
+	return bundler.Shared(known.Engine.Images, image.All(), config.RootFS.DiffIDs), nil
 }
 
 // describe reads a manifest or config of the bundle.

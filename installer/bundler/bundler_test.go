@@ -204,8 +204,15 @@ func TestWhatOneServerLacksIsNotLeftOut(t *testing.T) {
 
 func TestServersWithAllOfItTakeNothing(t *testing.T) {
 	w := newWorld(t)
+	// media2's engine has the containerd store, and calls its images by their manifests.
+	other := w.having("media2", "media", "6.4.2")
+	manifest, err := w.images["engine 6.4.2"].Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Engine.Images[0].ID = manifest.String()
 	c := w.pack(func(o *Options) {
-		o.Have = []facts.Facts{w.having("app1", "app", "6.4.2"), w.having("media1", "media", "6.4.2")}
+		o.Have = []facts.Facts{w.having("app1", "app", "6.4.2"), w.having("media1", "media", "6.4.2"), other}
 	}).Contents
 	if got := debs(c); len(got) != 0 {
 		t.Errorf("packages %q", got)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -52,7 +53,7 @@ func (p *packing) image(ctx context.Context, m *release.Manifest, name string, l
 	if image.Config.Digest != signed.Config {
 		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: repository, Err: errors.New("its config is not the one that the release names"), Fix: "tell the vendor"}
 	}
-	there := p.there(m.Version, name, repository, image)
+	there := p.there(m, name, image)
 	add := func(b images.Blob, leave bool) {
 		listed := bundle.Blob{Digest: b.Digest, Size: b.Size, MediaType: b.MediaType}
 		if leave {
@@ -81,18 +82,19 @@ func (p *packing) image(ctx context.Context, m *release.Manifest, name string, l
 
 // there is how many of an image's layers, from the lowest on, every host has that needs the
 // image; one more than it has layers: the image itself.
-func (p *packing) there(version, name, repository string, image *images.Image) int {
+func (p *packing) there(m *release.Manifest, name string, image *images.Image) int {
+	signed := m.Images[name].Platforms[platform]
 	most := len(image.Layers) + 1
 	asked := false
 	for _, f := range p.Have {
 		if f.Engine == nil || f.Installed == nil {
 			return 0
 		}
-		if !p.uses(f, version, name, repository) {
+		if !p.uses(f, m.Version, name, m.Images[name].Repository) {
 			continue
 		}
 		asked = true
-		most = min(most, Shared(f.Engine.Images, image.Config.Digest, diffIDs(image)))
+		most = min(most, Shared(f.Engine.Images, []string{signed.Config, signed.Manifest, signed.Index}, diffIDs(image)))
 	}
 	if !asked {
 		return 0
@@ -131,11 +133,11 @@ func diffIDs(image *images.Image) []string {
 
 // Shared is how many of an image's layers, from the lowest on, an engine can take from the
 // images that it has: it knows a layer by all that lies below it. One more than there are
-// layers: it has the image itself.
-func Shared(have []facts.Image, config string, layers []string) int {
+// layers: it has the image itself, under one of its digests (an engine's image store decides under which).
+func Shared(have []facts.Image, digests, layers []string) int {
 	best := 0
 	for _, h := range have {
-		if h.ID == config {
+		if h.ID != "" && slices.Contains(digests, h.ID) {
 			return len(layers) + 1
 		}
 		n := 0

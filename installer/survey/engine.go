@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/client"
 
@@ -43,19 +42,15 @@ func containerName(c container.Summary) string {
 	return c.ID
 }
 
-// images lists the engine's images by their ids, and by the digests of their manifests.
+// images lists the digests by which the engine's images can be told (docker.Held).
 func (h *host) images(ctx context.Context) (answer, error) {
 	engine, err := h.Docker()
 	if err != nil {
 		return nil, fmt.Errorf("asking the Docker engine: %w", err)
 	}
-	list, err := engine.ImageList(ctx, image.ListOptions{})
+	ids, err := docker.Held(ctx, h.Machine, engine)
 	if err := missingIsNone(err); err != nil {
 		return nil, err
-	}
-	ids := make([]string, 0, len(list))
-	for _, i := range list {
-		ids = append(ids, i.ID)
 	}
 	return func(r *Reply) { r.Images = ids }, nil
 }

@@ -68,7 +68,7 @@ type Reply struct {
 	Packages     Packages            `json:"packages"`
 	Download     *Download           `json:"download,omitempty"`
 	Subnets      []Subnet            `json:"subnets,omitempty"`
-	Images       []string            `json:"images,omitempty"` // ids of the engine's images
+	Images       []string            `json:"images,omitempty"` // digests of the engine's images (docker.Held)
 	Writes       []Write             `json:"writes,omitempty"`
 	WriteSkipped string              `json:"write_skipped,omitempty"` // why nothing was written
 	Inodes       []Inodes            `json:"inodes,omitempty"`

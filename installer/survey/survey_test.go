@@ -272,6 +272,7 @@ func TestPortsOfContainersAreTheContainers(t *testing.T) {
 			{"Id":"cd","Names":["/wiki"],"Labels":{},"Ports":[{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":9090,"Type":"tcp"}]}]`,
 		"/networks":    `[{"Name":"bridge","IPAM":{"Config":[{"Subnet":"172.17.0.0/16"}]}},{"Name":"none","IPAM":{"Config":[]}}]`,
 		"/images/json": `[{"Id":"sha256:aa"},{"Id":"sha256:bb"}]`,
+		"/info":        `{"DriverStatus":[["Backing Filesystem","extfs"]]}`,
 	})
 	reply := take(t, e, Request{})
 	if len(reply.Problems) > 0 {

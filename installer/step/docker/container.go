@@ -86,6 +86,7 @@ func (c *containerStep) nextName() string { return c.Name + "-next" }
 // sight is what the engine has under the container's two names.
 type sight struct {
 	current, old *container.InspectResponse
+	wanted       bool              // current is made from the wanted image
 	watch        map[string]string // hashes of the watched files now
 }
 
@@ -99,7 +100,11 @@ func (c *containerStep) look(ctx context.Context, h *step.Machine, engine *clien
 	if s.current, err = inspectOurs(ctx, engine, c.Name); err != nil {
 		return s, err
 	}
-	s.old, err = inspectOurs(ctx, engine, c.oldName())
+	if s.old, err = inspectOurs(ctx, engine, c.oldName()); err != nil || s.current == nil {
+		return s, err
+	}
+	// The repository name that it was pulled by does not matter.
+	s.wanted, err = isImage(ctx, h, engine, s.current.Image, c.Image)
 	return s, err
 }
 
@@ -187,7 +192,7 @@ func (c *containerStep) replaceDiff(s sight) string {
 	var text string
 	labels := s.current.Config.Labels
 	image := c.Image.Config
-	if !c.runsImage(s.current) {
+	if !s.wanted {
 		image = s.current.Image
 	}
 	if labels[LabelSpec] != c.hash || image != c.Image.Config {
@@ -207,12 +212,6 @@ func (c *containerStep) replaceDiff(s sight) string {
 		}
 	}
 	return text
-}
-
-// runsImage reports whether a container was made from the wanted image. The repository
-// name it was pulled by does not matter.
-func (c *containerStep) runsImage(current *container.InspectResponse) bool {
-	return slices.Contains(c.Image.all(), current.Image)
 }
 
 // touchDiff tells what is wrong with a container that need not be made anew.
@@ -252,8 +251,8 @@ func (c *containerStep) missingNetworks(current *container.InspectResponse) []Co
 
 // imageID is the engine's ID of the wanted image. Volumes that the image declares and no
 // mount covers would be anonymous ones, and are refused.
-func (c *containerStep) imageID(ctx context.Context, engine *client.Client) (string, error) {
-	found, err := findImage(ctx, engine, c.Image)
+func (c *containerStep) imageID(ctx context.Context, h *step.Machine, engine *client.Client) (string, error) {
+	found, err := findImage(ctx, h, engine, c.Image)
 	if errors.Is(err, errNoImage) {
 		return "", &problem.Error{Kind: problem.Failed, Doing: "creating container", Object: c.Name,
 			Err: fmt.Errorf("the image of %s is gone: %w", c.Repository, err),

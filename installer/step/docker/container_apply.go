@@ -164,7 +164,7 @@ func (c *containerStep) makeWay(ctx context.Context, h *step.Machine, engine *cl
 
 // create makes the next container without starting it.
 func (c *containerStep) create(ctx context.Context, h *step.Machine, engine *client.Client, watch map[string]string) error {
-	id, err := c.imageID(ctx, engine)
+	id, err := c.imageID(ctx, h, engine)
 	if err != nil {
 		return err
 	}

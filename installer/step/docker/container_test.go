@@ -52,7 +52,7 @@ func TestContainerIsMadeAsWanted(t *testing.T) {
 	if got.State.Health.Status != container.Healthy {
 		t.Errorf("health %s", got.State.Health.Status)
 	}
-	if got.Image != p.Image.Config || got.HostConfig.RestartPolicy.Name != "on-failure" || len(got.NetworkSettings.Networks) != 2 {
+	if got.Image != idOf(t, p.Image) || got.HostConfig.RestartPolicy.Name != "on-failure" || len(got.NetworkSettings.Networks) != 2 {
 		t.Errorf("image %s, restart %v, networks %v", got.Image, got.HostConfig.RestartPolicy, got.NetworkSettings.Networks)
 	}
 	for label, want := range map[string]string{
@@ -333,7 +333,7 @@ func TestAHolderIsToldByItsInnermostGroup(t *testing.T) {
 func TestContainerNameTakenByOthers(t *testing.T) {
 	p := containerFor(t, load(t, probeImage(t, "")))
 	engine := dockerOf(t, engineMachine(nil))
-	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: p.Image.Config}, nil, nil, nil, p.Name)
+	made, err := engine.ContainerCreate(t.Context(), &container.Config{Image: idOf(t, p.Image)}, nil, nil, nil, p.Name)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
+
+	"ipivs.com/valtctl/installer/step"
 )
 
 // ImageDigests are the names one image has: an engine's image ID is the config digest with
@@ -23,31 +25,53 @@ type ImageDigests struct {
 	Config   string `json:"config"`
 }
 
-// all lists the digests that are known, the classic store's first.
-func (d ImageDigests) all() []string {
+// All lists the digests that are known, the classic store's first.
+func (d ImageDigests) All() []string {
 	return slices.DeleteFunc([]string{d.Config, d.Manifest, d.Index}, func(s string) bool { return s == "" })
 }
 
 // errNoImage says that the engine holds none of an image's digests.
 var errNoImage = errors.New("the engine does not hold this image")
 
-// findImage asks the engine for the image under each of its digests. RepoDigests is never
-// consulted: it is empty for an image that was loaded or retagged. The answer's ID must be
-// one of the digests, or it is another image.
-func findImage(ctx context.Context, engine *client.Client, d ImageDigests) (image.InspectResponse, error) {
-	for _, digest := range d.all() {
-		found, err := engine.ImageInspect(ctx, digest)
-		if cerrdefs.IsNotFound(err) {
-			continue
-		}
+// findImage asks the engine for the image under each of its digests, and then for one that was loaded from a file
+// and has only the config. RepoDigests is never consulted: it is empty for an image that was loaded or retagged. The
+// answer's ID must be one of the digests, or it is another image.
+func findImage(ctx context.Context, h *step.Machine, engine *client.Client, d ImageDigests) (image.InspectResponse, error) {
+	for _, digest := range d.All() {
+		found, err := inspectImage(ctx, engine, digest)
 		if err != nil {
-			return image.InspectResponse{}, fmt.Errorf("asking the engine for image %s: %w", digest, err)
+			return image.InspectResponse{}, err
 		}
-		if slices.Contains(d.all(), found.ID) {
-			return found, nil
+		if found != nil && slices.Contains(d.All(), found.ID) {
+			return *found, nil
+		}
+	}
+	id, err := loadedImage(ctx, h, engine, d)
+	if err != nil {
+		return image.InspectResponse{}, fmt.Errorf("looking for image %s: %w", d.Config, err)
+	}
+	if id != "" {
+		found, err := inspectImage(ctx, engine, id)
+		if err != nil {
+			return image.InspectResponse{}, err
+		}
+		if found != nil {
+			return *found, nil
 		}
 	}
 	return image.InspectResponse{}, fmt.Errorf("looking for image %s: %w", d.Config, errNoImage)
+}
+
+// inspectImage is what the engine has by an ID; nil: it has nothing.
+func inspectImage(ctx context.Context, engine *client.Client, id string) (*image.InspectResponse, error) {
+	found, err := engine.ImageInspect(ctx, id)
+	if cerrdefs.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("asking the engine for image %s: %w", id, err)
+	}
+	return &found, nil
 }
 
 // noEngine reports whether err says that no engine answers: not installed yet, or stopped.

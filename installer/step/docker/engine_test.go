@@ -37,7 +37,7 @@ import (
 // engineMachine is this machine with its real engine.
 func engineMachine(secrets map[string]string) *step.Machine {
 	return &step.Machine{
-		Run: steptest.RecordedRuns{},
+		Run: engineRuns{steptest.RecordedRuns{}},
 		Now: func() time.Time { return steptest.Noted },
 		Secret: func(name string) ([]byte, error) {
 			s, ok := secrets[name]
@@ -47,6 +47,16 @@ func engineMachine(secrets map[string]string) *step.Machine {
 			return []byte(s), nil
 		},
 	}
+}
+
+// engineRuns lets every program succeed, and really runs what looks into the engine's own store.
+type engineRuns struct{ steptest.RecordedRuns }
+
+func (r engineRuns) Run(ctx context.Context, c step.Command) (step.Output, error) {
+	if c.Argv[0] == "ctr" {
+		return step.Exec{}.Run(ctx, c)
+	}
+	return r.RecordedRuns.Run(ctx, c)
 }
 
 func dockerOf(t *testing.T, h *step.Machine) *client.Client {
@@ -151,7 +161,8 @@ func digestsOf(t *testing.T, img v1.Image) ImageDigests {
 func load(t *testing.T, img v1.Image) ImageDigests {
 	t.Helper()
 	engine := dockerOf(t, engineMachine(nil))
-	tag, err := name.NewTag(loadedTag(t))
+	d := digestsOf(t, img)
+	tag, err := name.NewTag(loadedTag(t, d))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,21 +178,39 @@ func load(t *testing.T, img v1.Image) ImageDigests {
 	if _, err := io.Copy(io.Discard, reply.Body); err != nil {
 		t.Fatal(err)
 	}
-	d := digestsOf(t, img)
 	forget(t, d)
 	return d
 }
 
-// loadedTag is the name under which a test's image is loaded.
-func loadedTag(t *testing.T) string { return ownName(t) + ":load" }
+// loadedTag is the name under which a test's image is loaded, its alone: the containerd store forgets an image whose
+// last name goes to another.
+func loadedTag(t *testing.T, d ImageDigests) string {
+	_, hex, _ := strings.Cut(d.Config, ":")
+	return ownName(t) + ":load-" + hex[:12]
+}
+
+// idOf is what the engine calls an image.
+func idOf(t *testing.T, d ImageDigests) string {
+	t.Helper()
+	h := engineMachine(nil)
+	found, err := findImage(t.Context(), h, dockerOf(t, h), d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found.ID
+}
 
 // forget removes an image when the test ends.
 func forget(t *testing.T, d ImageDigests) {
 	t.Helper()
 	engine := dockerOf(t, engineMachine(nil))
 	t.Cleanup(func() {
-		_, err := engine.ImageRemove(context.WithoutCancel(t.Context()), d.Config, image.RemoveOptions{Force: true})
-		if err != nil && !cerrdefs.IsNotFound(err) {
+		ctx := context.WithoutCancel(t.Context())
+		found, err := findImage(ctx, engineMachine(nil), engine, d)
+		if err == nil {
+			_, err = engine.ImageRemove(ctx, found.ID, image.RemoveOptions{Force: true})
+		}
+		if err != nil && !errors.Is(err, errNoImage) && !cerrdefs.IsNotFound(err) {
 			t.Errorf("removing the test's image: %v", err)
 		}
 	})

@@ -61,7 +61,7 @@ func (i *imageStep) Inspect(ctx context.Context, h *step.Machine) (step.Finding,
 	if err != nil {
 		return step.Finding{}, fmt.Errorf("inspecting image %s: %w", i.Name, err)
 	}
-	found, err := findImage(ctx, engine, i.Digests)
+	found, err := findImage(ctx, h, engine, i.Digests)
 	switch {
 	case errors.Is(err, errNoImage) || noEngine(err):
 		return step.Finding{Change: true, Diff: fmt.Sprintf("+ image %s (%d bytes)\n", i.reference(), i.Size), Fetch: i.Size, Disrupts: step.Nothing}, nil
@@ -74,10 +74,16 @@ func (i *imageStep) Inspect(ctx context.Context, h *step.Machine) (step.Finding,
 }
 
 // tag is the local name that keeps the image. It names the content, so it never moves.
-func (i *imageStep) tag() string {
-	_, hex, _ := strings.Cut(i.Digests.Config, ":")
-	return i.Repository + ":valt-" + hex[:min(12, len(hex))]
+func (i *imageStep) tag() string { return i.Repository + i.Digests.tag() }
+
+// tag is the part of our tags that names the content.
+func (d ImageDigests) tag() string {
+	_, hex, _ := strings.Cut(d.Config, ":")
+	return ownTag + hex[:min(tagDigits, len(hex))]
 }
+
+// tagDigits is how much of the config's digest a tag of ours has.
+const tagDigits = 12
 
 // Apply pulls the image where it is missing, and tags it.
 func (i *imageStep) Apply(ctx context.Context, h *step.Machine) error {
@@ -85,18 +91,20 @@ func (i *imageStep) Apply(ctx context.Context, h *step.Machine) error {
 	if err != nil {
 		return fmt.Errorf("pulling %s: %w", i.reference(), err)
 	}
-	found, err := findImage(ctx, engine, i.Digests)
+	found, err := findImage(ctx, h, engine, i.Digests)
 	if errors.Is(err, errNoImage) {
 		if err := i.fetch(ctx, h, engine); err != nil {
 			return err
 		}
-		found, err = findImage(ctx, engine, i.Digests)
+		found, err = findImage(ctx, h, engine, i.Digests)
 	}
 	if errors.Is(err, errNoImage) {
-		return &problem.Error{Kind: problem.Trust, Doing: "verifying", Object: i.reference(), Err: err,
-			Fix: "the registry's image is not the one the release was signed with; tell the vendor"}
+		return i.another(err)
 	}
 	if err != nil {
+		return err
+	}
+	if err := i.prove(ctx, h, engine, found.ID); err != nil {
 		return err
 	}
 	if err := engine.ImageTag(ctx, found.ID, i.tag()); err != nil {
@@ -207,13 +215,16 @@ type pullMessage struct {
 	Error string `json:"error"`
 }
 
-// follow reports the bytes of all layers together and returns the error the engine sent.
+// follow reports the bytes of all layers together and returns the error the engine sent. Once nothing is left to
+// come it reports the whole: of layers that are there, or that come fast, an engine tells no bytes, and with the
+// containerd store it often tells none at all.
 func (i *imageStep) follow(stream io.Reader, report func(step.Progress)) error {
 	layers := map[string]int64{}
 	var done int64
 	for d := json.NewDecoder(stream); ; {
 		var m pullMessage
 		if err := d.Decode(&m); errors.Is(err, io.EOF) {
+			report(step.Progress{Text: i.Name, Done: i.Size, Total: i.Size})
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("reading the engine's answer: %w", err)

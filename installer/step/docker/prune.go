@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -106,9 +107,13 @@ func (p *prune) keepFormer(ctx context.Context, h *step.Machine, engine *client.
 	if err != nil {
 		return err
 	}
+	own, err := p.own(ctx, h, engine, ours)
+	if err != nil {
+		return err
+	}
 	var former []string
 	for _, i := range ours {
-		if slices.Contains(used, i.ID) && !slices.Contains(p.own(), i.ID) {
+		if slices.Contains(used, i.ID) && !slices.Contains(own, i.ID) {
 			former = append(former, i.ID)
 		}
 	}
@@ -140,17 +145,35 @@ func (p *prune) useless(ctx context.Context, h *step.Machine, engine *client.Cli
 	if err != nil {
 		return nil, err
 	}
-	needed := slices.Concat(used, before, p.own())
+	own, err := p.own(ctx, h, engine, ours)
+	if err != nil {
+		return nil, err
+	}
+	needed := slices.Concat(used, before, own)
 	return slices.DeleteFunc(ours, func(i image.Summary) bool { return slices.Contains(needed, i.ID) }), nil
 }
 
-// own are the release's, by every digest that an engine may call them by.
-func (p *prune) own() []string {
+// own are the release's, by every digest that an engine may call them by, and by their IDs where they have others
+// since they were loaded from a file.
+func (p *prune) own(ctx context.Context, h *step.Machine, engine *client.Client, ours []image.Summary) ([]string, error) {
 	var ids []string
 	for _, d := range p.Images {
-		ids = append(ids, d.all()...)
+		ids = append(ids, d.All()...)
 	}
-	return ids
+	c, err := contentOf(ctx, h, engine)
+	if c == nil || err != nil {
+		return ids, err
+	}
+	for _, i := range ours {
+		configs, err := c.configs(ctx, i.ID)
+		if err != nil && !errors.Is(err, errNoContent) {
+			return nil, err
+		}
+		if slices.ContainsFunc(p.Images, func(d ImageDigests) bool { return slices.Contains(configs, d.Config) }) {
+			ids = append(ids, i.ID)
+		}
+	}
+	return ids, nil
 }
 
 // ownImages are those that have tags of ours and no others.

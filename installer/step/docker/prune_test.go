@@ -16,10 +16,10 @@ func ownTagged(t *testing.T, variant, tag string) ImageDigests {
 	t.Helper()
 	d := load(t, probeImage(t, variant))
 	engine := dockerOf(t, engineMachine(nil))
-	if err := engine.ImageTag(t.Context(), d.Config, "docker.ipivs.com/"+variant+tag+"1"); err != nil {
+	if err := engine.ImageTag(t.Context(), idOf(t, d), "docker.ipivs.com/"+variant+tag+"1"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := engine.ImageRemove(t.Context(), loadedTag(t), image.RemoveOptions{}); err != nil {
+	if _, err := engine.ImageRemove(t.Context(), loadedTag(t, d), image.RemoveOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	return d
@@ -40,13 +40,13 @@ func TestOnlyImagesWithoutUseGo(t *testing.T) {
 		t.Errorf("it does not say what will go: %+v, %v", found, err)
 	}
 	engine := dockerOf(t, h)
-	kept := &step.Machine{Root: t.TempDir()} // the list's place
+	kept := &step.Machine{Root: t.TempDir(), Run: h.Run} // the list's place
 	if err := s.keepFormer(t.Context(), kept, engine); err != nil {
 		t.Fatal(err)
 	}
 	list, err := formerImages(kept)
-	if err != nil || len(list) != 1 || list[0] != former.Config {
-		t.Errorf("the release before is %v (%v), not %s", list, err, former.Config)
+	if err != nil || len(list) != 1 || list[0] != idOf(t, former) {
+		t.Errorf("the release before is %v (%v), not %s", list, err, idOf(t, former))
 	}
 	// A change of settings alone, later: its containers have the release's own images.
 	again := &prune{PruneParams: PruneParams{Images: []ImageDigests{wanted, former}}, tag: tag}
@@ -64,7 +64,7 @@ func TestOnlyImagesWithoutUseGo(t *testing.T) {
 		image ImageDigests
 		stays bool
 	}{"ancient": {ancient, false}, "former": {former, true}, "wanted": {wanted, true}, "foreign": {foreign, true}} {
-		if _, err := findImage(t.Context(), engine, c.image); (err == nil) != c.stays {
+		if _, err := findImage(t.Context(), h, engine, c.image); (err == nil) != c.stays {
 			t.Errorf("%s: it stays %t (%v), want %t", name, err == nil, err, c.stays)
 		}
 	}
