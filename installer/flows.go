@@ -10,6 +10,7 @@ import (
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/inputs"
 	"ipivs.com/valtctl/installer/network"
+	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
@@ -18,13 +19,23 @@ import (
 // prober asks the network from those hosts that are connected, and listens nowhere.
 func prober(s *site.Site, m *release.Manifest, trust inputs.Trust, hosts []*fleet.Host) check.Prober {
 	p := check.Prober{Site: s, Manifest: m, Hosts: map[string]check.Machine{}, Codenames: map[string]string{},
-		Trust: trust.PEM(), NoListen: true}
+		Trust: trust.PEM(), Login: registryLogin(s), NoListen: true}
 	for _, h := range hosts {
 		if h.Connected() {
 			p.Hosts[h.Name], p.Codenames[h.Name] = h, h.Facts().Facts.OS.Codename
 		}
 	}
 	return p
+}
+
+// registryLogin is how the site logs in to the registry; nil where it has no login, or one that cannot be read, which
+// whoever needs it says.
+func registryLogin(s *site.Site) *probe.Login {
+	_, password, err := inputs.Outward(s)
+	if err != nil || password == nil {
+		return nil
+	}
+	return &probe.Login{Username: s.Registry.Username, Password: string(password)}
 }
 
 // prober asks the network from this run's hosts.

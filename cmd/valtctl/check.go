@@ -75,7 +75,7 @@ func (a *app) check(ctx context.Context, f checkFlags, args []string) (report, e
 	if err != nil {
 		return report{}, err
 	}
-	before, err := readBefore(f.compare)
+	before, err := readBefore("comparing with", f.compare)
 	if err != nil {
 		return report{}, err
 	}
@@ -171,23 +171,23 @@ func notGood(r *check.Report) []string {
 // maxSavedReport caps a report to compare with, in bytes.
 const maxSavedReport = 64 << 20
 
-func readBefore(path string) (*check.Report, error) {
+func readBefore(doing, path string) (*check.Report, error) {
 	if path == "" {
 		return nil, nil
 	}
 	text, err := textfile.Read(path, maxSavedReport)
 	if err != nil {
-		return nil, badReport(path, err)
+		return nil, badReport(doing, path, err)
 	}
 	r, err := check.ReadSaved(bytes.NewReader(text))
 	if err != nil {
-		return nil, badReport(path, err)
+		return nil, badReport(doing, path, err)
 	}
 	return r, nil
 }
 
-func badReport(path string, err error) error {
-	return &problem.Error{Kind: problem.Input, Doing: "comparing with", Object: path, Err: err, Fix: "name a file that valtctl check --save wrote"}
+func badReport(doing, path string, err error) error {
+	return &problem.Error{Kind: problem.Input, Doing: doing, Object: path, Err: err, Fix: "name a file that valtctl check --save wrote"}
 }
 
 func saveReport(path string, r *check.Report) error {

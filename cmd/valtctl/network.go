@@ -22,6 +22,8 @@ type networkOptions struct {
 	row     string
 	hosts   []string
 	request bool
+	// observed is a report of a check, whose observations are added.
+	observed string
 }
 
 func (a *app) networkCommand() *cobra.Command {
@@ -32,11 +34,13 @@ func (a *app) networkCommand() *cobra.Command {
 Nothing is asked of the network.
 
 With --request, write what an IT department is asked to open: a page to read and print, or with -o csv lines for a ticket.
+With --observed, add what the check of that report was led to and no page lists: where the registry's blobs come from.
 -o nft is the whole nftables ruleset of one host; -o ps1 a script that tries the flows from a Windows PC.`,
 	}
 	cmd.Flags().StringVar(&o.row, "row", "", "only flows of this requirement, by the `id` of a row (client.https) or of a flow")
 	cmd.Flags().StringSliceVar(&o.hosts, "for", nil, "only flows from or to this `host` (repeatable)")
 	cmd.Flags().BoolVar(&o.request, "request", false, "write a firewall request: with direction, purpose, and for how long")
+	cmd.Flags().StringVar(&o.observed, "observed", "", "add what a check observed: a `file` that valtctl check network --save wrote")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		formats := []string{"table", "csv", "json", "html", "nft", "ps1"}
 		if o.request {
@@ -57,7 +61,11 @@ func (a *app) network(o networkOptions) (report, error) {
 			return report{}, unknownHost(s, h)
 		}
 	}
-	flows := network.Flows(s)
+	observed, err := observedIn(s, o.observed)
+	if err != nil {
+		return report{}, err
+	}
+	flows := network.WithObserved(network.Flows(s), observed)
 	if o.row != "" {
 		if flows, err = flowsOf(flows, o.row); err != nil {
 			return report{}, err
@@ -76,6 +84,27 @@ func (a *app) network(o networkOptions) (report, error) {
 		return report{}, usage(errors.New("no flow asked for starts at a person's or an administrator's computer"), "leave --row out, or name a row such as client.https")
 	}
 	return a.flowsReport(s, flows), nil
+}
+
+// observedIn are the flows that a saved report of this site was led to.
+func observedIn(s *site.Site, path string) ([]network.Flow, error) {
+	const doing = "reading the report"
+	r, err := readBefore(doing, path)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	if r.Site != s.ID {
+		return nil, badReport(doing, path, fmt.Errorf("it is about site %s and not %s", r.Site, s.ID))
+	}
+	var all []network.Flow
+	for _, one := range r.Results {
+		for _, at := range one.Elsewhere {
+			if one.Flow != nil {
+				all = network.WithObserved(all, []network.Flow{network.Observed(*one.Flow, at)})
+			}
+		}
+	}
+	return all, nil
 }
 
 func (a *app) flowsReport(s *site.Site, flows []network.Flow) report {

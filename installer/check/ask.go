@@ -1,6 +1,7 @@
 package check
 
 import (
+	"maps"
 	"net/url"
 	"path"
 	"slices"
@@ -34,8 +35,31 @@ func (a asker) questions(f network.Flow) []probe.Spec {
 		if !slices.ContainsFunc(all, func(o probe.Spec) bool { return same(o, s) }) {
 			all = append(all, s)
 		}
+		if blob := a.blob(f); s.Ask == probe.AskRegistry && blob != "" {
+			s.Ask, s.Path = probe.AskBlob, blob
+			all = append(all, s)
+		}
 	}
 	return all
+}
+
+// blob is a real blob of the release at a registry, the first image's config: a registry may answer for itself and
+// have its blobs come from another name. Empty: no release could be read, or it has no image there.
+func (a asker) blob(f network.Flow) string {
+	if a.manifest == nil {
+		return ""
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.manifest.Images)) {
+		host, repository, _ := strings.Cut(a.manifest.Images[name].Repository, "/")
+		platforms := a.manifest.Images[name].Platforms
+		if host != f.Destination.Name {
+			continue
+		}
+		for _, platform := range slices.Sorted(maps.Keys(platforms)) {
+			return "/v2/" + repository + "/blobs/" + platforms[platform].Config
+		}
+	}
+	return ""
 }
 
 func same(a, b probe.Spec) bool {

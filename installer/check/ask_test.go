@@ -124,6 +124,19 @@ func TestReleaseSaysWhichIndexAndKeyCount(t *testing.T) {
 	}
 }
 
+func TestABlobOfTheReleaseIsAskedOfTheRegistry(t *testing.T) {
+	s := siteOf(t, threeHosts)
+	image := func(repository string) release.Image {
+		return release.Image{Repository: repository, Platforms: map[string]release.ImagePlatform{"linux/amd64": {Manifest: "sha256:m", Config: "sha256:c"}}}
+	}
+	a := asker{site: s, codename: "noble", manifest: &release.Manifest{Images: map[string]release.Image{
+		"engine": image("elsewhere.example/engine"), "web": image("docker.ipivs.com/valt/web")}}}
+	got := a.questions(flowNamed(t, s, "updates.docker-registry/app1/docker.ipivs.com"))
+	if len(got) != 2 || got[1].Ask != probe.AskBlob || got[1].Path != "/v2/valt/web/blobs/sha256:c" || got[1].Host != got[0].Host || got[1].Proxy != got[0].Proxy {
+		t.Errorf("asked %+v", got)
+	}
+}
+
 func TestOneMirrorForSeveralNamesIsAskedEverything(t *testing.T) {
 	s := siteOf(t, threeHosts+`  `+"\n")
 	s.Network.Endpoints = map[string]site.Endpoint{"docker.ipivs.com": {Host: "mirror.example.com"}, "changelogs.ubuntu.com": {Host: "mirror.example.com"}}

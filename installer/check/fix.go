@@ -28,11 +28,28 @@ func fix(f network.Flow, v probe.Verdict, lost probe.Place) string {
 		return fmt.Sprintf("set the clock of %s: name the site's time servers in network.ntp, and allow udp/123 to them", f.Source.Name)
 	case probe.WrongContent:
 		return content(f)
+	case probe.Unknown:
+		if slices.Contains(f.Rows, "updates.docker-registry") {
+			return "check registry.username and registry.password_file in the site file; a mirror must be synchronised first"
+		}
 	}
 	if f.Destination.Kind == network.KindCloud {
 		return "ask the vendor whether the tunnel's far end answers; the rest shows when the tunnel is set up"
 	}
 	return ""
+}
+
+// fixElsewhere is about the machine that a flow's answer comes from in truth, the last one that it led to.
+func fixElsewhere(f network.Flow, o probe.Outcome) string {
+	there := network.Observed(f, o.Elsewhere[len(o.Elsewhere)-1])
+	ask := "; save this report (--save FILE), and the request for that name is: valtctl network --request --observed FILE"
+	switch o.Verdict {
+	case probe.Filtered:
+		return fmt.Sprintf("ask for %s from %s to %s in the network's firewall", portText(there), f.Source.Address, there.Destination.Address) + ask
+	case probe.WrongContent:
+		return fmt.Sprintf("let %s reach the real %s, as it reaches %s", f.Source.Name, there.Destination.Address, f.Destination.Address) + ask
+	}
+	return fix(there, o.Verdict, o.Lost) + ask
 }
 
 // unfilter names the one whose rule is in the way.

@@ -71,6 +71,12 @@ func (p Prober) judge(t *trial, on *Listening) Result {
 	if r.Status != Pass && len(worst.Lacks) > 0 {
 		r.Fix = fmt.Sprintf("have %s brought up to date with the vendor's, or name another in network.endpoints; it lacks %s", f.Destination.Address, list(worst.Lacks))
 	}
+	for _, o := range t.answer {
+		r.Elsewhere = append(r.Elsewhere, o.Elsewhere...)
+	}
+	if r.Status != Pass && r.Fix == "" && len(worst.Elsewhere) > 0 {
+		r.Fix = fixElsewhere(f, worst)
+	}
 	if r.Status != Pass && r.Fix == "" {
 		r.Fix = fix(f, r.Verdict, r.Lost)
 	}

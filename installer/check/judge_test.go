@@ -121,6 +121,25 @@ func TestWorstOfSeveralAnswersCounts(t *testing.T) {
 	}
 }
 
+func TestWhereTheBlobsComeFromIsNamed(t *testing.T) {
+	s := siteOf(t, threeHosts)
+	f := flowNamed(t, s, "updates.docker-registry/app1/docker.ipivs.com")
+	led := []string{"cdn.example.net:443"}
+	for v, want := range map[probe.Verdict]string{
+		probe.Intercepted: "exempt cdn.example.net from TLS inspection", probe.Filtered: "ask for tcp/443 from 10.0.4.10 to cdn.example.net",
+		probe.WrongContent: "reach the real cdn.example.net", probe.NoName: "resolve cdn.example.net",
+	} {
+		r := Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{Verdict: v, Cause: "x", Elsewhere: led}), NewListening())
+		if r.Status != Fail || !strings.Contains(r.Fix, want) || !strings.Contains(r.Fix, "--observed") || !slices.Equal(r.Elsewhere, led) {
+			t.Errorf("%s: %s, fix %q, led to %v", v, r.Status, r.Fix, r.Elsewhere)
+		}
+	}
+	r := Prober{Site: s}.judge(trialOf(f, "app1", probe.Outcome{Verdict: probe.Works}, probe.Outcome{Verdict: probe.Unknown, Cause: "it answers 401"}), NewListening())
+	if r.Status != Unknown || !strings.Contains(r.Fix, "registry.password_file") {
+		t.Errorf("a blob that could not be asked for: %s, fix %q", r.Status, r.Fix)
+	}
+}
+
 func TestEveryFailureOfEveryFlowNamesAFix(t *testing.T) {
 	for _, text := range []string{threeHosts, inTheCloud} {
 		for _, f := range network.Flows(siteOf(t, text)) {

@@ -41,6 +41,7 @@ type Prober struct {
 	Client    bool
 
 	Trust    []byte        // authorities in PEM beside the machines' own
+	Login    *probe.Login  // of the registry; nil: the site has none
 	Deadline time.Duration // of each question; 0: probe.DefaultDeadline
 	Rate     int           // new connections a second over the whole site; 0: as fast as it goes
 	NoListen bool          // said of ports where nothing listens
@@ -164,7 +165,7 @@ func (p Prober) probe(ctx context.Context, trials []*trial) error {
 		for _, q := range t.asked {
 			r := requests[t.by]
 			if r == nil {
-				r = &probe.Request{Deadline: p.Deadline, Trust: p.Trust, Keyrings: keyrings}
+				r = &probe.Request{Deadline: p.Deadline, Trust: p.Trust, Keyrings: keyrings, Login: p.Login}
 				requests[t.by] = r
 			}
 			r.Specs = append(r.Specs, q)

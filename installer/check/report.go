@@ -60,6 +60,9 @@ type Result struct {
 	Offset *time.Duration `json:"offset,omitempty"`
 	// NotAfter is the end of the certificate that the far end showed.
 	NotAfter *time.Time `json:"not_after,omitempty"`
+	// Elsewhere are the machines, "name:port", that the answer came from beside the flow's destination: a registry's
+	// blobs may come from another name.
+	Elsewhere []string `json:"elsewhere,omitempty"`
 	// Untried says that whoever was to try the flow did not get to: nothing is known of it. A port
 	// that nothing listens on is known well enough.
 	Untried bool `json:"-"`

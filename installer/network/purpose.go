@@ -56,6 +56,8 @@ func explanations(table string) map[string]Explanation {
 		return explainLicences()
 	case "tunnel", "certificate":
 		return explainCloud()
+	case ObservedTable:
+		return explainObserved()
 	}
 	return explainAdvisory()
 }

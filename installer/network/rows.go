@@ -23,10 +23,11 @@ const (
 type Basis string
 
 // Vendor rows stand on the vendor's page. Advisory rows do not, but a site needs them; on
-// their own they never fail it.
+// their own they never fail it. What was observed is on no list: a check was led there.
 const (
 	Vendor   Basis = "vendor"
 	Advisory Basis = "advisory"
+	Seen     Basis = "observed"
 )
 
 // Key is a row's mark in the page's keys.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"html"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -141,6 +142,7 @@ func (c *conversation) request(path string, secure bool) (*http.Request, error) 
 	}
 	r := &http.Request{Method: http.MethodGet, URL: u, Host: u.Host, Header: http.Header{
 		"User-Agent": {"valtctl"}, "Accept": {"*/*"}, "Connection": {"close"}}}
+	maps.Copy(r.Header, c.header)
 	if c.spec.Proxy == "" || secure {
 		return r, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 )
 
 // conversation is one question on a connection that has come about. The connection ends
@@ -17,6 +18,8 @@ type conversation struct {
 	spec Spec
 	conn net.Conn // to the proxy if spec.Proxy is set
 	out  *Outcome
+
+	header http.Header // of an HTTP question, beside what every one has
 }
 
 // converse asks the question on the connection. It gives a verdict in every case.

@@ -22,29 +22,39 @@ type question struct {
 	spec  Spec
 	out   *Outcome
 	watch *watch
+	led   string // why another machine than Spec's is asked; empty: it is not
 }
 
 // overTCP looks up, dials and converses.
 func (q *question) overTCP(ctx context.Context) {
+	conn := q.connect(ctx)
+	if conn == nil {
+		return
+	}
+	defer conn.Close()
+	defer boundBy(ctx, conn)()
+	converse(ctx, q.env, q.req, q.spec, conn, q.out)
+}
+
+// connect looks up and dials. Without a connection the outcome has the verdict.
+func (q *question) connect(ctx context.Context) net.Conn {
 	host, port, err := q.target()
 	if err != nil {
 		q.out.Verdict, q.out.Cause = Unknown, err.Error()
-		return
+		return nil
 	}
 	all, ok := q.lookUp(ctx, host)
 	if !ok {
-		return
+		return nil
 	}
 	conn, r := q.dialAny(ctx, all, port)
 	q.out.Evidence = append(q.out.Evidence, r.evidence...)
 	if conn == nil {
 		q.out.Verdict, q.out.Cause, q.out.Lost = r.verdict, q.of(r.cause), r.lost
-		return
+		return nil
 	}
-	defer conn.Close()
-	defer boundBy(ctx, conn)()
 	q.out.Local = conn.LocalAddr().String()
-	converse(ctx, q.env, q.req, q.spec, conn, q.out)
+	return conn
 }
 
 // boundBy ends what is done on the connection with ctx.

@@ -25,6 +25,7 @@ const (
 	AskRTMPS       Ask = "rtmps"        // the same over verified TLS
 	AskRTSP        Ask = "rtsp"         // an answer to OPTIONS (RFC 2326, section 10.1)
 	AskRegistry    Ask = "registry"     // /v2/ of a registry (OCI distribution specification, "Determining Support")
+	AskBlob        Ask = "blob"         // a blob of the registry, wherever it comes from (Spec.Path, Request.Login)
 	AskApt         Ask = "apt"          // an InRelease that verifies
 	AskNTS         Ask = "nts"          // keys over TLS, of a time server
 	AskMetaRelease Ask = "meta-release" // changelogs' /meta-release-lts
@@ -67,6 +68,7 @@ type Request struct {
 	Deadline time.Duration `json:"deadline,omitempty"`
 	// Trust are authorities in PEM beside the machine's own.
 	Trust    []byte            `json:"trust,omitempty"`
+	Login    *Login            `json:"login,omitempty"`    // of AskBlob's registry; nil: it is asked without one
 	Keyrings map[string][]byte `json:"keyrings,omitempty"` // OpenPGP, armored or binary, by name
 }
 
@@ -120,9 +122,12 @@ type Outcome struct {
 	Clock  *time.Time    `json:"clock,omitempty"`
 	Offset time.Duration `json:"offset,omitempty"`
 	// NotAfter is the end of the far end's certificate.
-	NotAfter *time.Time          `json:"not_after,omitempty"`
-	Answers  map[string][]string `json:"answers,omitempty"` // of AskDNS: addresses by name; none: an empty list
-	Took     time.Duration       `json:"took"`
+	NotAfter *time.Time `json:"not_after,omitempty"`
+	// Elsewhere are the machines beside the one asked that the answer came from, "name:port", of AskBlob: what a
+	// failing verdict is about is the last of them.
+	Elsewhere []string            `json:"elsewhere,omitempty"`
+	Answers   map[string][]string `json:"answers,omitempty"` // of AskDNS: addresses by name; none: an empty list
+	Took      time.Duration       `json:"took"`
 }
 
 // DefaultDeadline is what lookup, dial and protocol of one question share

@@ -42,19 +42,23 @@ func basic(user *url.Userinfo) string {
 
 // secrets are what must not reach a report, in each form in which they can be quoted.
 func (c *conversation) secrets() []string {
+	var all []string
+	if l := c.req.Login; l != nil && l.Password != "" {
+		all = append(all, base64.StdEncoding.EncodeToString([]byte(l.Username+":"+l.Password)), l.Password)
+	}
 	if c.spec.Proxy == "" {
-		return nil
+		return all
 	}
 	u, err := url.Parse(c.spec.Proxy)
 	if err != nil {
-		return []string{c.spec.Proxy}
+		return append(all, c.spec.Proxy)
 	}
 	password, has := u.User.Password()
 	if !has || password == "" {
-		return nil
+		return all
 	}
 	_, escaped, _ := strings.Cut(u.User.String(), ":")
-	return []string{c.spec.Proxy, basic(u.User), u.User.String(), escaped, password}
+	return append(all, c.spec.Proxy, basic(u.User), u.User.String(), escaped, password)
 }
 
 // through is a connection to the far end itself: the one there is, or the tunnel that

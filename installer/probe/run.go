@@ -80,6 +80,8 @@ func (q *question) ask(ctx context.Context) {
 		q.askDNS(ctx)
 	case AskNTP:
 		q.askNTP(ctx)
+	case AskBlob:
+		q.askBlob(ctx)
 	default:
 		q.overTCP(ctx)
 	}

@@ -17,6 +17,9 @@ import (
 // packageName is a package of apt, with a version or without; never one of its options.
 var packageName = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]*(=[A-Za-z0-9.+:~-]+)?$`)
 
+// blobPath is a blob of a registry (OCI distribution specification, "Pulling blobs").
+var blobPath = regexp.MustCompile(`^/v2/[a-z0-9][a-z0-9._/-]*/blobs/sha256:[0-9a-f]{64}$`)
+
 // maxAsked is how many things one call may be about: a release has some dozens of packages, and a
 // host some dozens of flows.
 const maxAsked = 1000
@@ -61,6 +64,9 @@ func (j *Judge) probing(do func(context.Context, probe.Request, func(probe.Outco
 			}
 			if spec.Proxy != "" && spec.Proxy != s.Network.Proxy {
 				return refused("probe through "+spec.Proxy, "it is not the site's proxy")
+			}
+			if spec.Ask == probe.AskBlob && !blobPath.MatchString(spec.Path) {
+				return refused("probe of "+spec.Path, "it is no blob of an image")
 			}
 			r.Specs[i].Token = ""
 		}

@@ -414,6 +414,9 @@ func TestWhatTheKeyMayNotAsk(t *testing.T) {
 		"another machine": func() error {
 			return h.Probe(ctx, probe.Request{Specs: []probe.Spec{{Host: "10.9.9.9", Port: 22, Protocol: "tcp"}}}, nil)
 		},
+		"what is no blob of the registry": func() error {
+			return h.Probe(ctx, probe.Request{Specs: []probe.Spec{{Ask: probe.AskBlob, Host: "apt.ipivs.com", Port: 443, Protocol: "tcp", Path: "/v2/../secret"}}}, nil)
+		},
 		"another proxy": func() error {
 			return h.Probe(ctx, probe.Request{Specs: []probe.Spec{{Host: "apt.ipivs.com", Port: 443, Protocol: "tcp", Proxy: "http://10.9.9.9:3128"}}}, nil)
 		},

@@ -26,7 +26,8 @@ func Network(w io.Writer, s *site.Site, flows []network.Flow, now time.Time) err
 	var n notes
 	number := 1
 	items := network.Items(flows)
-	for _, t := range network.Tables() {
+	tables := append(network.Tables(), network.Table{ID: network.ObservedTable, Title: network.ObservedTitle})
+	for _, t := range tables {
 		lines := n.lines(network.Groups(ofTable(items, t.ID)), number)
 		if len(lines) == 0 {
 			continue

@@ -15,7 +15,7 @@ import (
 func Request(w io.Writer, s *site.Site, items []network.Item, about []string, now time.Time) error {
 	body := tables{Request: true, Intro: []string{
 		"Please allow these connections for the video system VALT. Each line names who begins the connection; answers to it belong to it. Nothing is asked for “any”: every source and destination is named.",
-		"Lines marked advisory are not on the vendor's list; a site needs them all the same, and may have them already.",
+		"Lines marked advisory are not on the vendor's list; a site needs them all the same, and may have them already. Lines marked observed are where a check of this site was led.",
 	}}
 	var n notes
 	number := 1

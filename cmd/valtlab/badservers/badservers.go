@@ -100,9 +100,13 @@ func configuration(l *lab.Lab) ([]containers.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	user, password, err := l.RegistryLogin()
+	if err != nil {
+		return nil, err
+	}
 	now := l.Now()
 	files := []containers.File{
-		{Path: "/etc/nginx/nginx.conf", Content: nginxConfig(now)},
+		{Path: "/etc/nginx/nginx.conf", Content: nginxConfig(now, user+":"+password)},
 		{Path: folder + "/squid.conf", Content: squidConfig()},
 		{Path: folder + "/nobody", Content: nil}, // of the proxy's accounts there is none
 		{Path: folder + "/ca.pem", Content: ca.Certificate},
@@ -143,7 +147,10 @@ func certificates(ca pki.Pair, now time.Time) (map[string]pki.Pair, error) {
 		}
 	}
 	// The authority of a proxy that reads along is the customer's own, and no host was told of it.
-	made["inspection"], err = pki.NewCA(now, InspectionIssuer)
+	if made["inspection"], err = pki.NewCA(now, InspectionIssuer); err != nil {
+		return nil, err
+	}
+	made["inspected"], err = made["inspection"].Issue(now, all, nil)
 	return made, err
 }
 

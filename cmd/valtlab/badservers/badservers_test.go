@@ -16,7 +16,7 @@ import (
 func noon() time.Time { return time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC) }
 
 func TestEveryPlaceThatListensIsConfigured(t *testing.T) {
-	config := string(nginxConfig(noon())) + string(squidConfig())
+	config := string(nginxConfig(noon(), "user:password")) + string(squidConfig())
 	for _, port := range listening() {
 		if n := strings.Count(config, "listen "+strconv.Itoa(port)) + strings.Count(config, "http_port "+strconv.Itoa(port)+" "); n != 1 {
 			t.Errorf("%d servers on port %d", n, port)
@@ -33,7 +33,7 @@ func TestPlacesThatFailBeforeTheyAreReachedAreNotServed(t *testing.T) {
 		t.Errorf("%s is %s", LoopbackName.Name, known[LoopbackName.Name])
 	}
 	for _, p := range []Place{NobodyListens, Dropped, Prohibited} {
-		if !known[p.Name].IsPrivate() || strings.Contains(string(nginxConfig(noon())), strconv.Itoa(p.Port)) {
+		if !known[p.Name].IsPrivate() || strings.Contains(string(nginxConfig(noon(), "user:password")), strconv.Itoa(p.Port)) {
 			t.Errorf("%s is %s, or served", p.Endpoint(), known[p.Name])
 		}
 	}
@@ -79,7 +79,7 @@ func TestCertificatesAreWrongInOneWayOnly(t *testing.T) {
 }
 
 func TestTomorrowSaysWhichDayItIs(t *testing.T) {
-	if want := "Date: " + noon().Add(AheadBy).Format(http.TimeFormat); !strings.Contains(string(nginxConfig(noon())), want) {
+	if want := "Date: " + noon().Add(AheadBy).Format(http.TimeFormat); !strings.Contains(string(nginxConfig(noon(), "user:password")), want) {
 		t.Errorf("the configuration lacks %q", want)
 	}
 }

@@ -1,10 +1,13 @@
 package badservers
 
 import (
+	"encoding/base64"
 	"fmt"
 	"net/http"
 	"strings"
 	"time"
+
+	"ipivs.com/valtctl/cmd/valtlab/vendorsim"
 )
 
 // AheadBy is how far the clock of Tomorrow is ahead.
@@ -22,8 +25,9 @@ const captive = `location / { default_type text/html; return 200 '<!DOCTYPE html
 	`<body><form action="/login">Accept the terms to go on</form></body></html>'; }`
 
 // nginxConfig is the whole of nginx.conf as of now: a Date that is ahead is written into
-// it, so it is right for as long as a scenario takes.
-func nginxConfig(now time.Time) []byte {
+// it, so it is right for as long as a scenario takes. With login, "user:password", the blobs of the world's registry
+// are fetched.
+func nginxConfig(now time.Time, login string) []byte {
 	var text strings.Builder
 	text.WriteString(strings.Join([]string{
 		"# Servers that are not as they should be.",
@@ -38,14 +42,24 @@ func nginxConfig(now time.Time) []byte {
 		"  root /srv/empty;",
 		"",
 	}, "\n"))
-	for _, s := range servers(now) {
+	for _, s := range servers(now, login) {
 		s.write(&text)
 	}
 	text.WriteString("}\n")
 	return []byte(text.String())
 }
 
-func servers(now time.Time) []server {
+// registry answers as one does whose blobs come from somewhere else.
+func registry(blobs Place) []string {
+	return []string{
+		"location = /v2/ { default_type application/json; return 200 '{}'; }",
+		"location ~ ^/v2/.+/blobs/ { return 307 https://" + blobs.Endpoint() + "$request_uri; }",
+	}
+}
+
+func servers(now time.Time, login string) []server {
+	cdn := []string{"location /v2/ { proxy_pass https://" + vendorsim.Registry + "; proxy_set_header Host " + vendorsim.Registry +
+		"; proxy_set_header Authorization 'Basic " + base64.StdEncoding.EncodeToString([]byte(login)) + "'; }"}
 	meta := "location = /meta-release-lts { default_type text/plain; alias " + folder + "/meta-release-lts; }"
 	date := now.Add(AheadBy).UTC().Format(http.TimeFormat)
 	apt := func(kind string) string { return "location /ubuntu/ { alias /srv/" + kind + "/; }" }
@@ -58,6 +72,10 @@ func servers(now time.Time) []server {
 		{CaptivePlain, "", []string{captive}},
 		{AptStranger, "", []string{apt("stranger")}},
 		{AptTampered, "", []string{apt("tampered")}},
+		{BlobsElsewhere, "good", registry(CDN)},
+		{CDN, "good", cdn},
+		{BlobsIntercepted, "good", registry(CDNIntercepted)},
+		{CDNIntercepted, "inspected", cdn},
 	}
 }
 

@@ -32,6 +32,13 @@ var (
 	Prohibited    = Place{"prohibited.peers.example", 8085}   // the server's firewall says no
 	NoSuchName    = Place{"no-such-name.peers.example", 8086} // in no DNS
 	LoopbackName  = Place{"loopback.peers.example", 8087}     // 127.0.0.1, as filters and blockers answer
+
+	// Registries that answer for themselves and have their blobs come from another name: from CDN, and from where
+	// somebody has put himself before it.
+	BlobsElsewhere   = Place{"blobs.peers.example", 8448}
+	CDN              = Place{"cdn.peers.example", 8449}
+	BlobsIntercepted = Place{"blobs.peers.example", 8450}
+	CDNIntercepted   = Place{"cdn.peers.example", 8451}
 )
 
 // The proxies. All are one squid.
@@ -47,7 +54,7 @@ func names() []string {
 	var all []string
 	seen := map[string]bool{}
 	for _, p := range []Place{Expired, Tomorrow, OtherName, CaptiveTLS, NoRegistry, AptStranger, AptTampered,
-		NobodyListens, Dropped, Prohibited, ProxyPlain} {
+		NobodyListens, Dropped, Prohibited, BlobsElsewhere, CDN, ProxyPlain} {
 		if !seen[p.Name] {
 			seen[p.Name] = true
 			all = append(all, p.Name)
@@ -60,7 +67,7 @@ func names() []string {
 func listening() []int {
 	var ports []int
 	for _, p := range []Place{Expired, Tomorrow, OtherName, CaptiveTLS, NoRegistry, CaptivePlain, AptStranger, AptTampered,
-		ProxyPlain, ProxyReads, ProxyLogin, ProxyRefuses} {
+		BlobsElsewhere, CDN, BlobsIntercepted, CDNIntercepted, ProxyPlain, ProxyReads, ProxyLogin, ProxyRefuses} {
 		ports = append(ports, p.Port)
 	}
 	return ports

@@ -21,6 +21,7 @@ func outward(row, name string) string { return row + "/media1/" + name }
 // for each of the vendor's names, one proxy and one tunnel.
 func verdictGroups(s stage) []verdictGroup {
 	groups := []verdictGroup{ordinaryGroup(s), plainGroup(s)}
+	groups = append(groups, blobGroups()...)
 	groups = append(groups, proxyGroups()...)
 	return append(groups, tunnelGroups(s)...)
 }
@@ -99,6 +100,23 @@ func plainGroup(s stage) verdictGroup {
 			{"works: an index that verifies", outward("updates.ubuntu-security", vendorsim.UbuntuSecurity), pass, works, "", nil},
 			{"works: an index over TLS", outward("updates.ivs-apt", vendorsim.IPIVS), pass, works, "", nil},
 		},
+	}
+}
+
+// blobGroups are sites whose registry answers for itself and has its blobs come from another name.
+func blobGroups() []verdictGroup {
+	from := func(name string, registry badservers.Place, c verdictCase) verdictGroup {
+		return verdictGroup{name: name, hosts: []string{"media1"}, cases: []verdictCase{c}, change: func(site map[string]any) {
+			onlyHosts(site, "app1", "media1")
+			endpoints(site, map[string]badservers.Place{vendorsim.Registry: registry})
+		}}
+	}
+	flow := outward("updates.docker-registry", vendorsim.Registry)
+	return []verdictGroup{
+		from("blobs-elsewhere", badservers.BlobsElsewhere, verdictCase{"works: a registry's blobs come from another name", flow, pass, works, "", nil}),
+		from("blobs-elsewhere-intercepted", badservers.BlobsIntercepted,
+			verdictCase{"TLS intercepted where the blobs come from", flow, fail, "intercepted", "",
+				[]string{"blobs come from " + badservers.CDN.Name, badservers.InspectionIssuer}}),
 	}
 }
 
