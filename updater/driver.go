@@ -13,6 +13,7 @@ import (
 	"ipivs.com/valtctl/installer/fleet"
 	"ipivs.com/valtctl/installer/journal"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/database"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/system"
 	"ipivs.com/valtctl/installer/txn"
@@ -253,7 +254,7 @@ func (d *driver) ownChecks(done fleet.End, r *HostRecord) {
 func downtime(records []journal.Record) time.Duration {
 	var from, to time.Time
 	for _, rec := range records {
-		if rec.StepKind != docker.KindContainer {
+		if rec.StepKind != docker.KindContainer && rec.StepKind != database.KindStill {
 			continue
 		}
 		switch rec.Kind {
@@ -275,6 +276,10 @@ func downtime(records []journal.Record) time.Duration {
 // own, with a drain of its own, since sessions run there again by now.
 func (d *driver) takeBack(ctx context.Context, host string, why error, r *HostRecord) error {
 	r.Outcome, r.Reason = "", ""
+	if err := d.keepsChanged(r); err != nil {
+		r.Outcome, r.Reason = Failed, oneLine(errors.Join(why, err))
+		return why
+	}
 	back := *d
 	var err error
 	if back.target, err = d.work.Plan(ctx, r.From, true); err != nil {

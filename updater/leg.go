@@ -27,7 +27,7 @@ func (u *update) leg(ctx context.Context, to string, via []string) (*UpdateResul
 	if u.kind != KindRepair {
 		err = u.refuseQuarantined()
 	}
-	if err := errors.Join(u.work.Precheck(t, u.takesOver()), err, u.refuseMigration(t)); err != nil {
+	if err := errors.Join(u.work.Precheck(t, u.takesOver()), err, u.refuseDatabase(ctx, t)); err != nil {
 		return nil, err
 	}
 	mediaFirst, either, err := u.order(ctx, t)
@@ -84,14 +84,6 @@ func (u *update) refuseFullEngines(p *Preview) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// refuseMigration: a database that a release changes is brought back only from a backup.
-func (u *update) refuseMigration(t *installer.Target) error {
-	if u.kind != KindUpdate {
-		return nil
-	}
-	return Refuse(t.Manifest)
 }
 
 // refuseQuarantined leaves hosts alone that are neither old nor new.

@@ -27,14 +27,3 @@ func Order(from string, m *release.Manifest) (mediaFirst, appFirst bool, err err
 		Err: errors.Join(app, waves),
 		Fix: "neither the application nor the media servers can go first; go there by a release in between: valtctl update --to V"}
 }
-
-// Refuse is for a release that this program cannot roll: one that changes the database is
-// brought back only from a backup, and making and proving backups is not built yet.
-func Refuse(m *release.Manifest) error {
-	if !m.Migrates {
-		return nil
-	}
-	return &problem.Error{Kind: problem.Check, Doing: "updating to", Object: m.Version,
-		Err: errors.New("this release changes the database, and this valtctl makes no backup that could bring it back"),
-		Fix: "wait for a valtctl that can, or ask the vendor how to update by hand"}
-}

@@ -4,7 +4,6 @@ import (
 	"strings"
 	"testing"
 
-	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/repos/release"
 )
 
@@ -32,14 +31,5 @@ func TestWhichRoleMayGoFirst(t *testing.T) {
 				t.Errorf("%v, %v", first, err)
 			}
 		})
-	}
-}
-
-func TestADatabaseThatWouldBeChangedIsRefused(t *testing.T) {
-	if err := Refuse(&release.Manifest{Version: "7.0.0"}); err != nil {
-		t.Error(err)
-	}
-	if err := Refuse(&release.Manifest{Version: "7.0.0", Migrates: true}); problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), "backup") {
-		t.Error(err)
 	}
 }

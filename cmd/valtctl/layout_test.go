@@ -202,7 +202,7 @@ func TestTheControllersRoomsStandOnFloors(t *testing.T) {
 // The rooms of steps stand in a row: each knows those before it, and the contract knows none.
 func TestTheRoomsOfStepsStandInARow(t *testing.T) {
 	const contract = "installer/step"
-	row := []string{contract, contract + "/files", contract + "/docker", contract + "/apt", contract + "/system", contract + "/firewall"}
+	row := []string{contract, contract + "/files", contract + "/docker", contract + "/database", contract + "/apt", contract + "/system", contract + "/firewall"}
 	seen := map[string]bool{}
 	for _, f := range goFiles(t) {
 		room := slices.Index(row, f.dir)

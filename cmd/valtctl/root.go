@@ -73,6 +73,7 @@ func (a *app) commands() []*cobra.Command {
 		a.trustCommand(),
 		a.lockCommand(),
 		a.scheduleCommand(),
+		a.backupCommand(),
 		a.bundleCommand(),
 		a.supportBundleCommand(),
 		a.agentCommand(),

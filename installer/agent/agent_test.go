@@ -117,6 +117,7 @@ func TestEveryMethodSaysThatItIsNotServed(t *testing.T) {
 		methodProve:      func() error { _, err := c.Prove(ctx, ProveRequest{}); return err },
 		methodSupport:    func() error { return c.Support(ctx, support.Request{}, nil) },
 		methodLease:      func() error { _, err := c.Lease(ctx, LeaseRequest{}); return err },
+		methodBackups:    func() error { _, err := c.Backups(ctx, BackupsRequest{}); return err },
 		methodRevoke:     func() error { _, err := c.Revoke(ctx, RevokeRequest{}); return err },
 	}
 	for name, call := range calls {

@@ -148,6 +148,11 @@ func (c *Client) Survey(ctx context.Context, r survey.Request) (survey.Reply, er
 	return call[survey.Reply](ctx, c, methodSurvey, r)
 }
 
+// Backups asks for the backups of the host's database.
+func (c *Client) Backups(ctx context.Context, r BackupsRequest) (BackupsReply, error) {
+	return call[BackupsReply](ctx, c, methodBackups, r)
+}
+
 // Answer answers a step that asks who follows.
 func (c *Client) Answer(ctx context.Context, a step.Answer) error {
 	_, err := call[struct{}](ctx, c, methodAnswer, a)

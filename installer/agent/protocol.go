@@ -10,6 +10,7 @@ import (
 	"ipivs.com/valtctl/installer/keyuse"
 	"ipivs.com/valtctl/installer/probe"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/database"
 	"ipivs.com/valtctl/installer/support"
 	"ipivs.com/valtctl/installer/survey"
 	"ipivs.com/valtctl/installer/txn"
@@ -41,6 +42,7 @@ const (
 	methodProve      = "apt.prove"
 	methodSupport    = "support"
 	methodRevoke     = "schedule.revoke"
+	methodBackups    = "backups"
 )
 
 // Handlers is what the host does for each method. A nil one is answered with an error.
@@ -64,6 +66,7 @@ type Handlers struct {
 	Prove      func(ctx context.Context, r ProveRequest) (ProveReply, error)
 	Support    func(ctx context.Context, r support.Request, part func(support.Part) error) error
 	Revoke     func(ctx context.Context, r RevokeRequest) (RevokeReply, error)
+	Backups    func(ctx context.Context, r BackupsRequest) (BackupsReply, error)
 
 	// Still, if set, is asked before every call, and now and then while one lasts: an error answers
 	// it, and ends the connection.
@@ -224,6 +227,18 @@ type RevokeRequest struct {
 // RevokeReply says which key it took until now; empty: none.
 type RevokeReply struct {
 	Was string `json:"was,omitempty"`
+}
+
+// BackupsRequest asks which backups of the database a folder of the host has.
+type BackupsRequest struct {
+	Dir string `json:"dir"`
+}
+
+// BackupsReply has them, oldest first and without what each holds.
+type BackupsReply struct {
+	Backups []database.Record `json:"backups,omitempty"`
+	// Unread is why some of them could not be read.
+	Unread string `json:"unread,omitempty"`
 }
 
 // TxnReply names a transaction that runs.

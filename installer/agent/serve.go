@@ -101,6 +101,7 @@ func (h Handlers) methods(m *mux) handler.Map {
 		methodSolve:      answer(h.Solve),
 		methodProve:      answer(h.Prove),
 		methodRevoke:     answer(h.Revoke),
+		methodBackups:    answer(h.Backups),
 	}
 }
 

@@ -284,6 +284,13 @@ func (h *Host) Survey(ctx context.Context, r survey.Request) (survey.Reply, erro
 	return call(ctx, h, func(ctx context.Context, c *agent.Client) (survey.Reply, error) { return c.Survey(ctx, r) })
 }
 
+// Backups asks for the backups of the host's database.
+func (h *Host) Backups(ctx context.Context, dir string) (agent.BackupsReply, error) {
+	return call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.BackupsReply, error) {
+		return c.Backups(ctx, agent.BackupsRequest{Dir: dir})
+	})
+}
+
 // AskLease asks about the site's lease. The host must be the one that keeps it.
 func (h *Host) AskLease(ctx context.Context, r agent.LeaseRequest) (agent.LeaseReply, error) {
 	return call(ctx, h, func(ctx context.Context, c *agent.Client) (agent.LeaseReply, error) {

@@ -34,7 +34,7 @@ func (s *Side) Handlers() agent.Handlers {
 	return agent.Handlers{
 		Facts: s.facts, Inspect: s.inspect, TxnStart: s.start, TxnRestart: s.restart,
 		TxnList: s.list, TxnFollow: s.follow, Logs: s.logs, Probe: s.probe, Listen: s.listen, Survey: s.survey,
-		Answer: s.answer, TxnConfirm: s.confirm, Engine: s.engine, Lease: s.lease, Support: s.support, Solve: s.solve, Prove: s.prove, Revoke: s.revoke,
+		Answer: s.answer, TxnConfirm: s.confirm, Engine: s.engine, Lease: s.lease, Support: s.support, Solve: s.solve, Prove: s.prove, Revoke: s.revoke, Backups: s.backups,
 	}
 }
 

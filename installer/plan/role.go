@@ -128,8 +128,10 @@ func (b *builder) containers(r role) {
 	for _, n := range b.stacks[r.name].Networks {
 		b.add(applied("network/"+n.Name, "network "+n.Name), docker.NetworkKind(), n)
 	}
-	for _, c := range b.stacks[r.name].Containers {
+	b.still(r)
+	for _, c := range b.ordered(r) {
 		c.Watch = b.siteOwn(r, c.Spec.Mounts)
+		c.SameImage = b.Update && b.isDatabase(c) && !b.migrates()
 		if r.adjust != nil {
 			r.adjust(b, &c)
 		}
@@ -137,6 +139,9 @@ func (b *builder) containers(r role) {
 		spec := applied("container/"+c.Service, "container "+c.Name)
 		spec.Disrupts = c.Disrupts
 		b.add(spec, docker.ContainerKind(), c)
+		if b.isDatabase(c) {
+			b.migrate(r)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"ipivs.com/valtctl/installer/facts"
 	"ipivs.com/valtctl/installer/redact"
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/database"
 	"ipivs.com/valtctl/installer/step/files"
 )
 
@@ -37,6 +38,7 @@ func (h *host) secrets(ctx context.Context, given map[string][]byte) []redact.Se
 		{"run-secret", "/run/valtctl/txn/*/secrets/*"},
 		{"ssh-host-key", "/etc/ssh/ssh_host_*_key"},
 		{"schedule-key", facts.ScheduleKey},
+		{"backup-key", database.HostKey},
 	} {
 		for _, file := range h.glob(kept.pattern) {
 			all = append(all, h.secretFile(kept.name, file))

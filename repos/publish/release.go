@@ -67,6 +67,9 @@ func (r *Repository) AddRelease(rel Release) (string, error) {
 		}
 		files[name] = data
 	}
+	if err := r.takesOver(m); err != nil {
+		return "", err
+	}
 	return m.Version, r.addFiles(files)
 }
 

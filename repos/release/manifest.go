@@ -22,11 +22,36 @@ type Manifest struct {
 	Roles    map[string]Role    `json:"roles"`  // "app", "media"
 	Settings map[string]Setting `json:"settings,omitempty"`
 	Drain    Drain              `json:"drain"`
-	// Migrates says that the release changes the database's structure or content when it
-	// first starts, which only a restored backup undoes.
+	// Database is what the release says of the database that its application keeps.
+	Database Database `json:"database,omitzero"`
+	// Migrates says that the release changes the database, without saying how: an older word, with which it is
+	// refused. Database.Migrate says how.
 	Migrates bool   `json:"migrates_database,omitempty"`
 	Paths    Paths  `json:"paths"`
 	Dongle   Dongle `json:"dongle,omitzero"`
+}
+
+// Database is the one container that keeps what the application writes, and how a release changes that.
+type Database struct {
+	Image    string `json:"image"`    // its image, by the manifest's name for it; one service uses it, beside the migration's
+	User     string `json:"user"`     // its administrator's name, over the socket inside the container
+	Password string `json:"password"` // the name of that one's password, among the role's
+	// From constrains the versions whose database the release can take over, in hashicorp/go-version's constraint
+	// syntax; empty: all that it updates from.
+	From    string  `json:"from,omitempty"`
+	Migrate Migrate `json:"migrate,omitzero"`
+	// Irreversible says that the release before cannot serve over the changed database: from the confirmation on only
+	// a restored backup leads back.
+	Irreversible bool `json:"irreversible,omitempty"`
+}
+
+// Migrate says that a release changes the database. Without it, the database's image is to be that of the releases
+// that it updates from.
+type Migrate struct {
+	// Service of the role's Compose file runs once, to its end, beside the release's database and before everything
+	// else of it; empty: the database's own start does all.
+	Service string `json:"service,omitempty"`
+	Within  string `json:"within"` // Go duration that it may take at most
 }
 
 // Paths says where on a host the site's own files belong.

@@ -9,7 +9,7 @@ type mistake struct{ old, new, field string }
 // mistakes are made in publishtest.Manifest("6.4.2"), one at a time.
 func mistakes() map[string]mistake {
 	all := releaseMistakes()
-	for _, more := range []map[string]mistake{aptMistakes(), imageMistakes(), roleMistakes(), fileMistakes(), hostMistakes()} {
+	for _, more := range []map[string]mistake{aptMistakes(), imageMistakes(), roleMistakes(), fileMistakes(), hostMistakes(), databaseMistakes()} {
 		maps.Copy(all, more)
 	}
 	return all
@@ -24,6 +24,23 @@ func releaseMistakes() map[string]mistake {
 		"ubuntu":        {`"24.04"`, `"noble"`, "ubuntu[1]"},
 		"unknown field": {`"drain":`, `"drian":`, "drian"},
 		"trailing text": {"\n}\n", "\n}\n{}", "follows"},
+	}
+}
+
+// databaseMistakes put a whole section in front of drain, with one mistake in each.
+func databaseMistakes() map[string]mistake {
+	const good = `"image": "web", "user": "root", "password": "db"`
+	section := func(text, field string) mistake {
+		return mistake{`"drain": {`, `"database": {` + text + `}, "drain": {`, field}
+	}
+	return map[string]mistake{
+		"database image":       section(`"image": "mysql", "user": "root", "password": "db"`, "database.image"),
+		"database user":        section(`"image": "web", "user": "root'@'%", "password": "db"`, "database.user"),
+		"database password":    section(`"image": "web", "user": "root", "password": "root"`, "database.password"),
+		"database from":        section(good+`, "from": "newer", "migrate": {"within": "5m"}`, "database.from"),
+		"migration service":    section(good+`, "migrate": {"service": "../x", "within": "5m"}`, "database.migrate.service"),
+		"migration time":       section(good+`, "migrate": {"service": "migrate", "within": "5"}`, "database.migrate.within"),
+		"irreversible by what": section(good+`, "irreversible": true`, "database.irreversible"),
 	}
 }
 

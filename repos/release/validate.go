@@ -40,6 +40,7 @@ func (m *Manifest) validate(f *findings) {
 	m.validateApt(f)
 	m.validateImages(f)
 	m.validateRoles(f)
+	m.validateDatabase(f)
 	m.validateHost(f)
 	m.validatePlaces(f)
 }

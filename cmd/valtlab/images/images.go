@@ -119,7 +119,8 @@ func recipes(version string) []recipe {
 		{name: "engine", command: []string{"/engine"}, labels: restLabel},
 		{name: "messaging", command: []string{"/entry", "messaging"}, config: "/srv/valt", extra: []containers.File{rest}, labels: restLabel},
 		{name: "web", command: []string{"/entry", "web"}, config: "/etc/valt-web", extra: web, labels: label,
-			move: map[string]string{"index.php": "/srv/valt/index.php", "health.php": "/srv/valt/health.php"}},
+			move: map[string]string{"index.php": "/srv/valt/index.php", "health.php": "/srv/valt/health.php",
+				"bookings.php": "/srv/valt/bookings.php", "schema.php": "/srv/valt/schema.php"}},
 	}
 }
 

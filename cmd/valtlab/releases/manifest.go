@@ -25,6 +25,9 @@ const (
 	Unwell = "6.4.3"
 )
 
+// Migrating is in no channel. It changes the database, and no release before it serves over that.
+const Migrating = "6.5.0"
+
 // Small is in no channel. It differs from Stable in one layer of one image and in two
 // packages, as most releases do from the one before.
 const Small = images.Small
@@ -33,7 +36,7 @@ const Small = images.Small
 const UnwellMark = "unwell"
 
 // Versions are the releases, oldest first.
-func Versions() []string { return []string{Stable, Canary, Unwell, Small} }
+func Versions() []string { return []string{Stable, Canary, Unwell, Small, Migrating} }
 
 //go:embed compose
 var composeFiles embed.FS
@@ -69,9 +72,33 @@ func Describe(version string, built []images.Image, keys Keys) (publish.Release,
 		if version == Unwell {
 			content = bytes.Replace(content, []byte("      ENGINE_POLL:"), []byte("      ENGINE_UNWELL: /recordings/"+UnwellMark+"\n      ENGINE_POLL:"), 1)
 		}
+		if version == Migrating && role == release.RoleApp {
+			content = bytes.Replace(content, []byte("\n  messaging:\n"), []byte(migrateService), 1)
+		}
 		r.Files["compose."+role+".yaml"] = content
 	}
 	return r, nil
+}
+
+// migrateService stands in the Compose file of a release that changes the database.
+const migrateService = `
+  migrate:
+    image: docker.ipivs.com/valt/db
+    entrypoint: [/entry, migrate]
+    restart: "no"
+    networks: [valt]
+    secrets: [db-app]
+
+  messaging:
+`
+
+// databaseOf is what a release says of the database. The practice site's is always of one image.
+func databaseOf(version string) release.Database {
+	d := release.Database{Image: images.Prefix + "db", User: "root", Password: "db-root"}
+	if version == Migrating {
+		d.From, d.Irreversible, d.Migrate = ">= 6.4", true, release.Migrate{Service: "migrate", Within: "10m"}
+	}
+	return d
 }
 
 // imageEntry names the image by its digests. It is pushed as a manifest, so it has no
@@ -104,9 +131,10 @@ func manifest(version string, keys Keys) release.Manifest {
 			"banner":      {Default: "Practice site: nothing here is real.", Description: "a line of text on the application's first page"},
 			"camera_poll": {Default: "5s", Description: "how often the media engine looks whether a camera answers, a duration"},
 		},
-		Drain:  release.Drain{Method: "wowza-rest", ControlPorts: []int{8086, 8087}, QuietSeconds: 2, App: "wait"},
-		Paths:  release.Paths{Certificate: "/etc/valt/tls/certificate.pem", Key: "/etc/valt/tls/key.pem", Licence: "/etc/valt/licence/wowza.key", Compose: "/etc/valt/compose"},
-		Dongle: release.Dongle{Vendor: "0529", Device: "/dev/bus/usb", Service: "engine"},
+		Database: databaseOf(version),
+		Drain:    release.Drain{Method: "wowza-rest", ControlPorts: []int{8086, 8087}, QuietSeconds: 2, App: "wait"},
+		Paths:    release.Paths{Certificate: "/etc/valt/tls/certificate.pem", Key: "/etc/valt/tls/key.pem", Licence: "/etc/valt/licence/wowza.key", Compose: "/etc/valt/compose"},
+		Dongle:   release.Dongle{Vendor: "0529", Device: "/dev/bus/usb", Service: "engine"},
 	}
 }
 
@@ -129,10 +157,10 @@ func packages(version string) []release.Package {
 	}
 }
 
-// hostPackage is the version of the vendor's own package. The release Unwell brings no new
-// one: it is ill in its image.
+// hostPackage is the version of the vendor's own package. The releases Unwell and
+// Migrating bring no new one: one is ill in its image, the other changes the database.
 func hostPackage(version string) string {
-	if version == Unwell {
+	if version == Unwell || version == Migrating {
 		version = Canary
 	}
 	return version + "-1"

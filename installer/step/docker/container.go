@@ -149,6 +149,9 @@ func (c *containerStep) Inspect(ctx context.Context, h *step.Machine) (step.Find
 	if s.current == nil {
 		return c.findingNew(s), nil
 	}
+	if err := c.slipped(s); err != nil {
+		return step.Finding{}, err
+	}
 	if h.Keep != "" {
 		s.old = nil // set aside for the way back, until the transaction is confirmed
 	}
@@ -212,6 +215,17 @@ func (c *containerStep) replaceDiff(s sight) string {
 		}
 	}
 	return text
+}
+
+// slipped refuses another image of a database that nobody said is changed: what its first start does to the data no
+// undoing takes back.
+func (c *containerStep) slipped(s sight) error {
+	if !c.SameImage || s.wanted {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Check, Doing: "replacing the database's container", Object: c.Name,
+		Err: fmt.Errorf("it runs image %s, the release has %s, and does not say that it changes the database", s.current.Image, c.Image.Config),
+		Fix: "the release must say so (database.migrate), and be made again by its vendor; to go back from a release that changed the database: valtctl backup restore"}
 }
 
 // touchDiff tells what is wrong with a container that need not be made anew.

@@ -40,6 +40,9 @@ type ContainerParams struct {
 	// LastLook, of a container that records, is how the host is asked right before one that
 	// runs is stopped.
 	LastLook *LastLook `json:"last_look,omitempty"`
+	// SameImage says that a container which is there runs the image already, whatever else of it changes: it is the
+	// database's, and nobody said that its data are changed.
+	SameImage bool `json:"same_image,omitempty"`
 	// Within is how long it may take to be healthy, a Go duration; empty: 2m.
 	Within string `json:"within,omitempty"`
 }

@@ -7,6 +7,7 @@ package kinds
 import (
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/step/apt"
+	"ipivs.com/valtctl/installer/step/database"
 	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/installer/step/files"
 	"ipivs.com/valtctl/installer/step/firewall"
@@ -19,10 +20,15 @@ func All() []step.Kind {
 		files.AbsentKind(),
 		apt.SourceKind(),
 		files.AuthorizedKeyKind(),
+		database.BackupKind(),
 		files.CertificateKind(),
 		system.ClockKind(),
 		docker.ContainerKind(),
 		files.DirectoryKind(),
+		database.MigrateKind(),
+		database.RestoreKind(),
+		database.StillKind(),
+		database.VerifyKind(),
 		system.DongleKind(),
 		apt.DownloadKind(),
 		docker.EngineConfigKind(),

@@ -52,7 +52,7 @@ func (e *Env) at(ctx context.Context, release string) error {
 	if have = slices.Compact(have); len(have) == 1 && have[0] == release {
 		return nil
 	}
-	if !slices.Contains(have, "") && release == releases.Stable {
+	if !slices.Contains(have, "") && !slices.Contains(have, releases.Migrating) && release == releases.Stable { // no way leads back from that one
 		return e.Timed("rollback to "+release, func() error {
 			_, err := e.Expect(ctx, 0, e.quick("rollback", "--to", release)...)
 			return err

@@ -10,7 +10,7 @@ import (
 	"os"
 )
 
-// Run is the program with the arguments args: web, db, messaging or health URL. It ends
+// Run is the program with the arguments args: web, db, migrate, messaging or health URL. It ends
 // with ctx; messaging does not come back, since this process becomes Node.js.
 func Run(ctx context.Context, args []string) error {
 	switch {
@@ -18,10 +18,12 @@ func Run(ctx context.Context, args []string) error {
 		return web(ctx, os.Getenv)
 	case len(args) == 1 && args[0] == "db":
 		return database(ctx)
+	case len(args) == 1 && args[0] == "migrate":
+		return migrate(ctx)
 	case len(args) == 1 && args[0] == "messaging":
 		return messaging()
 	case len(args) == 2 && args[0] == "health":
 		return health(ctx, args[1])
 	}
-	return fmt.Errorf("reading the command line: want web, db, messaging or health URL, not %q", args)
+	return fmt.Errorf("reading the command line: want web, db, migrate, messaging or health URL, not %q", args)
 }

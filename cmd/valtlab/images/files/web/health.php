@@ -1,23 +1,11 @@
 <?php
 // Healthy is: a row written to the database and read back, and a message sent through
 // the messaging service and received. Nothing is assumed from an earlier answer.
-mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
-
-function password(string $name): string
-{
-    $text = @file_get_contents('/run/valt/' . $name);
-    if ($text === false || $text === '') {
-        throw new RuntimeException("the password $name cannot be read");
-    }
-    return $text;
-}
+require '/srv/valt/schema.php';
 
 function database(string $token): void
 {
-    $db = mysqli_init();
-    $db->options(MYSQLI_OPT_CONNECT_TIMEOUT, 3);
-    $db->options(MYSQLI_OPT_READ_TIMEOUT, 5);
-    $db->real_connect('db', 'valt', password('db-app'), 'valt');
+    $db = opened();
     $db->query('CREATE TABLE IF NOT EXISTS health (id BIGINT AUTO_INCREMENT PRIMARY KEY, token CHAR(32) NOT NULL)');
     $insert = $db->prepare('INSERT INTO health (token) VALUES (?)');
     $insert->execute([$token]);
@@ -57,7 +45,7 @@ function messaging(string $token): void
 }
 
 $token = bin2hex(random_bytes(16));
-$state = ['status' => 'ok', 'version' => trim(file_get_contents('/srv/valt/version')), 'standIn' => true];
+$state = ['status' => 'ok', 'version' => version(), 'standIn' => true];
 foreach (['database', 'messaging'] as $part) {
     try {
         $part($token);
