@@ -22,7 +22,7 @@ RACE_TEST          := CGO_ENABLED=1 $(TEST) -race
 RACE := updater installer/remote cmd/valtctl installer/step/docker installer cmd/valtlab/mutants repos/bundle repos/plain \
 	cmd/valtlab/bench cmd/valtlab/containers cmd/valtlab/images cmd/valtlab/lab cmd/valtlab/relay cmd/valtlab/scenario \
 	cmd/valtlab/scenario/cases cmd/valtlab/standin/app cmd/valtlab/standin/camera cmd/valtlab/standin/engine installer/agent \
-	installer/check installer/facts installer/fleet installer/host installer/probe installer/status installer/step \
+	installer/check installer/facts installer/fleet installer/host installer/probe installer/status installer/step installer/step/database \
 	installer/survey repos/apt repos/sleep updater/schedule
 
 # Which of these have tests that compute alone: with -short those are skipped.

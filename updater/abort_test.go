@@ -66,7 +66,7 @@ hosts:
 
 func newPractice(t *testing.T) *practice {
 	t.Helper()
-	p := &practice{t: t, repo: publishedPractice(t, 2), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
+	p := &practice{t: t, repo: publishedPractice(t, 2, mistakenDatabase()), stateDir: t.TempDir(), hosts: map[string]*hosttest.Host{}, down: map[string]error{}}
 	p.site = siteIn(t, t.TempDir(), strings.ReplaceAll(practiceSite, "URL", p.repo.URL), p.repo.Root, certificateOf(t, p.repo.URL))
 	for _, h := range p.site.Hosts {
 		p.hosts[h.Name] = hosttest.New(t, p.hostClock)
@@ -78,11 +78,16 @@ func newPractice(t *testing.T) *practice {
 }
 
 // publishedPractice is a repository with 6.4.1 and 6.4.2 as the practice site has them; quiet seconds
-// lie between two looks at the recorders.
-func publishedPractice(t *testing.T, quiet int) *publishtest.Repository {
+// lie between two looks at the recorders. What would be refused after them comes first.
+func publishedPractice(t *testing.T, quiet int, first ...publish.Release) *publishtest.Repository {
 	t.Helper()
 	repo := publishtest.New(t)
 	repo.Change(t, func(r *publish.Repository) error {
+		for _, rel := range first {
+			if _, err := r.AddRelease(rel); err != nil {
+				return err
+			}
+		}
 		for _, v := range []string{"6.4.1", "6.4.2"} {
 			rel := publishtest.Release(v)
 			for name, text := range rel.Files {
@@ -100,6 +105,14 @@ func publishedPractice(t *testing.T, quiet int) *publishtest.Repository {
 		return r.SetChannel("stable", "6.4.2")
 	})
 	return repo
+}
+
+// mistakenDatabase changes a database that the releases before it do not say is one.
+func mistakenDatabase() publish.Release {
+	rel := publishtest.Release("6.6.0")
+	rel.Manifest = bytes.Replace(rel.Manifest, []byte(`"drain": {`),
+		[]byte(`"database": {"image": "web", "user": "root", "password": "db", "migrate": {"within": "5m"}}, "drain": {`), 1)
+	return rel
 }
 
 // siteIn writes a site file and what it names into a folder, and reads it.

@@ -582,11 +582,12 @@ func TestWhatAnUpdateRefusesBeforeAnythingIsChanged(t *testing.T) {
 		kind      problem.Kind
 		why, hint string
 	}{
-		"interrupting without a name": {func(o *updater.Options) { o.Interrupt = true }, updater.Update, problem.Input, "no host is named", "--host"},
-		"to an older release":         {func(o *updater.Options) { o.To = "6.3.0" }, updater.Update, problem.Input, "the site has 6.4.1, which is newer", "valtctl rollback"},
-		"to no release":               {func(o *updater.Options) { o.To = "6.9.9" }, updater.Update, problem.Input, "6.9.9", ""},
-		"back to nowhere":             {func(o *updater.Options) { o.To = "" }, updater.Rollback, problem.Input, "no host remembers a release before 6.4.1", "--to"},
-		"back to a newer one":         {func(o *updater.Options) {}, updater.Rollback, problem.Input, "6.4.2 is newer than 6.4.1", "--to"},
+		"interrupting without a name":             {func(o *updater.Options) { o.Interrupt = true }, updater.Update, problem.Input, "no host is named", "--host"},
+		"to an older release":                     {func(o *updater.Options) { o.To = "6.3.0" }, updater.Update, problem.Input, "the site has 6.4.1, which is newer", "valtctl rollback"},
+		"to no release":                           {func(o *updater.Options) { o.To = "6.9.9" }, updater.Update, problem.Input, "6.9.9", ""},
+		"to one that changes an unknown database": {func(o *updater.Options) { o.To = "6.6.0" }, updater.Update, problem.Check, "no backup of it can be made", "made again by its vendor"},
+		"back to nowhere":                         {func(o *updater.Options) { o.To = "" }, updater.Rollback, problem.Input, "no host remembers a release before 6.4.1", "--to"},
+		"back to a newer one":                     {func(o *updater.Options) {}, updater.Rollback, problem.Input, "6.4.2 is newer than 6.4.1", "--to"},
 		"disagreeing": {func(o *updater.Options) {
 			o.Agree = func(context.Context, *updater.Preview) error { return errors.New("no, thank you") }
 		}, updater.Update, problem.Failed, "no, thank you", ""},

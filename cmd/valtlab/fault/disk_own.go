@@ -150,10 +150,10 @@ func (d *Disk) End(ctx context.Context, l *lab.Lab) error {
 }
 
 // diskFillScript is given a folder of the disk. Only what is free to all is taken; the file system has nothing set
-// aside for root.
+// aside for root. The first is the quick way for most of it, which fails where somebody else writes meanwhile.
 const diskFillScript = `set -eu
 room=$(df --output=avail -B1 "$1" | tail -n1)
-fallocate -l $((room / 10 * 9)) "/run/valtlab-disk/` + filler + `"
+fallocate -l $((room / 10 * 9)) "/run/valtlab-disk/` + filler + `" || true
 cat /dev/zero >>"/run/valtlab-disk/` + filler + `" 2>/dev/null || true
 `
 

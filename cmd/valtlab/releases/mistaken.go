@@ -9,8 +9,8 @@ import (
 )
 
 // Mistaken is a release that asks for what no release may have. No other way of publishing but
-// the one that is spoiled by it has it.
-const Mistaken = "6.9.0"
+// the one that is spoiled by it has it. It lies before Migrating, which no way may leave out.
+const Mistaken = "6.4.9"
 
 // MistakenAsks is what it asks for in the Compose file of either role.
 const MistakenAsks = "SYS_ADMIN"

@@ -12,9 +12,9 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"ipivs.com/valtctl/installer/step"
+	"ipivs.com/valtctl/installer/step/docker"
 	"ipivs.com/valtctl/repos/sleep"
 )
 
@@ -164,7 +164,7 @@ func (s *server) run(ctx context.Context, argv []string, in io.Reader, out io.Wr
 	if out == nil {
 		out = io.Discard
 	}
-	if _, err := stdcopy.StdCopy(out, said, stream.Reader); err != nil {
+	if err := docker.CopyStreams(out, said, stream.Reader); err != nil {
 		return fmt.Errorf("%s: %w", doing, errors.Join(context.Cause(ctx), err))
 	}
 	code, err := s.ended(ctx, made.ID)

@@ -10,8 +10,9 @@ import (
 // What stands before each piece of a container's log (Engine API, "ContainerAttach", "Stream
 // format"): which stream, three zeroes, and its length.
 const (
-	frameHead = 8
-	frameErr  = 3 // the engine's own complaint
+	frameHead   = 8
+	frameStderr = 2
+	frameErr    = 3 // the engine's own complaint
 )
 
 // maxComplaint caps what the engine complains of, in bytes.
@@ -20,7 +21,11 @@ const maxComplaint = 4 << 10
 // CopyLog copies the pieces of a container's log as they come, standard output and standard
 // error alike. docker's stdcopy keeps each whole first, and of a container that writes to a
 // terminal it takes what that prints for their length.
-func CopyLog(to io.Writer, log io.Reader) error {
+func CopyLog(to io.Writer, log io.Reader) error { return CopyStreams(to, to, log) }
+
+// CopyStreams is CopyLog with each of the two streams to a place of its own, also for what a program
+// says that runs in a container without a terminal.
+func CopyStreams(stdout, stderr io.Writer, log io.Reader) error {
 	for {
 		var head [frameHead]byte
 		if _, err := io.ReadFull(log, head[:]); err == io.EOF {
@@ -35,6 +40,10 @@ func CopyLog(to io.Writer, log io.Reader) error {
 		case head[0] == frameErr:
 			text, err := io.ReadAll(io.LimitReader(log, min(size, maxComplaint)))
 			return errors.Join(fmt.Errorf("the engine says: %s", text), err)
+		}
+		to := stdout
+		if head[0] == frameStderr {
+			to = stderr
 		}
 		if n, err := io.CopyN(to, log, size); err != nil {
 			return fmt.Errorf("after %d bytes of a piece of %d: %w", n, size, err)

@@ -21,6 +21,14 @@ func TestALogIsCopiedPieceByPiece(t *testing.T) {
 	}
 }
 
+func TestWhatAProgramComplainsOfIsNoneOfItsOutput(t *testing.T) {
+	var out, complaints bytes.Buffer
+	said := append(piece(1, 4, "one\n"), append(piece(2, 4, "two\n"), piece(1, 6, "three\n")...)...)
+	if err := CopyStreams(&out, &complaints, bytes.NewReader(said)); err != nil || out.String() != "one\nthree\n" || complaints.String() != "two\n" {
+		t.Errorf("%q, %q, %v", out.String(), complaints.String(), err)
+	}
+}
+
 // What a container says of its pieces takes no memory, and an error says what is wrong.
 func TestALogThatIsNone(t *testing.T) {
 	for name, c := range map[string]struct {
