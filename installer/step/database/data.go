@@ -104,6 +104,21 @@ func (s Store) roomFor(h *step.Machine, data place) error {
 // place is the folder of the host in which a database keeps its data.
 type place string
 
+// movable refuses data that no rename takes from their place, before anything is stopped: a folder that is a disk of its
+// own, or is mounted from elsewhere, is busy (rename(2), EBUSY), and the way back would end there.
+func (p place) movable(h *step.Machine) error {
+	mount, err := isMount(h.Path(string(p)))
+	if err != nil {
+		return fmt.Errorf("looking whether the database's folder can be moved: %w", err)
+	}
+	if !mount {
+		return nil
+	}
+	return &problem.Error{Kind: problem.Check, Doing: "looking at the database's folder", Object: string(p),
+		Err: errors.New("something is mounted there, so nothing can be put in its place, and there would be no way back"),
+		Fix: "mount it one folder further up, at " + filepath.Dir(string(p)) + ", so that the data are a folder on it; then run the command again"}
+}
+
 // proof is where a proof makes its database: beside the data, so that it takes their place by a rename.
 func (p place) proof() string { return string(p) + ".proof" }
 

@@ -284,6 +284,20 @@ func TestASwapGoesOnWhereItWasCutOff(t *testing.T) {
 	}
 }
 
+// A database on a disk of its own could not be put back by a rename: that is known before it is stopped.
+func TestDataThatCannotBeMovedAreLeftAlone(t *testing.T) {
+	h := host(t)
+	put(t, h, "/var/lib/valt/db/ibdata1", "x")
+	if err := place("/var/lib/valt/db").movable(h); err != nil {
+		t.Errorf("a folder: %v", err)
+	}
+	h.Root = "/"
+	err := place("/proc").movable(h)
+	if problem.KindOf(err) != problem.Check || !strings.Contains(err.Error(), "something is mounted there") {
+		t.Errorf("a mount: %v", err)
+	}
+}
+
 func TestRoomIsJudgedByTheRealSize(t *testing.T) {
 	const mb = 1 << 20
 	for name, c := range map[string]struct {

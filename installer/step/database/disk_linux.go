@@ -4,7 +4,12 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/moby/sys/mountinfo"
 )
+
+// isMount says whether a folder is where something is mounted (proc_pid_mountinfo(5)).
+func isMount(folder string) (bool, error) { return mountinfo.Mounted(folder) }
 
 // diskOf is the file system of a folder (statfs(2), stat(2)).
 func diskOf(folder string) (disk, error) {

@@ -117,7 +117,7 @@ func (r restore) fitting(ctx context.Context, h *step.Machine) (*Record, *model,
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := errors.Join(r.fits(h, b), sameEngine(b, m), r.roomFor(h, m.place())); err != nil {
+	if err := errors.Join(r.fits(h, b), sameEngine(b, m), m.place().movable(h), r.roomFor(h, m.place())); err != nil {
 		return nil, nil, err
 	}
 	all, err := identities(h)

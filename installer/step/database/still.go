@@ -54,7 +54,7 @@ func migrates(h *step.Machine, to string) (bool, error) {
 	return was != "" && was != to, err
 }
 
-func (s still) Inspect(_ context.Context, h *step.Machine) (step.Finding, error) {
+func (s still) Inspect(ctx context.Context, h *step.Machine) (step.Finding, error) {
 	due, err := migrates(h, s.To)
 	if err != nil || !due {
 		return step.Finding{Disrupts: step.Nothing}, err
@@ -62,6 +62,11 @@ func (s still) Inspect(_ context.Context, h *step.Machine) (step.Finding, error)
 	done, err := has(h, provedFile)
 	if err != nil || h.Keep != "" && done {
 		return step.Finding{Disrupts: step.Nothing}, err
+	}
+	if m, err := modelOf(ctx, h, s.Container); err == nil { // else applying says what is wrong, before it stops anything
+		if err := m.place().movable(h); err != nil {
+			return step.Finding{}, err
+		}
 	}
 	return step.Finding{Change: true, Disrupts: step.Container,
 		Diff:  "- the database serves\n+ it is stopped, backed up, and the backup is proved\n",
@@ -76,7 +81,7 @@ func (s still) Apply(ctx context.Context, h *step.Machine) error {
 	if err != nil {
 		return err
 	}
-	if err := s.roomFor(h, m.place()); err != nil { // before anything is stopped
+	if err := errors.Join(m.place().movable(h), s.roomFor(h, m.place())); err != nil { // before anything is stopped
 		return err
 	}
 	times := &phases{h: h}
