@@ -96,8 +96,12 @@ func (h *Host) reach(ctx context.Context, lost *agent.Client) (*agent.Client, er
 	if client != lost && !client.Lost() {
 		return client, nil
 	}
-	h.dialling.Lock()
-	defer h.dialling.Unlock()
+	select { // not a lock: who need not wait any more does not
+	case h.dialling <- struct{}{}:
+		defer func() { <-h.dialling }()
+	case <-ctx.Done():
+		return nil, &unheard{fmt.Errorf("waiting for the connection that is being opened again: %w", context.Cause(ctx))}
+	}
 	if now := h.connection(); now == nil || now != client && !now.Lost() { // somebody was faster
 		if now == nil {
 			return nil, ErrNotConnected

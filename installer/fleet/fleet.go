@@ -91,14 +91,16 @@ type Fleet struct {
 func New(o Options, hosts []site.Host) *Fleet {
 	f := &Fleet{Options: o}
 	for _, h := range hosts {
-		f.Hosts = append(f.Hosts, &Host{Host: h, fleet: f})
+		f.Hosts = append(f.Hosts, newHost(h, f))
 	}
 	for _, h := range o.Leaving {
-		f.Hosts = append(f.Hosts, &Host{Host: h, fleet: f})
+		f.Hosts = append(f.Hosts, newHost(h, f))
 	}
 	for _, h := range o.Site.Hosts {
 		if !slices.ContainsFunc(hosts, func(mine site.Host) bool { return mine.Name == h.Name }) {
-			f.Beside = append(f.Beside, &Host{Host: h, fleet: f, beside: true})
+			beside := newHost(h, f)
+			beside.beside = true
+			f.Beside = append(f.Beside, beside)
 		}
 	}
 	return f

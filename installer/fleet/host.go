@@ -30,13 +30,17 @@ type Host struct {
 	fleet  *Fleet
 	beside bool // the run is not about it: nothing is carried there
 
-	dialling sync.Mutex // one at a time opens a lost connection again
+	dialling chan struct{} // holds whoever opens a lost connection again: one at a time
 
 	mu     sync.Mutex
 	client *agent.Client // nil: it was not connected to, or left
 	facts  agent.FactsReply
 	extra  map[string][]byte
 	told   []byte // where its transaction was told last that the bundle answers
+}
+
+func newHost(h site.Host, f *Fleet) *Host {
+	return &Host{Host: h, fleet: f, dialling: make(chan struct{}, 1)}
 }
 
 // Connect opens the connection to the host's agent. From then on a connection that is lost is

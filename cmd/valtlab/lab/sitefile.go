@@ -21,6 +21,7 @@ type siteFile struct {
 	Hosts    []siteHost   `yaml:"hosts"`
 	SSH      *siteSSH     `yaml:"ssh,omitempty"`
 	Clients  []string     `yaml:"clients,flow"`
+	Admins   []string     `yaml:"admins,flow"`
 	Network  siteNetwork  `yaml:"network"`
 }
 
@@ -78,6 +79,7 @@ func (l *Lab) siteOf(s state) siteFile {
 		Registry: siteRegistry{Username: RegistryUser, PasswordFile: "registry_password"},
 		SSH:      &siteSSH{User: DefaultUser, Identity: "id_ed25519", KnownHosts: "known_hosts"},
 		Clients:  []string{l.Subnet().String()},
+		Admins:   []string{l.Subnet().String()},
 		Network:  siteNetwork{NTP: []string{l.World().String()}, Trust: []string{"ca.crt"}},
 	}
 	assigned := map[string][]string{}

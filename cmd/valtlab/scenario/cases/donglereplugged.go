@@ -21,6 +21,14 @@ echo 0529 >/sys/bus/usb/devices/1-1/idVendor
 echo 0001 >/sys/bus/usb/devices/1-1/idProduct`
 )
 
+// kernelWithUSB has a server's kernel say that it has USB, as all do that have a slot for it. Where it does
+// not, runc has no name for the devices to give to systemd (systemd.resource-control(5), DeviceAllow=),
+// and whenever that is reloaded they are closed to containers.
+const kernelWithUSB = `set -e
+grep -q '^189 ' /proc/devices && exit 0
+sed '/^Character devices:/a 189 usb_device' /proc/devices >/run/valtlab-devices
+mount --bind /run/valtlab-devices /proc/devices`
+
 // dongleReplugged pulls the USB licence key of a media server out while it records, and puts it
 // back: the engine that runs sees it again. Containers have no USB, so the key is a device node of
 // the kernel's number for USB that no driver answers for; whether the container may open it is real.
@@ -75,8 +83,10 @@ func (e *Env) physical(ctx context.Context, host string) (string, error) {
 	if err := e.Lab.Reset(ctx, host); err != nil {
 		return "", err
 	}
-	if _, err := e.Lab.Output(ctx, host, "sh", "-c", plugIn); err != nil {
-		return "", err
+	for _, script := range []string{kernelWithUSB, plugIn} {
+		if _, err := e.Lab.Output(ctx, host, "sh", "-c", script); err != nil {
+			return "", err
+		}
 	}
 	return e.deriveSite("dongle", func(site map[string]any) {
 		withHost(site, host, map[string]any{"wowza": map[string]any{"license": "physical"}})

@@ -87,7 +87,7 @@ func (e *Env) writeFirewallSites() error {
 	}
 	here := e.Lab.Subnet().Addr().Next()
 	for name, admin := range map[string]netip.Addr{managedSite: here, cuttingSite: e.Lab.Client()} {
-		changed := regexp.MustCompile(`(?m)^clients:.*$`).ReplaceAll(text,
+		changed := regexp.MustCompile(`(?m)^clients:.*\nadmins:.*$`).ReplaceAll(text,
 			fmt.Appendf(nil, "clients: [%s]\nadmins: [%s]\nfirewall: managed", e.Lab.Client(), admin))
 		if err := os.WriteFile(e.Lab.Path(name), changed, 0o600); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
