@@ -15,7 +15,7 @@ import (
 
 func TestUnknownCommandsAreRefused(t *testing.T) {
 	for _, args := range [][]string{nil, {"shell"}, {"health"}, {"web", "now"}} {
-		if err := Run(t.Context(), args); err == nil || !strings.Contains(err.Error(), "want web, db, messaging") {
+		if err := Run(t.Context(), args); err == nil || !strings.Contains(err.Error(), "want web, db, migrate, messaging") {
 			t.Errorf("%q: %v", args, err)
 		}
 	}
