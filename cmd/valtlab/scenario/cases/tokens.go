@@ -112,6 +112,10 @@ func beforeHint(text string) string {
 
 // brokenRun pauses a run that holds the lease for minutes yet, breaks the lock and wakes it.
 func (e *Env) brokenRun(ctx context.Context, host string) error {
+	// A scenario before may have killed its controllers, and left a lease that still lasts some seconds.
+	if _, err := e.Expect(ctx, 0, "lock", "break", "--reason", "who held it was killed", "--yes"); err != nil {
+		return err
+	}
 	if err := e.Lab.Reset(ctx, host); err != nil {
 		return err
 	}
