@@ -46,11 +46,13 @@ func (l *looker) certificate(q wizard.Question, text string) (string, error) {
 	if err != nil {
 		return "", &wizard.Wrong{What: err.Error(), Fix: "give the certificate with its chain, for the name that clients type"}
 	}
-	if lacks := p.Missing(l.roots(), l.a.now()); lacks != "" {
-		return "", &wizard.Wrong{What: lacks + "; phones refuse it", Fix: certificate.MissingFix}
-	}
 	leaf := p.Chain[0]
-	return fmt.Sprintf("for %s, from %s, until %s", strings.Join(leaf.DNSNames, ", "), leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly)), nil
+	told := fmt.Sprintf("for %s, from %s, until %s", strings.Join(leaf.DNSNames, ", "), leaf.Issuer.CommonName, leaf.NotAfter.UTC().Format(time.DateOnly))
+	// No reason to stop here: the customer's own authority may be named later on (network.trust).
+	if lacks := p.Missing(l.roots(), l.a.now()); lacks != "" {
+		told += "; but " + lacks + ", and phones refuse it: " + certificate.MissingFix
+	}
+	return told, nil
 }
 
 // pair wants chain and key to belong together. Of a locked key that nobody unlocks here no
