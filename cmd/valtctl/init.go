@@ -228,11 +228,9 @@ func (a *app) writeGuided(w io.Writer, done *guided, s *site.Site) error {
 	return p.err
 }
 
-// writeSite writes the file, unless it has become another one meanwhile.
-func (a *app) writeSite(done *guided, base []byte) error {
-	if !done.Changed {
-		return nil
-	}
+// writeOver writes the site file anew with its mode, and where it is a link what that leads to,
+// unless it is not what it was any more. anew says that it may be gone.
+func (a *app) writeOver(was, text []byte, anew bool) error {
 	path, mode := a.flags.site, fs.FileMode(0o644)
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		path = real
@@ -241,12 +239,21 @@ func (a *app) writeSite(done *guided, base []byte) error {
 		mode = info.Mode().Perm()
 	}
 	now, err := os.ReadFile(path)
-	if err == nil && !bytes.Equal(now, base) {
-		err = errors.New("somebody else has changed it meanwhile")
+	switch {
+	case err == nil && !bytes.Equal(now, was):
+		return errors.New("somebody else has changed it meanwhile")
+	case err != nil && !(anew && errors.Is(err, fs.ErrNotExist)):
+		return err
 	}
-	if err == nil || errors.Is(err, fs.ErrNotExist) {
-		err = durable.WriteFile(path, done.text, mode)
+	return durable.WriteFile(path, text, mode)
+}
+
+// writeSite writes the file, unless it has become another one meanwhile.
+func (a *app) writeSite(done *guided, base []byte) error {
+	if !done.Changed {
+		return nil
 	}
+	err := a.writeOver(base, done.text, true)
 	if err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "writing the site file", Object: a.flags.site, Err: err,
 			Fix: fmt.Sprintf("see that %s may be written, and run valtctl init again", filepath.Dir(a.flags.site))}

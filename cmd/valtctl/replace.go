@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -18,7 +15,6 @@ import (
 	"ipivs.com/valtctl/installer/site"
 	"ipivs.com/valtctl/installer/step"
 	"ipivs.com/valtctl/installer/wizard"
-	"ipivs.com/valtctl/repos/durable"
 	"ipivs.com/valtctl/repos/problem"
 	"ipivs.com/valtctl/updater"
 )
@@ -182,20 +178,7 @@ func (a *app) resumeReplacement(ctx context.Context, was updater.Replacing, end 
 
 // replaceSite writes the site file, unless it has become another one meanwhile.
 func (a *app) replaceSite(base, text []byte) error {
-	path, mode := a.flags.site, fs.FileMode(0o644)
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
-	}
-	if info, err := os.Stat(path); err == nil {
-		mode = info.Mode().Perm()
-	}
-	now, err := os.ReadFile(path)
-	if err == nil && !bytes.Equal(now, base) {
-		err = errors.New("somebody else has changed it meanwhile")
-	}
-	if err == nil {
-		err = durable.WriteFile(path, text, mode)
-	}
+	err := a.writeOver(base, text, false)
 	if err != nil {
 		return &problem.Error{Kind: problem.Failed, Doing: "writing the site file", Object: a.flags.site, Err: err,
 			Fix: fmt.Sprintf("the servers have changed places, and the file does not say so yet: see that %s may be written, then: valtctl resume", filepath.Dir(a.flags.site))}
