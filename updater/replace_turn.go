@@ -328,9 +328,27 @@ func (m *replacement) take(ctx context.Context, t turn) error {
 			return then(ctx)
 		}
 	}
+	done, why, err := m.switched(ctx, t, left, unfinished, then)
+	if err != nil {
+		r.Outcome, r.Reason = Running, oneLine(err)
+		return errors.Join(why, err)
+	}
+	err = (&driver{update: m.update, target: t.target}).conclude(done, r)
+	r.Ended = m.Now()
+	if why != nil && !errors.Is(why, context.Canceled) {
+		return why // why it went back
+	}
+	if err != nil {
+		err = fmt.Errorf("host %s: %w", t.host, err)
+	}
+	return err
+}
+
+// switched has a host switch, and what comes after it be done while it waits; why is what came of that.
+func (m *replacement) switched(ctx context.Context, t turn, left txn.Summary, unfinished bool, then fleet.Approval) (done fleet.End, why, err error) {
 	working, stop := context.WithCancel(ctx)
 	a := &after{done: make(chan struct{})}
-	done, err := m.follow(ctx, t, left, unfinished, func(asked context.Context) error {
+	done, err = m.follow(ctx, t, left, unfinished, func(asked context.Context) error {
 		m.wait(t.host, true)
 		a.begin(working, then)
 		select {
@@ -347,19 +365,7 @@ func (m *replacement) take(ctx context.Context, t turn) error {
 	a.once.Do(func() { close(a.done) }) // it never switched
 	<-a.done
 	m.wait(t.host, false)
-	if err != nil {
-		r.Outcome, r.Reason = Running, oneLine(err)
-		return errors.Join(a.err, err)
-	}
-	err = (&driver{update: m.update, target: t.target}).conclude(done, r)
-	r.Ended = m.Now()
-	if a.err != nil && !errors.Is(a.err, context.Canceled) {
-		return a.err // why it went back
-	}
-	if err != nil {
-		err = fmt.Errorf("host %s: %w", t.host, err)
-	}
-	return err
+	return done, a.err, err
 }
 
 // follow has the host begin its part, or goes on with what an earlier controller had it begin.
